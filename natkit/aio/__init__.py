@@ -1,0 +1,1 @@
+"""Real sockets under asyncio: the only place that arms timers."""

@@ -1,0 +1,1 @@
+"""Port mapping protocols: PCP (RFC 6887) and NAT-PMP (RFC 6886)."""
