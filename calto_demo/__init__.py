@@ -1,0 +1,1 @@
+"""A calling app on natkit. Nothing of it is written yet; README.md says what comes."""

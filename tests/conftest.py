@@ -1,0 +1,45 @@
+"""Which tests run: a bare `pytest` the fast ones, `pytest --all` every one this machine can."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.needs import missing
+
+HEAVY = ("slow", "root", "interop")
+"""Markers of tests that a bare `pytest` leaves out; `-m` or `--all` brings them in."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run slow, root and interop tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "needs(*names): programs, or root or ipv6, without which it is skipped"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--all") or config.getoption("-m"):
+        return
+    heavy = [item for item in items if any(item.get_closest_marker(name) for name in HEAVY)]
+    if heavy:
+        config.hook.pytest_deselected(items=heavy)
+        items[:] = [item for item in items if item not in heavy]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for need in marker.args:
+            reason = missing(need)
+            if reason is not None:
+                _cannot_run(reason)
+
+
+def _cannot_run(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason}, and with CI=true nothing may be missing", pytrace=False)
+    pytest.skip(reason)
