@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 CLOCK_AND_IO = frozenset(
-    [
+    {
         "asyncio",
         "concurrent",
         "datetime",
@@ -37,7 +37,7 @@ CLOCK_AND_IO = frozenset(
         "tempfile",
         "threading",
         "time",
-    ]
+    }
 )
 """Standard modules that a sans-IO layer may not touch: it is handed bytes, `now` and randomness."""
 

@@ -1,0 +1,36 @@
+"""Measurements: each module here has `rows()`, which measures natkit and a peer in one run."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Row(NamedTuple):
+    """One thing measured for natkit and for a peer, the lower the better.
+
+    Attributes:
+        name:       what was measured ("parse ICE check").
+        unit:       of `ours` and `peer` ("µs", "s").
+        ours, peer: the measurements.
+        peer_name:  the peer with its version ("aioice 0.13").
+    """
+
+    name: str
+    unit: str
+    ours: float
+    peer: float
+    peer_name: str
+
+    @property
+    def ratio(self) -> float:
+        """What natkit takes of what the peer takes."""
+        return self.ours / self.peer
+
+    def as_json(self) -> dict[str, object]:
+        """Return the row's JSON form."""
+        ours, peer = _rounded(self.ours), _rounded(self.peer)
+        return {**self._asdict(), "ours": ours, "peer": peer, "ratio": round(self.ratio, 2)}
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.3g}")
