@@ -1,0 +1,80 @@
+"""What every STUN attribute is: a frozen value that knows its type number and its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Self, TypeVar
+
+_registry: dict[int, type[Attribute]] = {}
+
+REGISTRY: Mapping[int, type[Attribute]] = MappingProxyType(_registry)
+"""Every attribute class that `Message.decode` knows, by type number."""
+
+COMPREHENSION_OPTIONAL = 0x8000
+"""Types from here up may be ignored by who does not know them (RFC 8489 §14)."""
+
+
+class Attribute:
+    """One attribute of a STUN message.
+
+    A subclass is a frozen dataclass, carries its byte diagram, and is registered with `attribute`.
+
+    Attributes:
+        TYPE: its number on the wire.
+        NAME: its name in the RFC.
+        RFC:  the clause that defines it.
+        MASKED: whether its bytes travel XORed with cookie and transaction ID.
+    """
+
+    __slots__ = ()
+    TYPE: ClassVar[int]
+    NAME: ClassVar[str]
+    RFC: ClassVar[str]
+    MASKED: ClassVar[bool] = False
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        """Return what `value` (without padding) says.
+
+        Raises: MalformedMessage: it is not what `RFC` says it must be.
+        """
+        raise NotImplementedError
+
+    def encode(self) -> bytes:
+        """Return the value's bytes, without padding.
+
+        Raises: ValueError: a field is larger than its place on the wire.
+        """
+        raise NotImplementedError
+
+
+A = TypeVar("A", bound=Attribute)
+
+
+def attribute(kind: type[A]) -> type[A]:
+    """Register an attribute class for decoding; a class decorator."""
+    _registry[kind.TYPE] = kind
+    return kind
+
+
+@dataclass(frozen=True, slots=True)
+class Unrecognised:
+    """An attribute that natkit has no class for, kept as it came.
+
+        |         Type                  |            Length             |
+        |                         Value (variable)                     ...
+
+    Attributes:
+        type:  its number on the wire.
+        value: its bytes, without padding.
+    """
+
+    type: int
+    value: bytes
+
+    @property
+    def is_required(self) -> bool:
+        """True when the message must not be processed without understanding it."""
+        return self.type < COMPREHENSION_OPTIONAL

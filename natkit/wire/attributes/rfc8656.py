@@ -1,0 +1,294 @@
+"""The attributes of TURN (RFC 8656 §18) and of mobility with TURN (RFC 8016 §3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from natkit.errors import MalformedMessage
+from natkit.wire.attributes.base import Attribute, attribute
+from natkit.wire.attributes.shapes import Flag, Octets, XorAddress, limited, sized
+from natkit.wire.cursor import Cursor, Exactly
+
+_TEXT_LIMIT = 763
+_EVEN_PORT_RESERVE = 0x80
+
+
+@attribute
+@dataclass(frozen=True, slots=True)
+class ChannelNumber(Attribute):
+    """The channel to bind.
+
+    |        Channel Number         |         RFFU = 0              |
+    """
+
+    TYPE = 0x000C
+    NAME = "CHANNEL-NUMBER"
+    RFC = "RFC 8656 §18.1"
+    LAYOUT: ClassVar = Exactly("!Hxx", NAME, RFC)
+
+    number: int
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        return cls(*cls.LAYOUT.read(value))
+
+    def encode(self) -> bytes:
+        return self.LAYOUT.write(self.number)
+
+
+@attribute
+@dataclass(frozen=True, slots=True)
+class Lifetime(Attribute):
+    """How long an allocation lives without a refresh, in seconds; 0 deletes it.
+
+    |                     Seconds (32 bits)                         |
+    """
+
+    TYPE = 0x000D
+    NAME = "LIFETIME"
+    RFC = "RFC 8656 §18.2"
+    LAYOUT: ClassVar = Exactly("!I", NAME, RFC)
+
+    seconds: int
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        return cls(*cls.LAYOUT.read(value))
+
+    def encode(self) -> bytes:
+        return self.LAYOUT.write(self.seconds)
+
+
+@attribute
+class XorPeerAddress(XorAddress):
+    """The peer as the server sees it."""
+
+    __slots__ = ()
+    TYPE = 0x0012
+    NAME = "XOR-PEER-ADDRESS"
+    RFC = "RFC 8656 §18.3"
+
+
+@attribute
+class Data(Octets):
+    """What goes to the peer or came from it; may be empty."""
+
+    __slots__ = ()
+    TYPE = 0x0013
+    NAME = "DATA"
+    RFC = "RFC 8656 §18.4"
+
+
+@attribute
+class XorRelayedAddress(XorAddress):
+    """The allocation's address on the server, where peers send to."""
+
+    __slots__ = ()
+    TYPE = 0x0016
+    NAME = "XOR-RELAYED-ADDRESS"
+    RFC = "RFC 8656 §18.5"
+
+
+@dataclass(frozen=True, slots=True)
+class _AddressFamily(Attribute):
+    LAYOUT: ClassVar = Exactly("!Bxxx", "address family", "RFC 8656 §18.6")
+
+    family: int
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        return cls(*cls.LAYOUT.read(value))
+
+    def encode(self) -> bytes:
+        return self.LAYOUT.write(self.family)
+
+
+@attribute
+class RequestedAddressFamily(_AddressFamily):
+    """The address family wanted on the relay: 1 IPv4, 2 IPv6; others are answered by error 440.
+
+    |     Family    |            Reserved                           |
+    """
+
+    __slots__ = ()
+    TYPE = 0x0017
+    NAME = "REQUESTED-ADDRESS-FAMILY"
+    RFC = "RFC 8656 §18.6"
+
+
+@attribute
+@dataclass(frozen=True, slots=True)
+class EvenPort(Attribute):
+    """Asks for an even relayed port, and with `reserve` for the next one to be kept.
+
+    |R|    RFFU     |
+    """
+
+    TYPE = 0x0018
+    NAME = "EVEN-PORT"
+    RFC = "RFC 8656 §18.7"
+    LAYOUT: ClassVar = Exactly("!B", NAME, RFC)
+
+    reserve: bool
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        (flags,) = cls.LAYOUT.read(value)
+        return cls(bool(flags & _EVEN_PORT_RESERVE))
+
+    def encode(self) -> bytes:
+        return self.LAYOUT.write(_EVEN_PORT_RESERVE * self.reserve)
+
+
+@attribute
+@dataclass(frozen=True, slots=True)
+class RequestedTransport(Attribute):
+    """What the relay speaks with peers: an IP protocol number, 17 UDP or 6 TCP.
+
+    |    Protocol   |                    RFFU                       |
+    """
+
+    TYPE = 0x0019
+    NAME = "REQUESTED-TRANSPORT"
+    RFC = "RFC 8656 §18.8"
+    LAYOUT: ClassVar = Exactly("!Bxxx", NAME, RFC)
+
+    protocol: int
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        return cls(*cls.LAYOUT.read(value))
+
+    def encode(self) -> bytes:
+        return self.LAYOUT.write(self.protocol)
+
+
+@attribute
+class DontFragment(Flag):
+    """Asks the server to set DF on what it sends to the peer."""
+
+    __slots__ = ()
+    TYPE = 0x001A
+    NAME = "DONT-FRAGMENT"
+    RFC = "RFC 8656 §18.9"
+
+
+@attribute
+@dataclass(frozen=True, slots=True)
+class ReservationToken(Attribute):
+    """Names a port that EVEN-PORT made the server keep.
+
+    |                     Token (64 bits)                           |
+    |                                                               |
+    """
+
+    TYPE = 0x0022
+    NAME = "RESERVATION-TOKEN"
+    RFC = "RFC 8656 §18.10"
+    LAYOUT: ClassVar = Exactly("!8s", NAME, RFC)
+
+    token: bytes
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        return cls(*cls.LAYOUT.read(value))
+
+    def encode(self) -> bytes:
+        return sized(self.token, 8, self.NAME)
+
+
+@attribute
+class AdditionalAddressFamily(_AddressFamily):
+    """Asks for a second relayed address of this family, which is always IPv6 (2).
+
+    |     Family    |            Reserved                           |
+    """
+
+    __slots__ = ()
+    TYPE = 0x8000
+    NAME = "ADDITIONAL-ADDRESS-FAMILY"
+    RFC = "RFC 8656 §18.11"
+
+
+@attribute
+@dataclass(frozen=True, slots=True)
+class AddressErrorCode(Attribute):
+    """Why one of two address families could not be allocated.
+
+        |  Family       |    Reserved             |Class|     Number    |
+        |      Reason Phrase (variable)                                ..
+
+    Attributes:
+        family: 1 IPv4, 2 IPv6.
+        code:   300 .. 699.
+        reason: for people.
+    """
+
+    TYPE = 0x8001
+    NAME = "ADDRESS-ERROR-CODE"
+    RFC = "RFC 8656 §18.12"
+    LAYOUT: ClassVar = Exactly("!BxBB", NAME, RFC)
+
+    family: int
+    code: int
+    reason: str = ""
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        cursor = Cursor(value, cls.RFC)
+        family, hundreds, number = cls.LAYOUT.read(cursor.take(4, cls.NAME))
+        hundreds &= 7
+        if not (3 <= hundreds <= 6 and number <= 99):
+            raise MalformedMessage(cls.NAME, cls.RFC, f"class {hundreds}, number {number}")
+        return cls(family, hundreds * 100 + number, cursor.rest().decode(errors="replace"))
+
+    def encode(self) -> bytes:
+        reason = limited(self.reason.encode(), _TEXT_LIMIT, self.NAME)
+        return self.LAYOUT.write(self.family, *divmod(self.code, 100)) + reason
+
+
+@attribute
+@dataclass(frozen=True, slots=True)
+class Icmp(Attribute):
+    """An ICMP error that came back for something relayed to a peer.
+
+    |            Reserved           |  ICMP Type  |    ICMP Code    |
+    |                          Error Data                           |
+
+    Type takes 7 bits, Code 9.
+
+    Attributes:
+        kind: ICMP or ICMPv6 type.
+        code: ICMP or ICMPv6 code.
+        data: for "packet too big" the MTU in its last two (IPv4) or all four (IPv6) bytes.
+    """
+
+    TYPE = 0x8004
+    NAME = "ICMP"
+    RFC = "RFC 8656 §18.13"
+    LAYOUT: ClassVar = Exactly("!xxH4s", NAME, RFC)
+
+    kind: int
+    code: int
+    data: bytes = bytes(4)
+
+    @classmethod
+    def decode(cls, value: bytes) -> Self:
+        kind_and_code, data = cls.LAYOUT.read(value)
+        return cls(kind_and_code >> 9, kind_and_code & 0x1FF, data)
+
+    def encode(self) -> bytes:
+        if not 0 <= self.code <= 0x1FF:
+            raise ValueError(f"ICMP code {self.code} takes more than 9 bits")
+        return self.LAYOUT.write(self.kind << 9 | self.code, sized(self.data, 4, self.NAME))
+
+
+@attribute
+class MobilityTicket(Octets):
+    """Keeps an allocation over a change of the client's address; empty when asking for one."""
+
+    __slots__ = ()
+    TYPE = 0x8030
+    NAME = "MOBILITY-TICKET"
+    RFC = "RFC 8016 §3.5"
