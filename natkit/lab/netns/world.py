@@ -1,0 +1,112 @@
+"""A topology as real network namespaces: build it, run something in it, take it down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Self, TypeVar
+
+from natkit.aio.network import SocketNetwork
+from natkit.errors import UsageError
+from natkit.lab.netns import layout
+from natkit.lab.netns.namespace import Namespace
+from natkit.lab.netns.rules import router_rules
+from natkit.lab.topology import Main, Topology
+from natkit.network import Family
+
+T = TypeVar("T")
+
+
+def run(topology: Topology, main: Main[T], *, seed: int = 0) -> T:
+    """Build `topology` from namespaces, await `main(world)` in it, and take it down again.
+
+    Args:   seed: of what is ours to choose (hashed ports); the kernel keeps its own dice.
+    Raises: Unsupported: no privilege, a program is missing, or nftables cannot express a NAT.
+    """
+    with NamespaceWorld(topology, seed=seed) as world:
+
+        async def body() -> T:
+            return await main(world)
+
+        return asyncio.run(body())
+
+
+class NamespaceWorld:
+    """A running topology: see `natkit.lab.topology.World`. Use it as a context manager.
+
+    Attributes:
+        notes: what the topology asks for and this world leaves out, a sentence each.
+    """
+
+    def __init__(self, topology: Topology, *, seed: int = 0) -> None:
+        self._topology = topology
+        # Before anything is built, so that a refusal costs nothing.
+        self._rules = {r.name: router_rules(topology, r, seed=seed) for r in topology.routers}
+        self._resources = contextlib.ExitStack()
+        self._namespaces: dict[str, Namespace] = {}
+        self._networks: dict[str, NodeNetwork] = {}
+
+    @property
+    def topology(self) -> Topology:
+        """What was built."""
+        return self._topology
+
+    def network(self, node: str) -> SocketNetwork:
+        """Return the network as `node` sees it. Raises: UsageError: no such node."""
+        try:
+            return self._networks[node]
+        except KeyError:
+            raise UsageError(f"no node is called {node!r}") from None
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+        except BaseException:
+            self._resources.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._resources.close()
+
+    def _build(self) -> None:
+        switch = self._namespace("switch")
+        for name in layout.nodes(self._topology):
+            namespace = self._namespace(name)
+            namespace.sysctl(layout.settings(self._topology, name))
+            self._namespaces[name] = namespace
+            self._networks[name] = NodeNetwork(self._topology, namespace)
+        paths = {name: namespace.path for name, namespace in self._namespaces.items()}
+        switch.sysctl({"net/ipv6/conf/default/disable_ipv6": "1"})
+        switch.command(
+            ["ip", "-batch", "-"], layout.switch_batch(self._topology, paths.__getitem__)
+        )
+        for name, namespace in self._namespaces.items():
+            namespace.command(["ip", "-batch", "-"], layout.node_batch(self._topology, name))
+            if rules := self._rules.get(name):
+                namespace.command(["nft", "-f", "-"], rules)
+
+    def _namespace(self, label: str) -> Namespace:
+        namespace = Namespace(label)
+        self._resources.callback(namespace.close)
+        return namespace
+
+
+class NodeNetwork(SocketNetwork):
+    """A node's sockets. The names of the topology's nodes resolve; other names do not."""
+
+    def __init__(self, topology: Topology, namespace: Namespace) -> None:
+        super().__init__(in_thread=namespace.submit)
+        self._names = {host.name: host.addresses for host in topology.hosts}
+
+    async def resolve(self, host: str, family: Family) -> tuple[str, ...]:
+        """Return the addresses of a host of the topology, or of a literal."""
+        if host in self._names:
+            return tuple(ip for ip in self._names[host] if (":" in ip) == (family is Family.IPV6))
+        return await super().resolve(host, family)
