@@ -1,0 +1,219 @@
+"""The plan of a probe for one IP version: what to ask next, and what the answers come to.
+
+    survey ──▶ mapping and filtering side by side ──▶ done
+       └────── nobody answered in time ───────────────┘
+
+A discovery owns sockets (machines of natkit.nat.asker) but never opens one: the tool that drives
+it opens what `unopened` hands over and returns every observation. Rule of the file: until `is_done`
+the survey's socket goes on asking, so observations keep coming and no timer is needed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from natkit.machine import Instant, Seconds
+from natkit.nat.asker import Answered, Observation
+from natkit.nat.behaviour import Filtering, Mapping, Measured
+from natkit.nat.filtering import FilteringTest, Rfc5780Server
+from natkit.nat.mapping import MappingTest
+from natkit.nat.ports import (
+    Allocation,
+    Mapped,
+    Pooling,
+    judge_allocation,
+    judge_pooling,
+    judge_preservation,
+)
+from natkit.nat.sockets import ProbeSocket, Workbench
+from natkit.nat.survey import ServerReport, Survey
+from natkit.wire import TransportAddress
+
+REVIEW_INTERVAL: Seconds = 0.005
+"""Observations come in bursts; looking at all of them once costs less and decides the same."""
+
+SILENCE_LIMIT: Seconds = 3.0
+"""How long the survey waits for a first answer: 30 tries to every server, so that at 30 % loss
+each way all of them are lost once in 10**8 probes. tailscale's netcheck stops here, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything a discovery found out about one IP version.
+
+    Attributes:
+        reachable: True when at least one server answered over UDP.
+        local:     the address that packets leave from, and a port that was used.
+        mapped:    (server, mapped address) of the survey's socket.
+        nat:       whether something between here and the servers translates addresses.
+        rewrites_payload: an ALG changed MAPPED-ADDRESS on its way (RFC 5780 §4.2 warns of it).
+        server:    the RFC 5780 server that was used; None: there was none.
+    """
+
+    reachable: bool
+    local: TransportAddress | None
+    mapped: tuple[tuple[TransportAddress, TransportAddress], ...]
+    nat: Measured[bool]
+    mapping: Measured[Mapping]
+    filtering: Measured[Filtering]
+    port_preservation: Measured[bool]
+    port_allocation: Measured[Allocation]
+    pooling: Measured[Pooling]
+    rewrites_payload: Measured[bool]
+    server: Rfc5780Server | None
+    servers: tuple[ServerReport, ...]
+
+
+class Discovery:
+    """The plan, to be driven:
+
+        while not discovery.is_done:
+            open what discovery.unopened() returns, with a driver each
+            pass what their machines observe to discovery.observe(...)
+
+    Args:
+        servers:        (name, address) of one IP version, in order of preference.
+        source_ip:      local address that packets to the first server leave from, where known.
+        transaction_id: returns 12 unpredictable bytes at every call.
+        budget:         seconds after which it decides with what it has.
+    """
+
+    def __init__(
+        self,
+        servers: tuple[tuple[str, TransportAddress], ...],
+        *,
+        source_ip: str | None,
+        transaction_id: Callable[[], bytes],
+        budget: Seconds,
+        now: Instant,
+    ) -> None:
+        self._bench = Workbench(transaction_id)
+        self._source_ip = source_ip
+        self._ends_at = now + budget
+        self._speaks_by = now + min(budget, SILENCE_LIMIT)
+        self._reviewed_at = now
+        self._survey = Survey(self._bench, servers, now=now)
+        self._mapping: MappingTest | None = None
+        self._filtering: FilteringTest | None = None
+        self.is_done = False
+
+    def unopened(self) -> list[ProbeSocket]:
+        """Hand over the sockets to open, once each."""
+        return self._bench.unopened()
+
+    def observe(self, socket: ProbeSocket, observation: Observation, *, now: Instant) -> None:
+        """Take what a socket's machine observed, and go on with the plan."""
+        self._bench.take(socket, observation)
+        if now >= self._reviewed_at + REVIEW_INTERVAL and not self.is_done:
+            self._reviewed_at = now
+            self._review(now)
+
+    def _review(self, now: Instant) -> None:
+        if self._mapping is None:
+            self._survey.review(now=now)
+            if self._survey.is_done:
+                self._start_tests(now)
+        if self._mapping is not None:
+            self._mapping.review(now=now)
+            if self._filtering is not None:
+                self._filtering.review(now=now)
+        silent = self._mapping is None and now >= self._speaks_by
+        if silent or now >= self._ends_at or self._is_settled():
+            self._finish(now)
+
+    def _start_tests(self, now: Instant) -> None:
+        self._mapping = MappingTest(self._bench, self._survey.targets(), now=now)
+        full = self._survey.full_server()
+        if full is not None:
+            self._filtering = FilteringTest(self._bench, full, now=now)
+
+    def _is_settled(self) -> bool:
+        if self._mapping is None or self._mapping.result is None:
+            return False
+        return self._filtering is None or self._filtering.result is not None
+
+    def _finish(self, now: Instant) -> None:
+        if self._mapping is not None:
+            self._mapping.close()
+        if self._filtering is not None:
+            self._filtering.close(now=now)
+        for socket in self._bench.sockets:
+            socket.asker.stop_all()
+        self.is_done = True
+
+    # -- what it came to ----------------------------------------------------------------------
+
+    def findings(self) -> Findings:
+        """Sum up. Call it once `is_done`."""
+        answers = self._survey.answers
+        mappings = self._mappings()
+        return Findings(
+            reachable=bool(answers),
+            local=self._local(),
+            mapped=tuple((address, a.mapped) for address, a in answers.items()),
+            nat=self._judge_nat(mappings),
+            mapping=self._mapping_result(),
+            filtering=self._filtering_result(),
+            port_preservation=judge_preservation(mappings),
+            port_allocation=judge_allocation(mappings),
+            pooling=judge_pooling(mappings),
+            rewrites_payload=_judge_alg(list(answers.values())),
+            server=self._survey.full_server(),
+            servers=self._survey.report(),
+        )
+
+    def _local(self) -> TransportAddress | None:
+        socket = self._survey.socket
+        if self._source_ip is None or socket.local is None:
+            return None
+        return TransportAddress(self._source_ip, socket.local.port)
+
+    def _mappings(self) -> list[Mapped]:
+        return [
+            Mapped(socket.local.port, external, asked_at)
+            for socket in self._bench.sockets
+            if socket.local is not None
+            for asked_at, _, external in socket.all_mapped()
+        ]
+
+    def _judge_nat(self, mappings: list[Mapped]) -> Measured[bool]:
+        if not mappings:
+            return Measured.not_measured("no server answered over UDP")
+        if self._source_ip is None:
+            return Measured.not_measured("this machine does not tell its own address")
+        same = all(m.external == TransportAddress(self._source_ip, m.local_port) for m in mappings)
+        if same:
+            return Measured.found(False, f"the servers see {self._source_ip} itself")
+        seen = sorted({m.external.ip for m in mappings})
+        return Measured.found(True, f"the servers see {', '.join(seen)}, not {self._source_ip}")
+
+    def _mapping_result(self) -> Measured[Mapping]:
+        if self._mapping is None or self._mapping.result is None:
+            return Measured.not_measured("no server answered over UDP")
+        result = self._mapping.result
+        if self._mapping.silent and result.value is None:
+            silent = ", ".join(map(str, sorted(self._mapping.silent)))
+            return Measured.not_measured(
+                f"the server announces addresses that do not answer: {silent}", *result.evidence
+            )
+        return result
+
+    def _filtering_result(self) -> Measured[Filtering]:
+        if self._filtering is not None and self._filtering.result is not None:
+            return self._filtering.result
+        if not self._survey.answers:
+            return Measured.not_measured("no server answered over UDP")
+        notes = [r.note for r in self._survey.report() if r.round_trip is not None and r.note]
+        return Measured.not_measured("; ".join(dict.fromkeys(notes)) or "no RFC 5780 server")
+
+
+def _judge_alg(answers: list[Answered]) -> Measured[bool]:
+    """Compare MAPPED-ADDRESS with XOR-MAPPED-ADDRESS: only the plain one can be rewritten."""
+    both = [(a.plain_mapped, a.mapped) for a in answers if a.plain_mapped is not None]
+    if not both:
+        return Measured.not_measured("no server sends MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS")
+    changed = [f"MAPPED-ADDRESS {plain}, XOR {xor}" for plain, xor in both if plain != xor]
+    if changed:
+        return Measured.found(True, "addresses inside packets are rewritten", *changed)
+    return Measured.found(False, "MAPPED-ADDRESS and XOR-MAPPED-ADDRESS agree")

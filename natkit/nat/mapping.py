@@ -1,0 +1,202 @@
+"""Mapping behaviour: does the same socket look the same from everywhere? (RFC 5780 §4.3)
+
+Every sample is a fresh socket that asks each target: both addresses and both ports of an RFC 5780
+server, and plain servers besides. One sample can lie: another host behind the same NAT may hold
+the port towards one target only, and a small pool of addresses repeats itself. So three samples
+have to agree, and where they do not, or where a pool shows, nine are taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from natkit.machine import Instant
+from natkit.nat.asker import Pace, Question
+from natkit.nat.behaviour import Mapping, Measured
+from natkit.nat.silence import is_convincing
+from natkit.nat.sockets import ProbeSocket, Workbench
+from natkit.wire import TransportAddress
+
+SAMPLES = 3
+"""Sockets that have to agree. By chance alone, a symmetric NAT with a pool of four addresses that
+keeps the port looks independent to four targets once in 64; to three sockets once in 260,000."""
+
+MORE_SAMPLES = 9
+"""Sockets to ask where three do not settle it."""
+
+PACE = Pace(0.06, 100)
+"""Answers are expected, and a target that answered is left alone, so tries may come fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """How the targets saw one socket.
+
+    Attributes:
+        local:  the socket's own address, where known.
+        mapped: target -> every mapped address it reported, in order.
+    """
+
+    local: TransportAddress | None
+    mapped: dict[TransportAddress, tuple[TransportAddress, ...]]
+
+    @property
+    def is_stable(self) -> bool:
+        """True when no target saw the socket change."""
+        return all(len(set(seen)) == 1 for seen in self.mapped.values())
+
+    def classify(self) -> Mapping | None:
+        """Say what this sample alone shows; None: too few targets answered to tell.
+
+        RFC: 5780 §4.3, with the fourth target (first address, second port) that it leaves out.
+        """
+        first = {target: seen[0] for target, seen in self.mapped.items()}
+        if len({target.ip for target in first}) < 2:
+            return None
+        if len(set(first.values())) == 1:
+            return Mapping.ENDPOINT_INDEPENDENT
+        by_ip: dict[str, list[TransportAddress]] = {}
+        for target, mapped in first.items():
+            by_ip.setdefault(target.ip, []).append(mapped)
+        twice = [seen for seen in by_ip.values() if len(seen) > 1]
+        if any(len(set(seen)) > 1 for seen in twice):
+            return Mapping.ADDRESS_AND_PORT_DEPENDENT
+        return Mapping.ADDRESS_DEPENDENT if twice else None
+
+    @property
+    def depends(self) -> bool:
+        """True when two targets saw the socket differently."""
+        return len({seen[0] for seen in self.mapped.values()}) > 1
+
+    def describe(self) -> str:
+        """Return one line of evidence."""
+        seen = ", ".join(f"{target} saw {seen[0]}" for target, seen in self.mapped.items())
+        return f"{self.local or 'a socket'}: {seen}"
+
+
+def judge(samples: list[Sample]) -> Measured[Mapping]:
+    """Decide what the samples show together.
+
+    A value needs two thirds of at least three samples; a NAT that depends on the destination
+    shows it on practically every socket, one whose ports merely collide only on a few.
+    """
+    evidence = tuple(sample.describe() for sample in samples)
+    usable = [s for s in samples if s.is_stable]
+    classes = [c for c in (s.classify() for s in usable) if c is not None]
+    if not classes:
+        return _unsettled(samples, evidence)
+    best = max(Mapping, key=classes.count)
+    agreeing = classes.count(best)
+    if len(classes) < SAMPLES or agreeing * 3 < len(samples) * 2:
+        return Measured.inconclusive(
+            f"only {agreeing} of {len(samples)} sockets look {best.value}", *evidence
+        )
+    return Measured.found(best, f"{agreeing} of {len(samples)} sockets agree", *evidence)
+
+
+def _unsettled(samples: list[Sample], evidence: tuple[str, ...]) -> Measured[Mapping]:
+    if any(not sample.is_stable for sample in samples):
+        return Measured.inconclusive("the mapping changed while it was looked at", *evidence)
+    if any(sample.depends for sample in samples):
+        return Measured.inconclusive(
+            "it depends on the destination; telling address from address and port needs a server "
+            "that answers on two ports",
+            *evidence,
+        )
+    return Measured.not_measured("needs answers from two different server addresses", *evidence)
+
+
+class MappingTest:
+    """Opens sample sockets until they settle the question.
+
+    Args:
+        targets: the addresses to ask, the first one being the server known to answer.
+    """
+
+    def __init__(
+        self, bench: Workbench, targets: tuple[TransportAddress, ...], *, now: Instant
+    ) -> None:
+        self._bench = bench
+        self._targets = targets
+        self._sockets: list[ProbeSocket] = []
+        self._silent: set[TransportAddress] = set()
+        self.result: Measured[Mapping] | None = None
+        if len({target.ip for target in targets}) < 2:
+            self.result = Measured.not_measured("needs two different server addresses")
+        else:
+            self._grow(SAMPLES, now)
+
+    @property
+    def silent(self) -> frozenset[TransportAddress]:
+        """Targets that gave no answer while the first one did."""
+        return frozenset(self._silent)
+
+    def review(self, *, now: Instant) -> None:
+        """Look at what came in; settle, or ask more."""
+        if self.result is not None:
+            return
+        self._give_up_on_silent(now)
+        wanted = [t for t in self._targets if t not in self._silent]
+        complete = [s for s in self._sockets if self._is_complete(s, wanted)]
+        if len(complete) < len(self._sockets):
+            return
+        samples = [self._sample(s) for s in self._sockets]
+        if len(self._sockets) < MORE_SAMPLES and _is_doubtful(samples):
+            self._grow(MORE_SAMPLES, now)
+        else:
+            self._finish(samples)
+
+    def close(self) -> None:
+        """Decide with what there is: time is up."""
+        if self.result is None:
+            samples = [self._sample(s) for s in self._sockets]
+            self._finish([s for s in samples if s.mapped])
+
+    def _grow(self, size: int, now: Instant) -> None:
+        while len(self._sockets) < size:
+            socket = self._bench.open(f"mapping {len(self._sockets) + 1}")
+            self._sockets.append(socket)
+            for target in self._targets:
+                if target not in self._silent:
+                    socket.ask(Question.plain(target), PACE, now=now)
+
+    def _is_complete(self, socket: ProbeSocket, wanted: list[TransportAddress]) -> bool:
+        missing = [t for t in wanted if not socket.answered(Question.plain(t))]
+        for target in wanted[1:]:
+            if target not in missing:
+                socket.stop(Question.plain(target))
+        if not missing:
+            socket.stop(Question.plain(wanted[0]))
+        return not missing
+
+    def _give_up_on_silent(self, now: Instant) -> None:
+        """Drop targets whose silence cannot be loss: the first target is the control."""
+        controls = self._bench.tally(self._sockets, [Question.plain(self._targets[0])], now=now)
+        for target in self._targets[1:]:
+            question = Question.plain(target)
+            asked = self._bench.tally(self._sockets, [question], now=now).asked
+            heard = any(socket.answered(question) for socket in self._sockets)
+            if not heard and is_convincing(asked, controls):
+                self._silent.add(target)
+                for socket in self._sockets:
+                    socket.stop(question)
+
+    def _sample(self, socket: ProbeSocket) -> Sample:
+        seen = {
+            t: tuple(a.mapped for a in socket.answers[Question.plain(t)])
+            for t in self._targets
+            if socket.answered(Question.plain(t))
+        }
+        return Sample(socket.local, seen)
+
+    def _finish(self, samples: list[Sample]) -> None:
+        for socket in self._sockets:
+            for target in self._targets:
+                socket.stop(Question.plain(target))
+        self.result = judge(samples)
+
+
+def _is_doubtful(samples: list[Sample]) -> bool:
+    disagree = len({s.classify() for s in samples}) > 1
+    pool = len({mapped.ip for s in samples for seen in s.mapped.values() for mapped in seen}) > 1
+    return disagree or pool or not all(s.is_stable for s in samples)
