@@ -65,6 +65,7 @@ def load(name: str) -> click.Command:
     module, _, attribute = COMMANDS[name].target.partition(":")
     command: Any = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, click.Command)  # noqa: S101 - the table is ours, a test loads it all
+    command.short_help = COMMANDS[name].help
     return command
 
 
