@@ -1,16 +1,43 @@
-"""Ask the gateway which port-mapping protocols it speaks, and what its external address is."""
+"""Ask the gateway which port-mapping protocols it speaks, and what its external address is.
+
+The three are asked at once. Only PCP needs a mapping to name an external address: one is made for
+the port that asks, and deleted again right away.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import ipaddress
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
+from natkit.aio.driver import Driver
+from natkit.aio.upnp import UpnpGateway, ask_gateway
+from natkit.errors import NetworkUnreachable, Unsupported
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Measured
-from natkit.network import Network
+from natkit.network import Family, Network
+from natkit.portmap import natpmp, pcp, ssdp
+from natkit.portmap.client import (
+    Answered,
+    Backoff,
+    GatewayClient,
+    Outcome,
+    Question,
+    Randomness,
+    Refused,
+    Unanswered,
+)
+from natkit.portmap.pcp import VersionRefused
+from natkit.wire import TransportAddress
 
-Randomness = Callable[[int], bytes]
-"""Returns that many random bytes (secrets.token_bytes, or a seeded source)."""
+Reply = TypeVar("Reply")
+
+SHORTEST_LEASE = 120
+"""Seconds asked for the mapping that reveals PCP's external address. Servers are told to grant no
+less (RFC 6887 §15), and a delete that gets lost leaves it behind for no more than this."""
+
+LEFT_BEHIND = f"and the delete was not confirmed: it goes by itself in {SHORTEST_LEASE} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +55,200 @@ class MappingService:
 
 @dataclass(frozen=True, slots=True)
 class PortMappingReport:
-    """The three port-mapping protocols, each asked by itself."""
+    """The three port-mapping protocols, each asked by itself.
 
+    Attributes:
+        gateway: the router that was asked; None: this host has none, or it is not known.
+    """
+
+    gateway: str | None
     pcp: MappingService
     nat_pmp: MappingService
     upnp: MappingService
+
+    def wan_addresses(self) -> tuple[tuple[str, str], ...]:
+        """Return (protocol, external IP) of every protocol that named one."""
+        named = (("PCP", self.pcp), ("NAT-PMP", self.nat_pmp), ("UPnP", self.upnp))
+        asked = ((name, service.external_ip.value) for name, service in named)
+        return tuple((name, ip) for name, ip in asked if ip is not None)
 
 
 async def find_port_mapping(
     network: Network, *, randomness: Randomness, budget: Seconds = 1.0
 ) -> PortMappingReport:
-    """Ask the default gateway for PCP, NAT-PMP and UPnP-IGD, all at once, in `budget` seconds."""
-    silent: Measured[bool] = Measured.not_measured("not asked yet")
-    unknown: Measured[str] = Measured.not_measured("not asked yet")
-    service = MappingService(silent, unknown)
-    return PortMappingReport(service, service, service)
+    """Ask the first IPv4 gateway for PCP, NAT-PMP and UPnP-IGD, all at once.
+
+    Args:
+        randomness: for nonces and for the spacing of requests.
+        budget:     seconds to wait for a protocol's first answer; where there is one, the
+                    questions that follow have as long again.
+    """
+    gateway = next(iter(network.gateways(Family.IPV4)), None)
+    if gateway is None:
+        return _nobody_asked(None, "no IPv4 gateway is known")
+    own = network.source_for(TransportAddress(gateway, pcp.PORT))
+    if own is None:
+        return _nobody_asked(gateway, f"no route to the gateway {gateway}")
+    asking = _Asking(network, gateway, own, randomness, budget)
+    try:
+        found = await asyncio.gather(_find_pcp(asking), _find_nat_pmp(asking), _find_upnp(asking))
+    except NetworkUnreachable as error:
+        return _nobody_asked(gateway, str(error))
+    return PortMappingReport(gateway, *found)
+
+
+def _nobody_asked(gateway: str | None, reason: str) -> PortMappingReport:
+    unasked = MappingService(Measured.not_measured(reason), Measured.not_measured(reason))
+    return PortMappingReport(gateway, unasked, unasked, unasked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Who asks whom, and with how much patience."""
+
+    network: Network
+    gateway: str
+    own: str
+    randomness: Randomness
+    budget: Seconds
+
+
+class _Line(Generic[Reply]):
+    """A socket of its own for the questions of one protocol."""
+
+    def __init__(self, asking: _Asking, port: int, also: tuple[TransportAddress, ...] = ()) -> None:
+        self._asking = asking
+        self._client: GatewayClient[Reply] = GatewayClient(
+            TransportAddress(asking.gateway, port),
+            also=also,
+            backoff=Backoff.within(asking.budget),
+            randomness=asking.randomness,
+        )
+        self._outcome: asyncio.Future[Outcome[Reply]]
+        self._driver: Driver[Outcome[Reply]]
+
+    async def __aenter__(self) -> _Line[Reply]:
+        self._driver = await Driver.open(
+            self._asking.network,
+            self._client,
+            local=TransportAddress(self._asking.own, 0),
+            on_event=self._hear,
+            on_error=self._client.error_received,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._driver.close()
+
+    @property
+    def local_port(self) -> int:
+        return self._driver.endpoint.local.port
+
+    async def ask(self, question: Question[Reply]) -> Outcome[Reply]:
+        self._outcome = asyncio.get_running_loop().create_future()
+        self._client.ask(question, now=self._asking.network.now())
+        self._driver.kick()
+        return await self._outcome
+
+    def _hear(self, outcome: Outcome[Reply]) -> None:
+        if not self._outcome.done():  # it is when the one who asked was cancelled
+            self._outcome.set_result(outcome)
+
+
+async def _find_pcp(asking: _Asking) -> MappingService:
+    """ANNOUNCE tells whether it is there; a mapping, made and deleted, tells the address."""
+    line: _Line[pcp.Reply | VersionRefused] = _Line(asking, pcp.PORT)
+    async with line:
+        present = _presence("PCP", asking.gateway, await line.ask(pcp.Announce(asking.own)))
+        if not present.value:
+            return MappingService(present, Measured.not_measured(present.reason))
+        return MappingService(present, await _map_and_delete(asking, line))
+
+
+async def _map_and_delete(
+    asking: _Asking, line: _Line[pcp.Reply | VersionRefused]
+) -> Measured[str]:
+    nonce = asking.randomness(pcp.NONCE_SIZE)
+    mapping = pcp.Mapping(nonce, pcp.Protocol.UDP, line.local_port, pcp.ANY_IPV4)
+    made = await line.ask(pcp.Map(asking.own, SHORTEST_LEASE, mapping))
+    # Deleted whatever came back: a lost answer may have left a mapping.
+    deleted = await line.ask(pcp.Map(asking.own, 0, mapping))
+    farewell = "deleted again" if isinstance(deleted, Answered) else LEFT_BEHIND
+    match made:
+        case Answered(reply=pcp.Reply(result=0, mapping=pcp.Mapping(external=external))):
+            evidence = f"mapped UDP port {line.local_port} to {external}, {farewell}"
+            return _external("PCP MAP", external.ip, evidence)
+        case Answered(reply=pcp.Reply(result=result)):
+            return Measured.inconclusive(f"PCP MAP answered {pcp.result_name(result)}")
+        case _:
+            return Measured.inconclusive(f"PCP MAP went unanswered, {farewell}")
+
+
+async def _find_nat_pmp(asking: _Asking) -> MappingService:
+    """Opcode 0 tells both."""
+    line: _Line[natpmp.ExternalAddress | VersionRefused] = _Line(asking, pcp.PORT)
+    async with line:
+        outcome = await line.ask(natpmp.AskExternalAddress())
+    present = _presence("NAT-PMP", asking.gateway, outcome)
+    external: Measured[str]
+    match outcome:
+        case Answered(reply=natpmp.ExternalAddress(ip=str() as ip)):
+            external = _external("NAT-PMP", ip)
+        case Answered(reply=natpmp.ExternalAddress(result=result)):
+            external = Measured.inconclusive(f"NAT-PMP answered {natpmp.result_name(result)}")
+        case _:
+            external = Measured.not_measured(present.reason)
+    return MappingService(present, external)
+
+
+async def _find_upnp(asking: _Asking) -> MappingService:
+    """SSDP tells whether it is there; a library asks for the address."""
+    line: _Line[ssdp.Found] = _Line(asking, ssdp.PORT, also=(ssdp.MULTICAST,))
+    async with line:
+        outcome = await line.ask(ssdp.SearchGateway())
+    present = _presence("UPnP", asking.gateway, outcome)
+    if not isinstance(outcome, Answered):
+        return MappingService(present, Measured.not_measured(present.reason))
+    location = outcome.reply.location
+    if not ssdp.is_at(location, asking.gateway):
+        reason = f"its description is at {location}, which is not the gateway"
+        return MappingService(present, Measured.not_measured(reason))
+    try:
+        described = await ask_gateway(asking.network, location, patience=2 * asking.budget)
+    except Unsupported as error:
+        return MappingService(present, Measured.not_measured(str(error)))
+    except NetworkUnreachable as error:
+        return MappingService(present, Measured.inconclusive(str(error)))
+    return MappingService(present, _described(described, outcome.reply.server))
+
+
+def _described(gateway: UpnpGateway, server: str) -> Measured[str]:
+    evidence = f"{server or 'gateway'}: {gateway.connection_type}, {gateway.status}"
+    if gateway.external_ip is None:
+        return Measured.inconclusive("UPnP named no external address", evidence)
+    return _external("UPnP", gateway.external_ip, evidence)
+
+
+def _presence(protocol: str, gateway: str, outcome: Outcome[object]) -> Measured[bool]:
+    """Say in words what an outcome shows. Silence is a finding, worded as what it is."""
+    match outcome:
+        case Answered(reply=VersionRefused(offered=offered)):
+            spoken = "NAT-PMP" if offered == natpmp.VERSION else f"PCP version {offered}"
+            return Measured.found(False, f"{gateway} refused {protocol} and offered {spoken}")
+        case Answered(rtt=rtt):
+            return Measured.found(True, f"{gateway} answered in {rtt * 1000:.0f} ms")
+        case Refused():
+            return Measured.found(False, f"{gateway} has no {protocol} (ICMP port unreachable)")
+        case Unanswered(tries=tries, waited=waited, garbage=None):
+            return Measured.found(
+                False, f"no answer from {gateway} to {tries} requests in {waited * 1000:.0f} ms"
+            )
+        case Unanswered(garbage=garbage):
+            return Measured.inconclusive(f"{gateway} answered nonsense: {garbage}")
+
+
+def _external(protocol: str, ip: str, *evidence: str) -> Measured[str]:
+    if ipaddress.ip_address(ip).is_unspecified:
+        reason = f"{protocol} named {ip}: the gateway has no outside address now"
+        return Measured.inconclusive(reason, *evidence)
+    return Measured.found(ip, f"{protocol} named it", *evidence)
