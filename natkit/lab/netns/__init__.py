@@ -1,6 +1,19 @@
 """Real Linux NATs: network namespaces and nftables, built from a topology."""
 
+from natkit.lab.netns.capability import Capability, Need, Privilege, capability
+from natkit.lab.netns.namespace import enter_user_namespace
 from natkit.lab.netns.rules import router_rules
+from natkit.lab.netns.service import Service
 from natkit.lab.netns.world import NamespaceWorld, run
 
-__all__ = ["NamespaceWorld", "router_rules", "run"]
+__all__ = [
+    "Capability",
+    "NamespaceWorld",
+    "Need",
+    "Privilege",
+    "Service",
+    "capability",
+    "enter_user_namespace",
+    "router_rules",
+    "run",
+]

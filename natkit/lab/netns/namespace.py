@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import ctypes
 import os
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from natkit.errors import NatkitError, Unsupported
+from natkit.errors import Unsupported
+from natkit.lab.netns import programs
 
 T = TypeVar("T")
 
@@ -24,7 +24,6 @@ CLONE_NEWUSER = 0x10000000  # linux/sched.h
 CLONE_NEWNET = 0x40000000
 
 _THREADS = 8  # more than one: a slow look-up must not hold up the making of a socket
-_PATIENCE = 20.0  # seconds for one `ip` or `nft` run; they take milliseconds
 
 
 def unshare(flags: int) -> None:
@@ -45,15 +44,41 @@ def _enter(descriptor: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def enter_user_namespace() -> None:
+    """Make this whole process root in a user namespace of its own, for good.
+
+    Files stay those of the user who started it. For programs (the command line calls it when it
+    is not root), not for libraries: it must happen before the first thread.
+
+    Raises: Unsupported: the kernel refuses, or the process has threads already.
+    """
+    user, group = os.geteuid(), os.getegid()
+    try:
+        unshare(CLONE_NEWUSER)
+        # The order is the kernel's: groups may be mapped only once they can no longer be changed.
+        for name, line in (
+            ("setgroups", "deny"),
+            ("uid_map", f"0 {user} 1"),
+            ("gid_map", f"0 {group} 1"),
+        ):
+            Path("/proc/self", name).write_text(line, encoding="ascii")
+    except OSError as error:
+        raise Unsupported(
+            "this process cannot enter a user namespace", why=error.strerror, hint=_MEND
+        ) from error
+
+
+_MEND = "Run it as root, or see what `natkit doctor` says about namespaces"
+
+
 class Namespace:
     """A new, empty network namespace.
 
-    Args:    label: for thread names and messages.
+    Args:    label: for the names of threads.
     Raises:  Unsupported: the kernel refuses (no privilege, or no room).
     """
 
     def __init__(self, label: str) -> None:
-        self.label = label
         self._descriptor = _create(label)
         self._pool = ThreadPoolExecutor(
             _THREADS,
@@ -76,17 +101,14 @@ class Namespace:
         return self.submit(blocking).result()
 
     def command(self, argv: Sequence[str], text: str = "") -> str:
-        """Run a command inside, with `text` on its standard input.
-
-        Returns: its standard output.
-        Raises:  Unsupported: it is not installed. NatkitError: it failed, with its own words.
-        """
-        return self.call(lambda: run_command(argv, text, where=self.label))
+        """Run a program inside: see `programs.run`."""
+        return self.call(lambda: programs.run(argv, text))
 
     def sysctl(self, settings: dict[str, str]) -> None:
         """Write kernel settings ("net/ipv4/ip_forward": "1"); what is absent is left out.
 
-        Absent are the settings of parts that this kernel lacks, IPv6 or the bridge filter say.
+        Absent are the settings of parts that this kernel lacks (IPv6, say).
+        Raises: Unsupported: they are read-only here.
         """
 
         def write() -> None:
@@ -96,7 +118,14 @@ class Namespace:
                 if path.exists():
                     path.write_text(value, encoding="ascii")
 
-        self.call(write)
+        try:
+            self.call(write)
+        except OSError as error:
+            raise Unsupported(
+                f"cannot write {error.filename}",
+                why=error.strerror,
+                hint="A container may mount /proc/sys read-only: run it with --privileged",
+            ) from error
 
     def close(self) -> None:
         """Let go. The kernel removes the namespace once no socket or process is left in it."""
@@ -123,31 +152,6 @@ def _create(label: str) -> int:
         raise Unsupported(
             "this process may not make network namespaces",
             why=made.strerror,
-            hint="Run it as root, or in a user namespace: "
-            "unshare --user --map-root-user --net COMMAND",
+            hint=_MEND,
         ) from made
     return made
-
-
-def run_command(argv: Sequence[str], text: str, *, where: str) -> str:
-    """Run a command in the calling thread's namespace: see `Namespace.command`."""
-    try:
-        done = subprocess.run(
-            argv, input=text, capture_output=True, text=True, timeout=_PATIENCE, check=False
-        )
-    except FileNotFoundError as error:
-        raise Unsupported(
-            f"the program {argv[0]!r} is missing", hint=f"Install it: {PACKAGES[argv[0]]}"
-        ) from error
-    if done.returncode != 0:
-        raise NatkitError(f"{' '.join(argv)} failed in {where}", why=done.stderr.strip()[:2000])
-    return done.stdout
-
-
-PACKAGES = {
-    "ip": "the package iproute2",
-    "tc": "the package iproute2",
-    "nft": "the package nftables",
-    "setpriv": "the package util-linux",
-}
-"""Where each program that the lab runs comes from (the names are Debian's)."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
 from natkit.aio.network import SocketNetwork
 from natkit.errors import UsageError
-from natkit.lab.netns import layout
+from natkit.lab.netns import layout, links
 from natkit.lab.netns.namespace import Namespace
 from natkit.lab.netns.rules import router_rules
+from natkit.lab.netns.service import Service
 from natkit.lab.topology import Main, Topology
 from natkit.network import Family
 
@@ -41,6 +43,8 @@ class NamespaceWorld:
 
     def __init__(self, topology: Topology, *, seed: int = 0) -> None:
         self._topology = topology
+        self._ports = layout.ports(topology)
+        self.notes = links.left_out(self._ports)
         # Before anything is built, so that a refusal costs nothing.
         self._rules = {r.name: router_rules(topology, r, seed=seed) for r in topology.routers}
         self._resources = contextlib.ExitStack()
@@ -58,6 +62,18 @@ class NamespaceWorld:
             return self._networks[node]
         except KeyError:
             raise UsageError(f"no node is called {node!r}") from None
+
+    def spawn(self, node: str, argv: Sequence[str]) -> Service:
+        """Start a program in `node`. It ends with the world.
+
+        Raises: UsageError: no such node. Unsupported: a program is missing.
+        """
+        try:
+            service = Service(self._namespaces[node], argv)
+        except KeyError:
+            raise UsageError(f"no node is called {node!r}") from None
+        self._resources.callback(service.close)
+        return service
 
     def __enter__(self) -> Self:
         try:
@@ -82,20 +98,31 @@ class NamespaceWorld:
             namespace.sysctl(layout.settings(self._topology, name))
             self._namespaces[name] = namespace
             self._networks[name] = NodeNetwork(self._topology, namespace)
-        paths = {name: namespace.path for name, namespace in self._namespaces.items()}
-        switch.sysctl({"net/ipv6/conf/default/disable_ipv6": "1"})
-        switch.command(
-            ["ip", "-batch", "-"], layout.switch_batch(self._topology, paths.__getitem__)
-        )
+        self._plug_in(switch)
         for name, namespace in self._namespaces.items():
             namespace.command(["ip", "-batch", "-"], layout.node_batch(self._topology, name))
-            if rules := self._rules.get(name):
-                namespace.command(["nft", "-f", "-"], rules)
+            _feed(namespace, ["nft", "-f", "-"], self._rules.get(name, ""))
+            _feed(namespace, ["tc", "-batch", "-"], links.rate_batch(self._ports, node=name))
+
+    def _plug_in(self, switch: Namespace) -> None:
+        """Make the bridges, and the cables from them to the nodes."""
+        paths = {name: namespace.path for name, namespace in self._namespaces.items()}
+        batch = layout.switch_batch(self._topology, paths.__getitem__)
+        switch.sysctl({"net/ipv6/conf/default/disable_ipv6": "1"})
+        switch.command(["ip", "-batch", "-"], batch)
+        _feed(switch, ["nft", "-f", "-"], links.loss_rules(self._ports))
+        _feed(switch, ["tc", "-batch", "-"], links.rate_batch(self._ports))
 
     def _namespace(self, label: str) -> Namespace:
         namespace = Namespace(label)
         self._resources.callback(namespace.close)
         return namespace
+
+
+def _feed(namespace: Namespace, argv: list[str], text: str) -> None:
+    """Run a command on `text`, where there is any."""
+    if text:
+        namespace.command(argv, text)
 
 
 class NodeNetwork(SocketNetwork):

@@ -1,0 +1,55 @@
+"""A program that runs in a node: coturn, miniupnpd, anything that speaks the network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+
+from natkit.lab.netns import programs
+from natkit.lab.netns.namespace import Namespace
+
+_PATIENCE = 5.0  # seconds for a killed program to be gone
+
+
+class Service:
+    """A running program. It ends with the world, and by the kernel's hand if we are killed.
+
+    Raises: Unsupported: the program is not installed.
+    """
+
+    def __init__(self, namespace: Namespace, argv: Sequence[str]) -> None:
+        command = [programs.path_of("setpriv"), "--pdeathsig", "KILL", "--"]
+        command += [programs.path_of(argv[0]), *argv[1:]]
+        self._output = os.memfd_create("output")
+        # The death signal comes when the *thread* that started the program ends, so it must be
+        # one of the namespace's, which live as long as the namespace.
+        self._process = namespace.call(
+            lambda: subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+            )
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """True until it has ended."""
+        return self._process.poll() is None
+
+    def output(self) -> str:
+        """Return all that it has printed so far, to both of its outputs."""
+        size = os.fstat(self._output).st_size
+        return os.pread(self._output, size, 0).decode(errors="replace")
+
+    def close(self) -> None:
+        """Kill it, and forget what it printed. The world calls this."""
+        self._process.kill()
+        self._process.wait(_PATIENCE)
+        os.close(self._output)
