@@ -155,8 +155,10 @@ class MappingTest:
     def _grow(self, size: int, now: Instant) -> None:
         while len(self._sockets) < size:
             socket = self._bench.open(f"mapping {len(self._sockets) + 1}")
+            # Each socket starts elsewhere: some pools choose an address by the first destination.
+            start = len(self._sockets) % len(self._targets)
             self._sockets.append(socket)
-            for target in self._targets:
+            for target in (*self._targets[start:], *self._targets[:start]):
                 if target not in self._silent:
                     socket.ask(Question.plain(target), PACE, now=now)
 

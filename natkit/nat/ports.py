@@ -26,9 +26,12 @@ LARGEST_STEP = 16
 
 
 class Pooling(Enum):
-    """Does one host keep one external address? (RFC 4787 §4.1, REQ-2)"""
+    """Does one host keep one external address? (RFC 4787 §4.1, REQ-2)
 
-    PAIRED = "paired"
+    A pool that pairs and no pool at all look the same from inside, so the word says what was seen.
+    """
+
+    SINGLE = "single"
     ARBITRARY = "arbitrary"
 
 
@@ -90,7 +93,7 @@ def judge_pooling(mappings: Sequence[Mapped]) -> Measured[Pooling]:
         return Measured.not_measured("too few sockets were answered")
     seen = ", ".join(f"{ip} ({count} times)" for ip, count in sorted(addresses.items()))
     if len(addresses) == 1:
-        return Measured.found(Pooling.PAIRED, f"every mapping had {seen}")
+        return Measured.found(Pooling.SINGLE, f"every mapping had {seen}")
     return Measured.found(Pooling.ARBITRARY, f"this host was seen as {seen}")
 
 
