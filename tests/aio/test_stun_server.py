@@ -1,0 +1,253 @@
+"""The Binding server on real loopback sockets: UDP with RFC 5780, TCP and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trustme
+
+from natkit.aio.driver import Driver
+from natkit.aio.network import SocketNetwork
+from natkit.aio.stun_listener import StreamService, serve_binding_stream
+from natkit.aio.stun_server import BindingService, serve_binding
+from natkit.errors import NetworkUnreachable, UsageError
+from natkit.network import Family, Tls
+from natkit.stun.binding import BindingClient, BindingEvent, BindingFailed, BindingSucceeded
+from natkit.stun.transaction import Retransmission
+from natkit.wire import (
+    Attribute,
+    ChangeRequest,
+    Message,
+    Method,
+    Padding,
+    ResponsePort,
+    TransportAddress,
+    XorMappedAddress,
+)
+
+ID = b"0123456789ab"
+REQUEST = Message.request(Method.BINDING, ID).encode()
+
+
+def free_ports(count: int, ip: str = "127.0.0.1") -> tuple[int, ...]:
+    """Return ports that nothing uses on `ip` just now."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    socks = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
+    for sock in socks:
+        sock.bind((ip, 0))
+    ports = tuple(sock.getsockname()[1] for sock in socks)
+    for sock in socks:
+        sock.close()
+    return ports
+
+
+@pytest.fixture
+def network() -> SocketNetwork:
+    return SocketNetwork()
+
+
+@asynccontextmanager
+async def rfc5780_server(
+    network: SocketNetwork, *ips: str, ports: int = 2
+) -> AsyncIterator[BindingService]:
+    service = await serve_binding(network, ips, free_ports(ports, ips[0]))
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+async def ask(
+    network: SocketNetwork, server: TransportAddress, *attributes: Attribute
+) -> BindingEvent:
+    """Ask once, with one retransmission, and return how it ended."""
+    ended: asyncio.Queue[BindingEvent] = asyncio.Queue()
+    machine = BindingClient(lambda: ID, Retransmission(rto=0.5, count=2, final=2))
+    family = Family.IPV6 if server.is_ipv6 else Family.IPV4
+    driver = await Driver.open(network, machine, family=family, on_event=ended.put_nowait)
+    machine.ask(server, *attributes, now=network.now())
+    driver.kick()
+    try:
+        return await ended.get()
+    finally:
+        driver.close()
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+async def test_reply_tells_the_clients_own_address(network: SocketNetwork, ip: str) -> None:
+    service = await serve_binding(network, [ip], [0], rfc5780=False)
+    (server,) = service.listening
+    event = await ask(network, server)
+    assert isinstance(event, BindingSucceeded)
+    assert event.mapped.ip == ip
+    assert event.source == server
+    assert event.other_address is None
+    assert service.answered == 1
+    service.close()
+    service.close()
+
+
+@pytest.mark.parametrize(
+    ("ip", "port", "index"), [(False, True, 1), (True, False, 2), (True, True, 3)]
+)
+async def test_reply_really_comes_from_the_changed_endpoint(
+    network: SocketNetwork, ip: bool, port: bool, index: int
+) -> None:
+    async with rfc5780_server(network, "127.0.0.1", "127.0.0.2") as service:
+        event = await ask(network, service.listening[0], ChangeRequest(ip, port))
+        assert isinstance(event, BindingSucceeded)
+        assert event.source == event.response_origin == service.listening[index]
+        assert event.other_address == service.listening[3]
+
+
+async def test_one_ipv6_address_changes_its_port_and_refuses_more(network: SocketNetwork) -> None:
+    async with rfc5780_server(network, "::1") as service:
+        event = await ask(network, service.listening[0], ChangeRequest(False, True))
+        assert isinstance(event, BindingSucceeded)
+        assert event.source == service.listening[1]
+        refused = await ask(network, service.listening[0], ChangeRequest(True, True))
+        assert isinstance(refused, BindingFailed)
+        assert refused.code == 420
+
+
+async def test_both_ip_versions_are_served_each_with_its_own_alternate(
+    network: SocketNetwork,
+) -> None:
+    async with rfc5780_server(network, "127.0.0.1", "127.0.0.2", "::1") as service:
+        assert len(service.listening) == 6
+
+
+async def test_response_port_reaches_another_socket_of_the_client(network: SocketNetwork) -> None:
+    class Inbox(asyncio.Queue[tuple[bytes, TransportAddress]]):
+        def datagram_received(self, data: bytes, source: TransportAddress) -> None:
+            self.put_nowait((data, source))
+
+        def error_received(self, error: object) -> None:
+            raise AssertionError(error)
+
+    asker, hearer = Inbox(), Inbox()
+    here = TransportAddress("127.0.0.1", 0)
+    asking = await network.open_datagram(asker, local=here)
+    hearing = await network.open_datagram(hearer, local=here)
+    async with rfc5780_server(network, "127.0.0.1", "127.0.0.2") as service:
+        extras = (ResponsePort(hearing.local.port), ChangeRequest(True, True))
+        asking.send(Message.request(Method.BINDING, ID, *extras).encode(), service.listening[0])
+        data, source = await hearer.get()
+        assert source == service.listening[3]
+        assert Message.decode(data).find(XorMappedAddress) == XorMappedAddress(asking.local)
+        assert asker.empty()
+    asking.close()
+    hearing.close()
+
+
+async def test_padding_larger_than_an_ethernet_frame_comes_back(network: SocketNetwork) -> None:
+    async with rfc5780_server(network, "127.0.0.1", "127.0.0.2") as service:
+        event = await ask(network, service.listening[0], Padding(3000))
+        assert isinstance(event, BindingSucceeded)
+
+
+async def test_rfc_5780_refuses_ports_that_are_not_chosen(network: SocketNetwork) -> None:
+    with pytest.raises(UsageError, match="needs chosen ports"):
+        await serve_binding(network, ["127.0.0.1"], [0, 0])
+
+
+async def test_address_in_use_closes_what_was_open_already(network: SocketNetwork) -> None:
+    async with rfc5780_server(network, "127.0.0.1", ports=1) as service:
+        taken = service.listening[0].port
+        (free,) = free_ports(1)
+        with pytest.raises(NetworkUnreachable, match="cannot use the local address"):
+            await serve_binding(network, ["127.0.0.1"], [free, taken])
+        await asyncio.sleep(0)
+        again = await serve_binding(network, ["127.0.0.1"], [free])
+        again.close()
+
+
+@asynccontextmanager
+async def listener(
+    network: SocketNetwork, ip: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[StreamService]:
+    service = await serve_binding_stream(network, TransportAddress(ip, 0), tls=tls)
+    try:
+        yield service
+    finally:
+        await service.close()
+        await service.close()
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+async def test_tcp_answers_pipelined_and_fragmented_requests(
+    network: SocketNetwork, ip: str
+) -> None:
+    async with listener(network, ip) as service:
+        stream = await network.open_stream(service.listening)
+        await stream.write(REQUEST + REQUEST[:7])
+        first = await stream.read()
+        await stream.write(REQUEST[7:])
+        second = await stream.read()
+        assert first == second
+        assert Message.decode(first).find(XorMappedAddress) == XorMappedAddress(stream.local)
+        await stream.close()
+
+
+@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\xff" * 40])
+async def test_tcp_closes_on_what_is_not_stun(network: SocketNetwork, junk: bytes) -> None:
+    async with listener(network) as service:
+        stream = await network.open_stream(service.listening)
+        await stream.write(junk)
+        assert await stream.read() == b""
+        await stream.close()
+
+
+async def test_closing_ends_open_streams(network: SocketNetwork) -> None:
+    async with listener(network) as service:
+        stream = await network.open_stream(service.listening)
+        await stream.write(REQUEST)
+        await stream.read()
+        await service.close()
+        assert await stream.read() == b""
+        await stream.close()
+
+
+async def test_streams_over_the_limit_are_turned_away(
+    network: SocketNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natkit.aio.stun_listener.STREAM_LIMIT", 1)
+    async with listener(network) as service:
+        first = await network.open_stream(service.listening)
+        await first.write(REQUEST)
+        assert await first.read()
+        second = await network.open_stream(service.listening)
+        assert await second.read() == b""
+        for stream in (first, second):
+            await stream.close()
+
+
+@pytest.mark.parametrize("verify", [True, False])
+async def test_tls_answers(
+    network: SocketNetwork, tmp_path_factory: pytest.TempPathFactory, verify: bool
+) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("stun.test").configure_cert(context)
+    ca_file = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    tls = Tls("stun.test" if verify else "other.test", verify, str(ca_file) if verify else None)
+    async with listener(network, tls=context) as service:
+        stream = await network.open_stream(service.listening, tls=tls)
+        await stream.write(REQUEST)
+        assert Message.decode(await stream.read()).find(XorMappedAddress) is not None
+        await stream.close()
+
+
+async def test_tls_with_the_wrong_name_is_refused(network: SocketNetwork) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("stun.test").configure_cert(context)
+    async with listener(network, tls=context) as service:
+        with pytest.raises(NetworkUnreachable, match="certificate verify failed"):
+            await network.open_stream(service.listening, tls=Tls("other.test"))
