@@ -1,0 +1,170 @@
+"""What this machine can do for natkit: each ability tried, with what was found and a mend.
+
+Nothing leaves the machine: sockets are tried on loopback, routes are looked up and not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from natkit.errors import NetworkUnreachable
+from natkit.machine import Seconds
+from natkit.network import DatagramReceiver, Family, IcmpError, Network
+from natkit.wire import TransportAddress
+
+STUN_PORT = 3478  # RFC 8489 §18.6
+_PATIENCE: Seconds = 0.5  # loopback answers in microseconds; a loaded machine may take a while
+
+_LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
+_ELSEWHERE = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
+"""Addresses for documentation (RFC 5737, RFC 3849), whose routes are looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One ability.
+
+    Attributes:
+        area:   what it is for: "probe" or "serve" here; the command line adds "lab".
+        name:   the ability, in a few words.
+        able:   whether this machine has it.
+        found:  what was seen.
+        mend:   what to do when it is missing; None: nothing, or nothing is missing.
+        needed: False: the area works without it, only with less.
+    """
+
+    area: str
+    name: str
+    able: bool
+    found: str
+    mend: str | None = None
+    needed: bool = True
+
+
+async def examine(network: Network) -> tuple[Finding, ...]:
+    """Try everything that the probe and the servers use, on `network`.
+
+    Takes a few milliseconds, 2 s at most where sockets are silent; never raises for what is
+    missing.
+    """
+    udp4 = await _udp(network, Family.IPV4)
+    udp6 = await _udp(network, Family.IPV6)
+    icmp = await _icmp_errors(network)
+    port = await _stun_port(network)
+    system = Finding("probe", "Python", True, f"{platform.python_version()} on {platform.system()}")
+    return (system, udp4, udp6, *_routes(network), icmp, _gateway(network), *_extras(), port)
+
+
+class _Heard(DatagramReceiver):
+    """Remembers what came in first."""
+
+    def __init__(self) -> None:
+        self._first: asyncio.Future[bytes | IcmpError] = asyncio.get_running_loop().create_future()
+
+    def datagram_received(self, data: bytes, source: TransportAddress) -> None:  # noqa: ARG002 - the protocol's signature
+        self._settle(data)
+
+    def error_received(self, error: IcmpError) -> None:
+        self._settle(error)
+
+    def _settle(self, value: bytes | IcmpError) -> None:
+        if not self._first.done():
+            self._first.set_result(value)
+
+    async def first(self) -> bytes | IcmpError | None:
+        """Return what came first; None when nothing did in time."""
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(self._first, _PATIENCE)
+        return None
+
+
+async def _udp(network: Network, family: Family) -> Finding:
+    name, needed = f"UDP sockets, {_label(family)}", family is Family.IPV4
+    mend = "Look whether a firewall or a sandbox forbids UDP on loopback" if needed else None
+    heard = _Heard()
+    try:
+        local = TransportAddress(_LOOPBACK[family], 0)
+        endpoint = await network.open_datagram(heard, local=local)
+    except NetworkUnreachable as error:
+        return Finding("probe", name, False, str(error), mend, needed)
+    try:
+        endpoint.send(b"natkit", endpoint.local)
+        echoed = await heard.first() == b"natkit"
+    finally:
+        endpoint.close()
+    if echoed:
+        return Finding("probe", name, True, f"{local.ip} hears itself", None, needed)
+    return Finding("probe", name, False, f"{local.ip} does not hear itself", mend, needed)
+
+
+def _routes(network: Network) -> Iterator[Finding]:
+    for family, remote in _ELSEWHERE.items():
+        name = f"route to the internet, {_label(family)}"
+        source = network.source_for(TransportAddress(remote, STUN_PORT))
+        if source is not None:
+            yield Finding("probe", name, True, f"leaves from {source}", None, needed=False)
+        else:
+            mend = f"Without it the probe says nothing of {_label(family)}; connect to a network"
+            if family is Family.IPV6:
+                mend += " that has it"
+            yield Finding("probe", name, False, "no route", mend, needed=False)
+
+
+async def _icmp_errors(network: Network) -> Finding:
+    """A port that nobody listens on must answer with an ICMP error that names who sent it."""
+    name = "ICMP errors with their sender"
+    nobody, heard = _Heard(), _Heard()
+    local = TransportAddress(_LOOPBACK[Family.IPV4], 0)
+    mend = "Linux has them; elsewhere the layers of NAT are told by port mapping alone"
+    try:
+        unused = await network.open_datagram(nobody, local=local)
+        unused.close()
+        endpoint = await network.open_datagram(heard, local=local)
+    except NetworkUnreachable as error:
+        return Finding("probe", name, False, str(error), None, needed=False)
+    try:
+        endpoint.send(b"natkit", unused.local)
+        answer = await heard.first()
+    finally:
+        endpoint.close()
+    if isinstance(answer, IcmpError) and answer.reporter is not None:
+        return Finding("probe", name, True, "read from the error queue", None, needed=False)
+    return Finding("probe", name, False, "the system hides them", mend, needed=False)
+
+
+def _gateway(network: Network) -> Finding:
+    name = "address of the router"
+    gateways = network.gateways(Family.IPV4)
+    if gateways:
+        return Finding("probe", name, True, ", ".join(gateways), None, needed=False)
+    mend = "Without it the probe cannot ask the router for port mappings"
+    return Finding("probe", name, False, "no default route for IPv4", mend, needed=False)
+
+
+def _extras() -> Iterator[Finding]:
+    for package, extra, use in (("miniupnpc", "upnp", "UPnP-IGD port mapping"),):
+        installed = importlib.util.find_spec(package) is not None
+        found = f"{package} is {'' if installed else 'not '}installed"
+        mend = None if installed else f"pip install 'natkit[{extra}]'"
+        yield Finding("probe", use, installed, found, mend, needed=False)
+
+
+async def _stun_port(network: Network) -> Finding:
+    name = f"UDP port {STUN_PORT}"
+    try:
+        local = TransportAddress("0.0.0.0", STUN_PORT)
+        endpoint = await network.open_datagram(_Heard(), local=local)
+    except NetworkUnreachable as error:
+        mend = "Stop the server that has it, or serve on another port: --port"
+        return Finding("serve", name, False, str(error), mend, needed=False)
+    endpoint.close()
+    return Finding("serve", name, True, "free")
+
+
+def _label(family: Family) -> str:
+    return f"IPv{family.value}"
