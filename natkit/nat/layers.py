@@ -1,10 +1,39 @@
-"""Count the NATs on the way out, from the hops, the routers' addresses and the mapped address."""
+"""Count the NATs on the way out, from the hops, the gateway's address and the mapped address.
+
+No observation counts NATs by itself; each gives a bound, and the bounds are put together:
+
+- own address = mapped address: none. Otherwise: at least one.
+- The gateway's outside address is private: its address is translated again, so at least two.
+  It is the mapped address: the gateway is the outermost, so exactly one.
+- A hop behind the first in 100.64.0.0/10, the space between a subscriber's router and a carrier's
+  NAT (RFC 6598 §4): at least two.
+- A private hop behind the first may be a second NAT, or a router that only routes: it raises the
+  upper bound alone, and so does a silent one. Hops from the first public one on do not count.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ipaddress
+from dataclasses import dataclass, field
+from itertools import takewhile
 
 from natkit.nat.behaviour import Measured
+
+_PRIVATE = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "10.0.0.0/8",  # RFC 1918
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "192.0.0.0/29",  # 464XLAT's inside, RFC 7335
+            "169.254.0.0/16",  # link-local, RFC 3927
+            "fc00::/7",  # unique local, RFC 4193
+            "fe80::/10",  # link-local, RFC 4291
+        ),
+    )
+)
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +48,16 @@ class Hop:
     distance: int
     reporter: str | None
 
+    def __str__(self) -> str:
+        return f"{self.distance}: {self.reporter or '*'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
     """The way to a server, as far as it showed itself.
 
     Attributes:
-        hops:    from distance 1 up, silent ones included.
+        hops:    routers from distance 1 up, silent ones included, the server not.
         arrived: distance at which the server itself answered; None: it did not.
         reason:  why hops are missing; None where nothing stood in the way.
     """
@@ -34,22 +66,28 @@ class Trace:
     arrived: int | None
     reason: str | None = None
 
+    def __str__(self) -> str:
+        last = () if self.arrived is None else (f"{self.arrived}: the server",)
+        return ", ".join((*map(str, self.hops), *last)) or "no hop answered"
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """Everything that bears on the number of NATs.
 
     Attributes:
-        own:    the address this host sends from; None: unknown.
-        mapped: the address a STUN server saw; None: unknown.
-        wan:    outside addresses that the gateway named, with the protocol that named them.
-        trace:  the way to the STUN server.
+        own:      the IP that this host sends from; None: unknown.
+        mapped:   the IP that a STUN server saw; None: unknown.
+        wan:      (protocol, IP): outside addresses that the gateway named.
+        withheld: protocols in which the gateway answered that it has no outside address to offer.
+        trace:    the way to the STUN server.
     """
 
     own: str | None
     mapped: str | None
-    wan: tuple[tuple[str, str], ...]
-    trace: Trace
+    wan: tuple[tuple[str, str], ...] = ()
+    withheld: tuple[str, ...] = ()
+    trace: Trace = field(default=Trace((), None, "not traced"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +96,109 @@ class NatLayers:
 
     Attributes:
         at_least:      lower bound.
-        at_most:       upper bound; None: unbounded, since hops are missing.
-        carrier_grade: True: an address of 100.64.0.0/10 (RFC 6598) was seen on the way.
+        at_most:       upper bound; None: none is known, since hops or addresses are missing.
+        carrier_grade: True: an address of 100.64.0.0/10 is on the way, which only carriers use.
     """
 
     at_least: int
     at_most: int | None
     carrier_grade: bool
 
+    def __str__(self) -> str:
+        if self.at_most is None:
+            return f"at least {self.at_least}"
+        if self.at_most == self.at_least:
+            return str(self.at_least)
+        return f"{self.at_least} to {self.at_most}"
+
 
 def count_layers(seen: Surroundings) -> Measured[NatLayers]:
     """Return bounds on the number of NATs, with one line of evidence for each observation."""
-    return Measured.not_measured("not counted yet")
+    evidence = _evidence(seen)
+    twice = _translated_twice(seen)
+    if seen.own is not None and seen.own == seen.mapped:
+        layers = NatLayers(0, 0, is_shared(seen.own))
+        return Measured.found(layers, "the mapped address is this host's own", *evidence)
+    if twice is not None:
+        return Measured.found(_bounds(seen, 2), twice, *evidence)
+    if seen.own is None or seen.mapped is None:
+        missing = "own address" if seen.own is None else "mapped address"
+        return Measured.not_measured(f"the {missing} is not known", *evidence)
+    if any(ip == seen.mapped and protocol in _OF_THE_GATEWAY for protocol, ip in seen.wan):
+        reason = "the gateway's outside address is the mapped one"
+        return Measured.found(NatLayers(1, 1, _carrier_grade(seen)), reason, *evidence)
+    bounds = _bounds(seen, 1)
+    return Measured.found(bounds, _reason(bounds), *evidence)
+
+
+_OF_THE_GATEWAY = ("NAT-PMP", "UPnP")
+"""Protocols that name the gateway's own address. PCP may be passed on to the carrier's NAT
+(RFC 7648), and then names an address beyond it."""
+
+
+def is_private(ip: str) -> bool:
+    """Return whether `ip` is of a private range, carriers' shared space not included."""
+    address = ipaddress.ip_address(ip.partition("%")[0])
+    return any(address in network for network in _PRIVATE)
+
+
+def is_shared(ip: str) -> bool:
+    """Return whether `ip` is of carriers' shared space, 100.64.0.0/10 (RFC 6598)."""
+    return ipaddress.ip_address(ip.partition("%")[0]) in _SHARED
+
+
+def _is_public(ip: str) -> bool:
+    return not (is_private(ip) or is_shared(ip))
+
+
+def _translated_twice(seen: Surroundings) -> str | None:
+    """Return what shows that there are two NATs at least; None: nothing does."""
+    for protocol, ip in seen.wan:
+        if not _is_public(ip):
+            return f"the gateway's own outside address is {ip} ({protocol}), which is not public"
+    beyond = [hop for hop in _inside(seen.trace) if hop.distance > 1 and hop.reporter is not None]
+    for hop in beyond:
+        if hop.reporter and is_shared(hop.reporter) and not (seen.own and is_shared(seen.own)):
+            return f"hop {hop.distance} is {hop.reporter}, between a home router and a carrier NAT"
+    if seen.withheld and beyond and seen.mapped is not None:
+        # It forwards to the internet, yet has no address that could be mapped from there.
+        return f"the gateway has no public address to offer, and hop {beyond[0]} is private"
+    return None
+
+
+def _inside(trace: Trace) -> tuple[Hop, ...]:
+    """Return the hops before the first public one: those that may be NATs."""
+    return tuple(
+        takewhile(lambda hop: not hop.reporter or not _is_public(hop.reporter), trace.hops)
+    )
+
+
+def _bounds(seen: Surroundings, at_least: int) -> NatLayers:
+    inside = _inside(seen.trace)
+    complete = seen.trace.arrived is not None or len(inside) < len(seen.trace.hops)
+    at_most = max(at_least, len(inside)) if complete else None
+    return NatLayers(at_least, at_most, _carrier_grade(seen))
+
+
+def _carrier_grade(seen: Surroundings) -> bool:
+    addresses = [seen.own, *(ip for _, ip in seen.wan)]
+    addresses += [hop.reporter for hop in _inside(seen.trace)]
+    return any(ip is not None and is_shared(ip) for ip in addresses)
+
+
+def _reason(bounds: NatLayers) -> str:
+    if bounds.at_most == bounds.at_least:
+        return "the mapped address is not this host's own, and no hop behind the first is private"
+    if bounds.at_most is None:
+        return "the mapped address is not this host's own; how many NATs did it, nothing shows"
+    return "the mapped address is not this host's own; a further hop may be a NAT, or only route"
+
+
+def _evidence(seen: Surroundings) -> tuple[str, ...]:
+    lines = [f"own address {seen.own or 'unknown'}, mapped address {seen.mapped or 'unknown'}"]
+    lines += [f"{protocol}: the gateway's outside address is {ip}" for protocol, ip in seen.wan]
+    lines += [f"{protocol}: the gateway offers no outside address" for protocol in seen.withheld]
+    lines.append(f"hops: {seen.trace}")
+    if seen.trace.reason is not None:
+        lines.append(f"hops: {seen.trace.reason}")
+    return tuple(lines)
