@@ -11,8 +11,9 @@ from typing import TypeVar
 from natkit.errors import NetworkUnreachable, Unsupported, UsageError
 from natkit.lab.sim.node import WILDCARDS, Node, family_of
 from natkit.lab.sim.packet import DEFAULT_TTL, Packet, Proto, Quote
+from natkit.lab.sim.stream import Handler, SimListener, SimStream, connect
 from natkit.machine import Instant, Seconds
-from natkit.network import DatagramReceiver, Family, IcmpError, Interface
+from natkit.network import DatagramReceiver, Family, IcmpError, Interface, Tls
 from natkit.wire import TransportAddress
 
 T = TypeVar("T")
@@ -95,7 +96,11 @@ class SimNetwork:
         interface: str | None = None,
     ) -> SimDatagram:
         """Bind a UDP socket: see `Network.open_datagram`."""
-        return SimDatagram(self._node, receiver, self._local(local, family, interface))
+        return self.bind(receiver, self._local(local, family, interface))
+
+    def bind(self, receiver: DatagramReceiver, local: TransportAddress) -> SimDatagram:
+        """Bind a UDP socket at once. Raises: NetworkUnreachable: see `Node.bind`."""
+        return SimDatagram(self._node, receiver, local)
 
     def _local(
         self, local: TransportAddress | None, family: Family, interface: str | None
@@ -112,6 +117,33 @@ class SimNetwork:
             if candidate.name == interface and family_of(candidate.ip) is family:
                 return TransportAddress(candidate.ip, port)
         raise NetworkUnreachable(f"{interface} has no IPv{family} address")
+
+    async def open_stream(
+        self,
+        remote: TransportAddress,
+        *,
+        tls: Tls | None = None,
+        local: TransportAddress | None = None,
+        patience: Seconds = 5.0,
+    ) -> SimStream:
+        """Connect a TCP stream: see `Network.open_stream`. Raises: Unsupported: TLS was asked."""
+        if tls is not None:
+            raise Unsupported("the simulator speaks no TLS", why="it simulates TCP, not OpenSSL")
+        source = self._node.source_for(remote.ip)
+        if source is None:
+            raise NetworkUnreachable(f"{self._node.name} has no route to {remote}")
+        if local is None or local.ip in WILDCARDS.values():
+            local = TransportAddress(source, local.port if local is not None else 0)
+        if local.ip not in self._node.addresses:
+            raise NetworkUnreachable(f"{self._node.name} cannot bind {local}")
+        return await connect(self._node, local, remote, patience)
+
+    async def listen_stream(self, handler: Handler, *, local: TransportAddress) -> SimListener:
+        """Listen for TCP on `local`, and run `handler(stream)` as a task for every connection.
+
+        Raises: NetworkUnreachable: the address cannot be bound.
+        """
+        return SimListener(self._node, handler, local)
 
     async def resolve(self, host: str, family: Family) -> tuple[str, ...]:
         """Return the addresses of a literal, or of a host or router of the topology."""

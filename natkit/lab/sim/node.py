@@ -7,7 +7,15 @@ from typing import Protocol
 
 from natkit.errors import NetworkUnreachable
 from natkit.lab.sim.fabric import Attachment, Fabric, is_within
-from natkit.lab.sim.packet import UNREACHABLE_PORT, Packet, Proto, Quote, icmp_error
+from natkit.lab.sim.packet import (
+    UNREACHABLE_PORT,
+    Flags,
+    Packet,
+    Proto,
+    Quote,
+    TcpHeader,
+    icmp_error,
+)
 from natkit.lab.sim.trace import Direction
 from natkit.lab.topology import Host, Segment
 from natkit.network import Family, Interface
@@ -54,6 +62,7 @@ class Node(ABC):
         self.fabric = fabric
         self.addresses = frozenset(i.ip for i in self.interfaces)
         self._sockets: dict[tuple[Proto, str, int], Socket] = {}
+        self._connections: dict[tuple[TransportAddress, TransportAddress], Socket] = {}
         self._rng = fabric.rng(f"ports/{name}")
         self._used: set[tuple[Proto, int]] = set()
 
@@ -65,11 +74,10 @@ class Node(ABC):
         wildcard = local.ip in WILDCARDS.values()
         if not wildcard and local.ip not in self.addresses:
             raise NetworkUnreachable(f"{self.name} cannot bind {local}", why="not its address")
-        port = local.port or self._ephemeral(proto)
+        port = local.port or self.ephemeral(proto)
         if self._is_bound(proto, local.ip, port):
             raise NetworkUnreachable(f"{self.name} cannot bind {local}", why="the port is in use")
         self._sockets[proto, local.ip, port] = socket
-        self._used.add((proto, port))
         return TransportAddress(local.ip, port)
 
     def release(self, proto: Proto, local: TransportAddress) -> None:
@@ -85,12 +93,27 @@ class Node(ABC):
             for p, address, n in self._sockets
         )
 
-    def _ephemeral(self, proto: Proto) -> int:
+    def join(self, local: TransportAddress, remote: TransportAddress, socket: Socket) -> None:
+        """Give `socket` the TCP segments from `remote` to `local`.
+
+        Raises: NetworkUnreachable: there is such a connection already.
+        """
+        if (local, remote) in self._connections:
+            raise NetworkUnreachable(f"{local} is connected to {remote} already")
+        self._connections[local, remote] = socket
+
+    def leave(self, local: TransportAddress, remote: TransportAddress) -> None:
+        """End what `join` began."""
+        self._connections.pop((local, remote), None)
+
+    def ephemeral(self, proto: Proto) -> int:
+        """Return a random port that was not given before."""
         if len(self._used) > len(EPHEMERAL_PORTS) // 2:
             self._used = {(p, port) for p, _, port in self._sockets}
         while True:
             port = self._rng.choice(EPHEMERAL_PORTS)
             if (proto, port) not in self._used:
+                self._used.add((proto, port))
                 return port
 
     @abstractmethod
@@ -121,7 +144,7 @@ class Node(ABC):
         if packet.quote is not None:
             self._complain(packet.quote, packet.src.ip)
             return
-        socket = self._socket_at(packet.proto, packet.dst)
+        socket = self._socket_at(packet.proto, packet.dst, packet.src)
         if socket is None:
             self._refuse(packet)
             return
@@ -129,21 +152,33 @@ class Node(ABC):
             self.fabric.observe(self.name, Direction.RECEIVED, packet, "delivered")
         socket.arrived(packet)
 
-    def _socket_at(self, proto: Proto, local: TransportAddress) -> Socket | None:
+    def _socket_at(
+        self, proto: Proto, local: TransportAddress, remote: TransportAddress
+    ) -> Socket | None:
+        if proto is Proto.TCP and (local, remote) in self._connections:
+            return self._connections[local, remote]
         socket = self._sockets.get((proto, local.ip, local.port))
         if socket is not None:
             return socket
         return self._sockets.get((proto, "::" if ":" in local.ip else "0.0.0.0", local.port))
 
     def _complain(self, quote: Quote, reporter: str) -> None:
-        socket = self._socket_at(quote.proto, quote.src)
+        socket = self._socket_at(quote.proto, quote.src, quote.dst)
         if socket is not None:
             socket.complained(quote, reporter)
 
     def _refuse(self, packet: Packet) -> None:
         self.fabric.observe(self.name, Direction.RECEIVED, packet, "dropped: the port is closed")
+        if packet.tcp is not None:
+            self.reset(packet, packet.tcp)
+            return
         kind, code = UNREACHABLE_PORT[packet.dst.is_ipv6]
         self.report(packet, kind, code, packet.dst.ip)
+
+    def reset(self, packet: Packet, header: TcpHeader) -> None:
+        """Answer a TCP segment that nobody wants with RST (RFC 9293 §3.10.7.1)."""
+        if header.flags is not Flags.RST:
+            self.send(Packet(Proto.TCP, packet.dst, packet.src, tcp=TcpHeader(Flags.RST)))
 
     def report(self, about: Packet, kind: int, code: int, reporter: str) -> None:
         """Send an ICMP error about a packet to its source."""

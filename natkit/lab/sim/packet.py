@@ -33,7 +33,7 @@ class Flags(StrEnum):
     RST = "RST"
 
 
-class Segment(NamedTuple):
+class TcpHeader(NamedTuple):
     """The TCP header, as far as it is simulated. Numbers count bytes from 0 on each side."""
 
     flags: Flags
@@ -59,7 +59,7 @@ class Packet(NamedTuple):
     dst: TransportAddress
     data: bytes = b""
     ttl: int = DEFAULT_TTL
-    segment: Segment | None = None
+    tcp: TcpHeader | None = None
     quote: Quote | None = None
 
     @property
@@ -70,7 +70,7 @@ class Packet(NamedTuple):
 
     def between(self, src: TransportAddress, dst: TransportAddress) -> Packet:
         """Return the packet with other ends, as a NAT changes it."""
-        return Packet(self.proto, src, dst, self.data, self.ttl, self.segment, self.quote)
+        return Packet(self.proto, src, dst, self.data, self.ttl, self.tcp, self.quote)
 
     def aged(self) -> Packet:
         """Return the packet after one router."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from random import Random
 from typing import TypeVar
 
 from natkit.errors import UsageError
 from natkit.lab.sim.fabric import Fabric
-from natkit.lab.sim.loop import VirtualLoop
 from natkit.lab.sim.network import SimNetwork
 from natkit.lab.sim.node import HostNode, Node
 from natkit.lab.sim.router import RouterNode
+from natkit.lab.sim.sockets import SocketLoop, enter
 from natkit.lab.sim.trace import Observer
 from natkit.lab.topology import Topology
 from natkit.machine import Seconds
@@ -46,6 +47,20 @@ class SimWorld:
             known = ", ".join(self._networks)
             raise UsageError(f"no node is called {node!r}", hint=f"known: {known}") from None
 
+    @contextmanager
+    def as_host(self, node: str) -> Iterator[None]:
+        """Open the sockets of asyncio code inside this block on `node`, its tasks' too."""
+        leave = enter(self.network(node))
+        try:
+            yield
+        finally:
+            leave()
+
+    async def on(self, node: str, work: Awaitable[T]) -> T:
+        """Await `work` on `node`: see `as_host`."""
+        with self.as_host(node):
+            return await work
+
     def trace(self, observer: Observer) -> None:
         """Show every later step of every packet to `observer`."""
         self._fabric.observers.append(observer)
@@ -76,7 +91,7 @@ def run(
         NatkitError: a ceiling was reached, or main waits for what can never happen.
     """
     _refuse_inside_a_loop()
-    loop = VirtualLoop(max_seconds=max_virtual_seconds)
+    loop = SocketLoop(max_seconds=max_virtual_seconds)
     if debug is not None:
         loop.set_debug(debug)
 
