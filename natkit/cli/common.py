@@ -128,6 +128,16 @@ class Command(RichCommand):
         super().__init__(*args, **kwargs)
         self.params.extend(_common_options())
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; each option can also come from NATKIT_<COMMAND>_<OPTION>."""
+        # click would name the variable after the callback's argument ("as_json").
+        prefix = ctx.auto_envvar_prefix
+        for option in self.params if prefix is not None else ():
+            if isinstance(option, click.Option) and option.envvar is None:
+                longest = max(option.opts, key=len).lstrip("-").replace("-", "_")
+                option.envvar = f"{prefix}_{longest}".upper()
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the callback, an async one in an event loop of its own."""
         result = super().invoke(ctx)

@@ -1,0 +1,85 @@
+"""What the doctor finds: on this machine's loopback, and on networks that lack something."""
+
+from __future__ import annotations
+
+import pytest
+
+from natkit.aio.network import SocketNetwork
+from natkit.errors import NetworkUnreachable
+from natkit.network import Family
+from natkit.tools import doctor
+from natkit.tools.doctor import STUN_PORT, Finding, examine
+from natkit.wire import TransportAddress
+
+
+class Deaf:
+    """An endpoint that nothing arrives at."""
+
+    local = TransportAddress("127.0.0.1", 40000)
+
+    def send(self, data: bytes, destination: TransportAddress, *, ttl: int | None = None) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Island(SocketNetwork):
+    """A machine without routes, whose sockets hear nothing, with IPv6 and one port taken."""
+
+    async def open_datagram(self, receiver, *, local=None, family=Family.IPV4, interface=None):
+        if local.is_ipv6 or local.port == STUN_PORT:
+            raise NetworkUnreachable(f"cannot bind {local}")
+        return Deaf()
+
+    def source_for(self, remote: TransportAddress) -> str | None:
+        return None
+
+    def gateways(self, family: Family) -> tuple[str, ...]:
+        return ()
+
+
+def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
+    return {finding.name: finding for finding in findings}
+
+
+async def test_sockets_on_this_machine_hear_themselves():
+    found = by_name(await examine(SocketNetwork()))
+    assert found["UDP sockets, IPv4"].able
+    assert found["Python"].able
+
+
+@pytest.fixture
+async def island(monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
+    monkeypatch.setattr(doctor, "_PATIENCE", 0.001)
+    return by_name(await examine(Island()))
+
+
+async def test_an_island_lacks_everything_and_nothing_raises(island: dict[str, Finding]):
+    lacking = {name for name, finding in island.items() if not finding.able}
+    assert lacking >= {
+        "UDP sockets, IPv4",
+        "UDP sockets, IPv6",
+        "route to the internet, IPv4",
+        "route to the internet, IPv6",
+        "ICMP errors with their sender",
+        "address of the router",
+        "UDP port 3478",
+    }
+
+
+async def test_only_udp_over_ipv4_is_needed(island: dict[str, Finding]):
+    assert island["UDP sockets, IPv4"].needed
+    assert not island["UDP sockets, IPv6"].needed
+    assert not island["route to the internet, IPv4"].needed
+
+
+async def test_what_can_be_mended_says_how(island: dict[str, Finding]):
+    assert "--port" in (island["UDP port 3478"].mend or "")
+    assert "firewall" in (island["UDP sockets, IPv4"].mend or "")
+
+
+async def test_a_missing_extra_names_its_install_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    found = by_name(await examine(SocketNetwork()))
+    assert found["UPnP-IGD port mapping"].mend == "pip install 'natkit[upnp]'"
