@@ -15,7 +15,7 @@ from typing import TypeAlias
 from natkit.errors import MalformedMessage
 from natkit.machine import Instant, Seconds, Transmit, soonest
 from natkit.network import IcmpError
-from natkit.stun.transaction import Retransmission, Step, Transaction
+from natkit.stun.transaction import UNRELIABLE, Retransmission, Step, Transaction
 from natkit.wire import (
     AlternateServer,
     Attribute,
@@ -123,7 +123,7 @@ class BindingClient:
     def __init__(
         self,
         transaction_id: Callable[[], bytes],
-        schedule: Retransmission = Retransmission(),  # noqa: B008 - frozen
+        schedule: Retransmission = UNRELIABLE,
     ) -> None:
         self._transaction_id = transaction_id
         self._schedule = schedule

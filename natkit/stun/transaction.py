@@ -25,7 +25,7 @@ class Retransmission:
 
     rto: Seconds = 0.5
     count: int = 7
-    final: int = 16
+    final: float = 16
 
     def sends(self) -> tuple[Seconds, ...]:
         """Return when to send, in seconds after the first send: (0, .5, 1.5, 3.5, ...)."""
@@ -36,6 +36,17 @@ class Retransmission:
         """Seconds from the first send to giving up: 39.5 by default."""
         return self.sends()[-1] + self.rto * self.final
 
+    def within(self, patience: Seconds) -> Retransmission:
+        """Return this schedule cut off, or its last wait stretched, to give up after `patience`.
+
+        Args: patience: seconds, > 0.
+        """
+        sends = [at for at in self.sends() if at < patience]
+        return Retransmission(self.rto, len(sends), (patience - sends[-1]) / self.rto)
+
+
+UNRELIABLE = Retransmission()
+"""Over UDP: sent at 0, .5, 1.5, 3.5, 7.5, 15.5 and 31.5 s, given up at 39.5 s."""
 
 RELIABLE = Retransmission(rto=39.5, count=1, final=1)
 """Over TCP and TLS a request is sent once and waited for Ti = 39.5 s (RFC 8489 §6.2.2)."""

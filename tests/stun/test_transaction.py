@@ -16,6 +16,14 @@ def test_schedule_is_adjustable() -> None:
     assert round(quick.patience, 3) == 0.7
 
 
+def test_patience_cuts_the_schedule_off_or_stretches_its_end() -> None:
+    assert Retransmission().within(2.0).sends() == (0, 0.5, 1.5)
+    assert Retransmission().within(2.0).patience == 2.0
+    assert Retransmission().within(0.5).sends() == (0,)
+    assert Retransmission().within(60.0).count == 7
+    assert Retransmission().within(60.0).patience == 60.0
+
+
 def test_reliable_transport_sends_once_and_waits_as_long() -> None:
     assert RELIABLE.sends() == (0,)
     assert RELIABLE.patience == 39.5

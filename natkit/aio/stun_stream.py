@@ -1,0 +1,62 @@
+"""One Binding request over a connected stream (RFC 8489 §6.2.2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from natkit.errors import MalformedMessage, NetworkUnreachable
+from natkit.machine import Seconds
+from natkit.network import Network, StreamEndpoint
+from natkit.stun.binding import BindingClient, BindingEvent, BindingTimedOut
+from natkit.stun.transaction import RELIABLE
+
+_HEADER_SIZE = 20
+
+
+async def ask_over_stream(
+    network: Network,
+    stream: StreamEndpoint,
+    *,
+    transaction_id: Callable[[], bytes],
+    patience: Seconds = RELIABLE.patience,
+) -> BindingEvent:
+    """Send one Binding request over `stream` and return how it ended.
+
+    Args:
+        network:        whose clock measures the round trip.
+        transaction_id: returns 12 unpredictable bytes.
+        patience:       seconds to wait for the answer.
+    Raises: NetworkUnreachable: the stream ended without an answer.
+            MalformedMessage:   something came that is not STUN.
+    """
+    machine = BindingClient(transaction_id, RELIABLE)
+    asked = machine.ask(stream.remote, now=network.now())
+    (transmit,) = machine.transmits()
+    await stream.write(transmit.data)
+    try:
+        async with asyncio.timeout(patience):
+            while True:
+                message = await _read_message(stream)
+                machine.receive(message, stream.remote, now=network.now())
+                for event in machine.events():
+                    return event
+    except TimeoutError:
+        return BindingTimedOut(asked, stream.remote, 1)
+
+
+async def _read_message(stream: StreamEndpoint) -> bytes:
+    header = await _read_exactly(stream, _HEADER_SIZE)
+    if header[0] >= 0x40:  # the two top bits of a STUN message are zero (RFC 8489 §5)
+        raise MalformedMessage("header", "RFC 8489 §5", f"{stream.remote} does not speak STUN")
+    return header + await _read_exactly(stream, int.from_bytes(header[2:4], "big"))
+
+
+async def _read_exactly(stream: StreamEndpoint, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = await stream.read(size - len(data))
+        if not more:
+            raise NetworkUnreachable(f"{stream.remote} closed the connection without an answer")
+        data += more
+    return data
