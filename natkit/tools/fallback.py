@@ -1,16 +1,36 @@
-"""Find out what still gets through where UDP does not: STUN over TCP and TLS."""
+"""Find out what still gets through where UDP does not: STUN over TCP and TLS.
+
+An answer proves that a port is open all the way. Its absence proves little, since most STUN
+servers listen on few ports: so "nothing" is reported as inconclusive, with what happened on each.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from natkit.errors import MalformedMessage, NetworkUnreachable, Unsupported
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Mapping, Measured
-from natkit.network import Network
-from natkit.wire import TransportAddress
+from natkit.nat.mapping import Sample
+from natkit.network import Network, StreamEndpoint, Tls
+from natkit.wire import (
+    MappedAddress,
+    Message,
+    MessageClass,
+    Method,
+    TransportAddress,
+    XorMappedAddress,
+)
 
-Randomness = Callable[[int], bytes]
+TCP_PORTS = (80, 443)
+"""Tried besides the server's own port: what restrictive networks let out."""
+
+TLS_PORTS = (443, 5349)
+"""5349 is STUN's own TLS port (RFC 8489 §18.6)."""
+
+_HEADER_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +38,8 @@ class FallbackReport:
     """What works over streams.
 
     Attributes:
-        tcp:         ports on which STUN over TCP was answered; empty: none.
-        tls:         ports on which STUN over TLS was answered; empty: none.
+        tcp:         ports on which the server answered STUN over TCP, at least one.
+        tls:         ports on which it answered STUN over TLS, at least one.
         tcp_mapping: how the NAT maps TCP connections from one local port.
     """
 
@@ -34,14 +54,178 @@ async def find_fallback(
     *,
     name: str | None = None,
     others: Sequence[TransportAddress] = (),
-    randomness: Randomness,
+    randomness: Callable[[int], bytes],
     budget: Seconds = 2.0,
 ) -> FallbackReport:
-    """Try STUN over TCP (3478, 80, 443) and TLS (443, 5349) on `server`.
+    """Try STUN over TCP on `server`'s own port, 80 and 443, and over TLS on 443 and 5349.
 
     Args:
-        name:   host name for SNI; None: the IP.
-        others: further STUN addresses that speak TCP, to see how the NAT maps TCP.
+        name:       host name for TLS to ask for; None: the IP. Any certificate will do: what is
+                    measured is whether packets get through, and nothing secret is sent.
+        others:     further STUN servers, to see how the NAT maps TCP.
+        randomness: for transaction ids.
+        budget:     seconds for the connections, and again for those that compare mappings.
     """
-    none: Measured[tuple[int, ...]] = Measured.not_measured("not tried yet")
-    return FallbackReport(none, none, Measured.not_measured("not tried yet"))
+    asking = _Asking(network, randomness, budget)
+    tls = Tls(name or server.ip, verify=False)
+    over_tcp = [TransportAddress(server.ip, p) for p in _unique(server.port, *TCP_PORTS)]
+    over_tls = [TransportAddress(server.ip, p) for p in TLS_PORTS]
+    same_family = [to for to in others if to.is_ipv6 == server.is_ipv6]
+    try:
+        async with asyncio.TaskGroup() as group:
+            plain = [group.create_task(asking.ask(to)) for to in over_tcp]
+            secured = [group.create_task(asking.ask(to, tls=tls)) for to in over_tls]
+            mapping = group.create_task(_mapping(asking, plain, [*over_tcp, *same_family]))
+    finally:
+        await asking.close()
+    return FallbackReport(
+        _ports("TCP", [task.result() for task in plain]),
+        _ports("TLS", [task.result() for task in secured]),
+        mapping.result(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What became of one try.
+
+    Attributes:
+        local:   the local end of the connection; None: there was none.
+        mapped:  what the server saw; None: it did not say.
+        refusal: why this was not even tried; None: it was.
+        outcome: in words.
+    """
+
+    to: TransportAddress
+    local: TransportAddress | None
+    mapped: TransportAddress | None
+    outcome: str
+    refusal: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.to}: {self.outcome}"
+
+
+class _Asking:
+    """Keeps every connection open until `close`: a NAT forgets a closed one's mapping."""
+
+    def __init__(
+        self, network: Network, randomness: Callable[[int], bytes], budget: Seconds
+    ) -> None:
+        self._network = network
+        self._randomness = randomness
+        self._budget = budget
+        self._streams: list[StreamEndpoint] = []
+
+    async def close(self) -> None:
+        await asyncio.gather(*(stream.close() for stream in self._streams))
+
+    async def ask(
+        self,
+        to: TransportAddress,
+        *,
+        tls: Tls | None = None,
+        local: TransportAddress | None = None,
+    ) -> _Answer:
+        try:
+            # A local address even where any will do: it makes the port one that can be shared.
+            stream = await self._network.open_stream(
+                to, tls=tls, local=local or _any_port(to), patience=self._budget
+            )
+        except Unsupported as error:
+            return _Answer(to, None, None, str(error), refusal=str(error))
+        except NetworkUnreachable as error:
+            refused = isinstance(error.__cause__, ConnectionRefusedError)
+            return _Answer(to, None, None, "refused" if refused else error.why or error.what)
+        self._streams.append(stream)
+        try:
+            async with asyncio.timeout(self._budget):
+                mapped = await _binding(stream, self._randomness(12))
+        except (TimeoutError, MalformedMessage, NetworkUnreachable) as error:
+            why = str(error) or f"no answer in {self._budget:g} s"
+            return _Answer(to, stream.local, None, f"connected, but no STUN: {why}")
+        return _Answer(to, stream.local, mapped, f"answered, saw {mapped}")
+
+
+async def _mapping(
+    asking: _Asking, tried: Sequence[asyncio.Task[_Answer]], targets: Sequence[TransportAddress]
+) -> Measured[Mapping]:
+    """Connect to further servers from a port that is connected already, and compare."""
+    first = await _first_answered(tried)
+    if first is None or first.local is None or first.mapped is None:
+        return Measured.not_measured("no server answered STUN over TCP")
+    local = TransportAddress(_any_port(first.to).ip, first.local.port)
+    further = [asking.ask(to, local=local) for to in targets if to != first.to]
+    answers = (first, *await asyncio.gather(*further))
+    seen: dict[TransportAddress, tuple[TransportAddress, ...]]
+    seen = {a.to: (a.mapped,) for a in answers if a.mapped is not None}
+    sample = Sample(local, seen)
+    evidence = tuple(f"from port {local.port}: {a}" for a in answers)
+    value = sample.classify()
+    if value is not None:
+        return Measured.found(value, f"{len(seen)} servers compared from one port", *evidence)
+    if len({to.ip for to in seen}) < 2:
+        reason = "needs STUN over TCP on two addresses"
+        return Measured.not_measured(reason, *evidence)
+    reason = "it depends on the destination; whether on its port too needs a server with two"
+    return Measured.inconclusive(reason, *evidence)
+
+
+async def _first_answered(tried: Sequence[asyncio.Task[_Answer]]) -> _Answer | None:
+    """Return the first to be answered, without waiting for the others."""
+    for task in asyncio.as_completed(tried):
+        answer = await task
+        if answer.mapped is not None:
+            return answer
+    return None
+
+
+async def _binding(stream: StreamEndpoint, transaction_id: bytes) -> TransportAddress:
+    """Ask for the mapped address. Raises: MalformedMessage: the answer is of no use."""
+    await stream.write(Message.request(Method.BINDING, transaction_id).encode())
+    data = b""
+    while len(data) < _size(data):
+        more = await stream.read()
+        if not more:
+            raise MalformedMessage("stream", "RFC 8489 §6.2.2", f"ended after {len(data)} bytes")
+        data += more
+    message = Message.decode(data[: _size(data)])
+    mapped = message.find(XorMappedAddress) or message.find(MappedAddress)
+    ours = message.transaction_id == transaction_id
+    if not ours or message.message_class is not MessageClass.SUCCESS or mapped is None:
+        raise MalformedMessage("answer", "RFC 8489 §6.3.3", "it does not answer the request")
+    return mapped.address
+
+
+def _size(data: bytes) -> int:
+    """Return how long the message that `data` begins is, or at least how long its header."""
+    if len(data) < _HEADER_SIZE:
+        return _HEADER_SIZE
+    if data[0] >= 0x40:  # the two top bits of a STUN message are zero (RFC 8489 §5)
+        raise MalformedMessage("message type", "RFC 8489 §5", "no STUN message")
+    return _HEADER_SIZE + int.from_bytes(data[2:4], "big")
+
+
+def _ports(kind: str, answers: Sequence[_Answer]) -> Measured[tuple[int, ...]]:
+    evidence = tuple(f"{kind} {answer}" for answer in answers)
+    refusal = next((a.refusal for a in answers if a.refusal is not None), None)
+    if refusal is not None:
+        return Measured.not_measured(refusal)
+    open_ports = tuple(a.to.port for a in answers if a.mapped is not None)
+    if open_ports:
+        return Measured.found(open_ports, f"the server answered STUN over {kind}", *evidence)
+    connected = any(a.local is not None for a in answers)
+    reason = (
+        f"{kind} connects, but nothing there speaks STUN"
+        if connected
+        else f"no {kind} connection came about; the server may not offer any"
+    )
+    return Measured.inconclusive(reason, *evidence)
+
+
+def _any_port(to: TransportAddress) -> TransportAddress:
+    return TransportAddress("::" if to.is_ipv6 else "0.0.0.0", 0)
+
+
+def _unique(*ports: int) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(ports))
