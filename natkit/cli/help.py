@@ -18,16 +18,20 @@ def help_(context: click.Context, words: tuple[str, ...]) -> None:
         _explain(" ".join(words))
         return
     for word in words:
-        here = _step(here, word)
+        here = descend(here, word)
     click.echo(here.get_help())
 
 
-def _step(context: click.Context, word: str) -> click.Context:
+def descend(context: click.Context, word: str) -> click.Context:
+    """Return a context for the sub-command `word`, good for its help.
+
+    Raises: click.UsageError: there is no such sub-command.
+    """
     if not isinstance(context.command, click.Group):
         raise click.UsageError(f"{context.command_path} has no sub-commands", context)
     _, command, _ = context.command.resolve_command(context, [word])
     assert command is not None  # noqa: S101 - resolve_command raises for an unknown one
-    return command.context_class(command, info_name=word, parent=context)
+    return command.make_context(word, [], parent=context, resilient_parsing=True)
 
 
 def _explain(topic: str) -> None:

@@ -1,0 +1,106 @@
+"""The documents hold against the code: references are current, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import rich_click as click
+
+from natkit.cli.help import descend
+from natkit.cli.main import main
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("calto_demo/*.md")])
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LOCK = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
+
+
+def name_of(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+def test_the_command_reference_is_what_the_commands_say():
+    code = "from scripts.cli_reference import reference; print(reference(), end='')"
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert written == done.stdout, "docs/cli.md is stale: run scripts/gen-docs"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_link_to_a_file_leads_to_one(document: Path):
+    text = document.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+        if not re.match(r"[a-z]+:", target):
+            assert (document.parent / target).exists(), f"{name_of(document)} links to {target}"
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Return the natkit command lines in `text`, up to a pipe, a comment or two spaces."""
+    found = []
+    for line in re.findall(r"^(?:    |\$ |    \$ )(?:\S*/)?natkit ([^\n]+)", text, re.MULTILINE):
+        found.append(shlex.split(re.split(r"  |\||#|>", line)[0]))
+    return found
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "scripts" / "try"], ids=name_of)
+def test_every_command_shown_exists_with_its_options(document: Path):
+    for words in commands_in(document.read_text(encoding="utf-8")):
+        assert not unknown_words(words), f"{name_of(document)}: natkit {shlex.join(words)}"
+
+
+def unknown_words(words: list[str]) -> list[str]:
+    """Return the sub-commands and options among `words` that natkit does not have."""
+    context = main.make_context("natkit", [], resilient_parsing=True)
+    rest = list(words)
+    while rest and isinstance(context.command, click.Group) and not rest[0].startswith("-"):
+        if rest[0] not in context.command.list_commands(context):
+            return [rest[0]]
+        context = descend(context, rest.pop(0))
+    known = {o for p in context.command.get_params(context) for o in (*p.opts, *p.secondary_opts)}
+    return [w for w in rest if w.startswith("-") and w.partition("=")[0] not in known]
+
+
+def test_an_unknown_option_or_command_in_a_document_is_found():
+    assert unknown_words(["explain", "cgnat", "--json"]) == []
+    assert unknown_words(["explain", "--nonsense"]) == ["--nonsense"]
+    assert unknown_words(["nonsense"]) == ["nonsense"]
+    assert commands_in("    natkit explain 401   # why\n") == [["explain", "401"]]
+
+
+def required() -> set[str]:
+    """Return the names of everything that pyproject.toml asks for."""
+    project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
+    groups = [project["dependencies"], *extras.values(), PROJECT["dependency-groups"]["dev"]]
+    return {re.split(r"[<>=~!\[]", line)[0] for group in groups for line in group}
+
+
+def test_every_dependency_is_in_the_decision_record_with_its_locked_version():
+    text = (ROOT / "docs" / "decisions" / "0001-libraries.md").read_text(encoding="utf-8")
+    rows = {row.split(" ")[1]: row for row in text.splitlines() if row.startswith("| ")}
+    locked = {package["name"]: package["version"] for package in LOCK["package"]}
+    for name in required():
+        assert name in rows, f"{name} has no line"
+        assert f"| {locked[name]} |" in rows[name], f"the lock has {name} {locked[name]}"
+
+
+def test_the_lock_names_the_public_index_and_no_other():
+    sources = {source for p in LOCK["package"] for source in p["source"].items()}
+    assert sources == {("registry", "https://pypi.org/simple"), ("editable", ".")}
+
+
+def test_the_changelog_has_a_place_for_the_next_release():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    version = PROJECT["project"]["version"]
+    assert "\n## Unreleased\n" in changelog or f"\n## {version} " in changelog
