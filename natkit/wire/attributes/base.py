@@ -35,6 +35,11 @@ class Attribute:
     MASKED: ClassVar[bool] = False
 
     @classmethod
+    def safe_size(cls) -> int | None:
+        """Return the size at which no value can be malformed; None: `decode` has to look."""
+        return None
+
+    @classmethod
     def decode(cls, value: bytes) -> Self:
         """Return what `value` (without padding) says.
 

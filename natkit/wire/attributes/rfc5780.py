@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from struct import Struct
+from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import PlainAddress
-from natkit.wire.cursor import Cursor, Exactly
+from natkit.wire.attributes.shapes import Fixed, PlainAddress
+from natkit.wire.cursor import Cursor
 
 _CHANGE_IP = 0x4
 _CHANGE_PORT = 0x2
@@ -15,7 +16,7 @@ _CHANGE_PORT = 0x2
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class ChangeRequest(Attribute):
+class ChangeRequest(Fixed):
     """Asks for the answer to come from the server's other IP, other port, or both.
 
     |0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 A B 0|
@@ -26,18 +27,18 @@ class ChangeRequest(Attribute):
     TYPE = 0x0003
     NAME = "CHANGE-REQUEST"
     RFC = "RFC 5780 §7.2"
-    LAYOUT: ClassVar = Exactly("!I", NAME, RFC)
+    LAYOUT = Struct("!I")
 
     change_ip: bool
     change_port: bool
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        (flags,) = cls.LAYOUT.read(value)
+        (flags,) = cls.fields(value)
         return cls(bool(flags & _CHANGE_IP), bool(flags & _CHANGE_PORT))
 
     def encode(self) -> bytes:
-        return self.LAYOUT.write(_CHANGE_IP * self.change_ip | _CHANGE_PORT * self.change_port)
+        return self.LAYOUT.pack(_CHANGE_IP * self.change_ip | _CHANGE_PORT * self.change_port)
 
 
 @attribute
@@ -77,7 +78,7 @@ class ResponsePort(Attribute):
     TYPE = 0x0027
     NAME = "RESPONSE-PORT"
     RFC = "RFC 5780 §7.5"
-    LAYOUT: ClassVar = Exactly("!H", NAME, RFC)
+    LAYOUT = Struct("!H")
 
     port: int
 
@@ -91,12 +92,12 @@ class ResponsePort(Attribute):
         return cls(port)
 
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.port)
+        return self.LAYOUT.pack(self.port)
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class CacheTimeout(Attribute):
+class CacheTimeout(Fixed):
     """How long the server remembers a transaction, in seconds.
 
     |                     Seconds (32 bits)                         |
@@ -105,16 +106,12 @@ class CacheTimeout(Attribute):
     TYPE = 0x8027
     NAME = "CACHE-TIMEOUT"
     RFC = "RFC 5780 §9.1"
-    LAYOUT: ClassVar = Exactly("!I", NAME, RFC)
+    LAYOUT = Struct("!I")
 
     seconds: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.seconds)
+        return self.LAYOUT.pack(self.seconds)
 
 
 @attribute

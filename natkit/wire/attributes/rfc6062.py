@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from struct import Struct
 
-from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.cursor import Exactly
+from natkit.wire.attributes.base import attribute
+from natkit.wire.attributes.shapes import Fixed
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class ConnectionId(Attribute):
+class ConnectionId(Fixed):
     """Names a peer's TCP connection, until the client binds a connection of its own to it.
 
     |                     Connection id (32 bits)                   |
@@ -20,13 +20,9 @@ class ConnectionId(Attribute):
     TYPE = 0x002A
     NAME = "CONNECTION-ID"
     RFC = "RFC 6062 §6.2.1"
-    LAYOUT: ClassVar = Exactly("!I", NAME, RFC)
+    LAYOUT = Struct("!I")
 
     value: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.value)
+        return self.LAYOUT.pack(self.value)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from struct import Struct
+from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
 from natkit.wire.attributes.shapes import Text
-from natkit.wire.cursor import Cursor, Exactly
+from natkit.wire.cursor import Cursor
 
 
 @attribute
@@ -26,7 +27,7 @@ class AccessToken(Attribute):
     TYPE = 0x001B
     NAME = "ACCESS-TOKEN"
     RFC = "RFC 7635 §6.2"
-    LENGTH: ClassVar = Exactly("!H", "nonce length", RFC)
+    LENGTH = Struct("!H")
 
     nonce: bytes
     sealed: bytes
@@ -38,7 +39,7 @@ class AccessToken(Attribute):
         return cls(nonce, cursor.rest())
 
     def encode(self) -> bytes:
-        return self.LENGTH.write(len(self.nonce)) + self.nonce + self.sealed
+        return self.LENGTH.pack(len(self.nonce)) + self.nonce + self.sealed
 
 
 @attribute

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from struct import Struct
 
-from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import Flag
-from natkit.wire.cursor import Exactly
+from natkit.wire.attributes.base import attribute
+from natkit.wire.attributes.shapes import Fixed, Flag
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class Priority(Attribute):
+class Priority(Fixed):
     """The priority that a candidate learnt from this check would have.
 
     |                     Priority (32 bits)                        |
@@ -21,16 +20,12 @@ class Priority(Attribute):
     TYPE = 0x0024
     NAME = "PRIORITY"
     RFC = "RFC 8445 §7.1.1"
-    LAYOUT: ClassVar = Exactly("!I", NAME, RFC)
+    LAYOUT = Struct("!I")
 
     value: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.value)
+        return self.LAYOUT.pack(self.value)
 
 
 @attribute
@@ -44,17 +39,13 @@ class UseCandidate(Flag):
 
 
 @dataclass(frozen=True, slots=True)
-class _Role(Attribute):
-    LAYOUT: ClassVar = Exactly("!Q", "tie-breaker", "RFC 8445 §7.1.3")
+class _Role(Fixed):
+    LAYOUT = Struct("!Q")
 
     tie_breaker: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.tie_breaker)
+        return self.LAYOUT.pack(self.tie_breaker)
 
 
 @attribute

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import ClassVar, Self
+from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import PlainAddress, Text, XorAddress, limited, sized
-from natkit.wire.cursor import Cursor, Exactly
+from natkit.wire.attributes.shapes import Fixed, PlainAddress, Text, XorAddress, limited, sized
+from natkit.wire.cursor import Cursor
 
 _TEXT_LIMIT = 763
 """Bytes of fewer than 128 characters, as §14.8 to §14.14 count them."""
@@ -47,7 +47,7 @@ class Username(Text):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class UserHash(Attribute):
+class UserHash(Fixed):
     """Who asks, without naming them: `integrity.user_hash(username, realm)`.
 
     |            SHA-256 of username ":" realm (32 bytes)           |
@@ -56,13 +56,9 @@ class UserHash(Attribute):
     TYPE = 0x001E
     NAME = "USERHASH"
     RFC = "RFC 8489 §14.4"
-    LAYOUT: ClassVar = Exactly("!32s", NAME, RFC)
+    LAYOUT = Struct("!32s")
 
     value: bytes
-
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
 
     def encode(self) -> bytes:
         return sized(self.value, 32, self.NAME)
@@ -84,7 +80,7 @@ class ErrorCode(Attribute):
     TYPE = 0x0009
     NAME = "ERROR-CODE"
     RFC = "RFC 8489 §14.8"
-    LAYOUT: ClassVar = Exactly("!xxBB", NAME, RFC)
+    LAYOUT = Struct("!xxBB")
 
     code: int
     reason: str = ""
@@ -92,7 +88,7 @@ class ErrorCode(Attribute):
     @classmethod
     def decode(cls, value: bytes) -> Self:
         cursor = Cursor(value, cls.RFC)
-        hundreds, number = cls.LAYOUT.read(cursor.take(4, cls.NAME))
+        hundreds, number = cursor.unpack(cls.LAYOUT, cls.NAME)
         hundreds &= 7
         if not (3 <= hundreds <= 6 and number <= 99):
             raise cursor.malformed(cls.NAME, f"class {hundreds}, number {number}")
@@ -102,7 +98,7 @@ class ErrorCode(Attribute):
         if not 300 <= self.code <= 699:
             raise ValueError(f"{self.NAME}: {self.code} is not in 300 .. 699")
         reason = limited(self.reason.encode(), _TEXT_LIMIT, self.NAME)
-        return self.LAYOUT.write(*divmod(self.code, 100)) + reason
+        return self.LAYOUT.pack(*divmod(self.code, 100)) + reason
 
 
 @attribute
@@ -166,10 +162,10 @@ class PasswordAlgorithm(Attribute):
 
     def encode(self) -> bytes:
         size = len(self.parameters)
-        return _TWO_U16.write(self.number, size) + self.parameters + bytes(-size % 4)
+        return _TWO_U16.pack(self.number, size) + self.parameters + bytes(-size % 4)
 
 
-_TWO_U16 = Exactly("!HH", "algorithm", PasswordAlgorithm.RFC)
+_TWO_U16 = Struct("!HH")
 
 
 @attribute

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from struct import Struct
+from typing import Self
 
 from natkit.errors import MalformedMessage
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import Flag, Octets, XorAddress, limited, sized
-from natkit.wire.cursor import Cursor, Exactly
+from natkit.wire.attributes.shapes import Fixed, Flag, Octets, XorAddress, limited, sized
+from natkit.wire.cursor import Cursor
 
 _TEXT_LIMIT = 763
 _EVEN_PORT_RESERVE = 0x80
@@ -16,7 +17,7 @@ _EVEN_PORT_RESERVE = 0x80
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class ChannelNumber(Attribute):
+class ChannelNumber(Fixed):
     """The channel to bind.
 
     |        Channel Number         |         RFFU = 0              |
@@ -25,21 +26,17 @@ class ChannelNumber(Attribute):
     TYPE = 0x000C
     NAME = "CHANNEL-NUMBER"
     RFC = "RFC 8656 §18.1"
-    LAYOUT: ClassVar = Exactly("!Hxx", NAME, RFC)
+    LAYOUT = Struct("!Hxx")
 
     number: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.number)
+        return self.LAYOUT.pack(self.number)
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class Lifetime(Attribute):
+class Lifetime(Fixed):
     """How long an allocation lives without a refresh, in seconds; 0 deletes it.
 
     |                     Seconds (32 bits)                         |
@@ -48,16 +45,12 @@ class Lifetime(Attribute):
     TYPE = 0x000D
     NAME = "LIFETIME"
     RFC = "RFC 8656 §18.2"
-    LAYOUT: ClassVar = Exactly("!I", NAME, RFC)
+    LAYOUT = Struct("!I")
 
     seconds: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.seconds)
+        return self.LAYOUT.pack(self.seconds)
 
 
 @attribute
@@ -91,17 +84,13 @@ class XorRelayedAddress(XorAddress):
 
 
 @dataclass(frozen=True, slots=True)
-class _AddressFamily(Attribute):
-    LAYOUT: ClassVar = Exactly("!Bxxx", "address family", "RFC 8656 §18.6")
+class _AddressFamily(Fixed):
+    LAYOUT = Struct("!Bxxx")
 
     family: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.family)
+        return self.LAYOUT.pack(self.family)
 
 
 @attribute
@@ -119,7 +108,7 @@ class RequestedAddressFamily(_AddressFamily):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class EvenPort(Attribute):
+class EvenPort(Fixed):
     """Asks for an even relayed port, and with `reserve` for the next one to be kept.
 
     |R|    RFFU     |
@@ -128,22 +117,22 @@ class EvenPort(Attribute):
     TYPE = 0x0018
     NAME = "EVEN-PORT"
     RFC = "RFC 8656 §18.7"
-    LAYOUT: ClassVar = Exactly("!B", NAME, RFC)
+    LAYOUT = Struct("!B")
 
     reserve: bool
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        (flags,) = cls.LAYOUT.read(value)
+        (flags,) = cls.fields(value)
         return cls(bool(flags & _EVEN_PORT_RESERVE))
 
     def encode(self) -> bytes:
-        return self.LAYOUT.write(_EVEN_PORT_RESERVE * self.reserve)
+        return self.LAYOUT.pack(_EVEN_PORT_RESERVE * self.reserve)
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class RequestedTransport(Attribute):
+class RequestedTransport(Fixed):
     """What the relay speaks with peers: an IP protocol number, 17 UDP or 6 TCP.
 
     |    Protocol   |                    RFFU                       |
@@ -152,16 +141,12 @@ class RequestedTransport(Attribute):
     TYPE = 0x0019
     NAME = "REQUESTED-TRANSPORT"
     RFC = "RFC 8656 §18.8"
-    LAYOUT: ClassVar = Exactly("!Bxxx", NAME, RFC)
+    LAYOUT = Struct("!Bxxx")
 
     protocol: int
 
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
-
     def encode(self) -> bytes:
-        return self.LAYOUT.write(self.protocol)
+        return self.LAYOUT.pack(self.protocol)
 
 
 @attribute
@@ -176,7 +161,7 @@ class DontFragment(Flag):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class ReservationToken(Attribute):
+class ReservationToken(Fixed):
     """Names a port that EVEN-PORT made the server keep.
 
     |                     Token (64 bits)                           |
@@ -186,13 +171,9 @@ class ReservationToken(Attribute):
     TYPE = 0x0022
     NAME = "RESERVATION-TOKEN"
     RFC = "RFC 8656 §18.10"
-    LAYOUT: ClassVar = Exactly("!8s", NAME, RFC)
+    LAYOUT = Struct("!8s")
 
     token: bytes
-
-    @classmethod
-    def decode(cls, value: bytes) -> Self:
-        return cls(*cls.LAYOUT.read(value))
 
     def encode(self) -> bytes:
         return sized(self.token, 8, self.NAME)
@@ -228,7 +209,7 @@ class AddressErrorCode(Attribute):
     TYPE = 0x8001
     NAME = "ADDRESS-ERROR-CODE"
     RFC = "RFC 8656 §18.12"
-    LAYOUT: ClassVar = Exactly("!BxBB", NAME, RFC)
+    LAYOUT = Struct("!BxBB")
 
     family: int
     code: int
@@ -237,7 +218,7 @@ class AddressErrorCode(Attribute):
     @classmethod
     def decode(cls, value: bytes) -> Self:
         cursor = Cursor(value, cls.RFC)
-        family, hundreds, number = cls.LAYOUT.read(cursor.take(4, cls.NAME))
+        family, hundreds, number = cursor.unpack(cls.LAYOUT, cls.NAME)
         hundreds &= 7
         if not (3 <= hundreds <= 6 and number <= 99):
             raise MalformedMessage(cls.NAME, cls.RFC, f"class {hundreds}, number {number}")
@@ -245,12 +226,12 @@ class AddressErrorCode(Attribute):
 
     def encode(self) -> bytes:
         reason = limited(self.reason.encode(), _TEXT_LIMIT, self.NAME)
-        return self.LAYOUT.write(self.family, *divmod(self.code, 100)) + reason
+        return self.LAYOUT.pack(self.family, *divmod(self.code, 100)) + reason
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class Icmp(Attribute):
+class Icmp(Fixed):
     """An ICMP error that came back for something relayed to a peer.
 
     |            Reserved           |  ICMP Type  |    ICMP Code    |
@@ -267,7 +248,7 @@ class Icmp(Attribute):
     TYPE = 0x8004
     NAME = "ICMP"
     RFC = "RFC 8656 §18.13"
-    LAYOUT: ClassVar = Exactly("!xxH4s", NAME, RFC)
+    LAYOUT = Struct("!xxH4s")
 
     kind: int
     code: int
@@ -275,13 +256,13 @@ class Icmp(Attribute):
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        kind_and_code, data = cls.LAYOUT.read(value)
+        kind_and_code, data = cls.fields(value)
         return cls(kind_and_code >> 9, kind_and_code & 0x1FF, data)
 
     def encode(self) -> bytes:
         if not 0 <= self.code <= 0x1FF:
             raise ValueError(f"ICMP code {self.code} takes more than 9 bits")
-        return self.LAYOUT.write(self.kind << 9 | self.code, sized(self.data, 4, self.NAME))
+        return self.LAYOUT.pack(self.kind << 9 | self.code, sized(self.data, 4, self.NAME))
 
 
 @attribute

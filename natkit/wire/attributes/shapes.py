@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from struct import Struct
+from typing import Any, ClassVar, Self
 
 from natkit.errors import MalformedMessage
 from natkit.wire.address import TransportAddress, ip_bytes, ip_text
 from natkit.wire.attributes.base import Attribute
-from natkit.wire.cursor import Cursor, Exactly
+from natkit.wire.cursor import Cursor, unpack_all
 
 _IPV4 = 1
 _IPV6 = 2
 _ADDRESS_SIZES = {_IPV4: 4, _IPV6: 16}
-_FAMILY_AND_PORT = Exactly("!xBH", "address family and port", "RFC 8489 §14.1")
+_FAMILY_AND_PORT = Struct("!xBH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class PlainAddress(Attribute):
     @classmethod
     def decode(cls, value: bytes) -> Self:
         cursor = Cursor(value, cls.RFC)
-        family, port = _FAMILY_AND_PORT.read(cursor.take(4, "address"))
+        family, port = cursor.unpack(_FAMILY_AND_PORT, "address")
         if family not in _ADDRESS_SIZES:
             raise cursor.malformed("address family", f"{family}")
         packed = cursor.take(_ADDRESS_SIZES[family], "address")
@@ -41,7 +42,7 @@ class PlainAddress(Attribute):
     def encode(self) -> bytes:
         packed = ip_bytes(self.address.ip)
         family = _IPV4 if len(packed) == 4 else _IPV6
-        return _FAMILY_AND_PORT.write(family, self.address.port) + packed
+        return _FAMILY_AND_PORT.pack(family, self.address.port) + packed
 
 
 class XorAddress(PlainAddress):
@@ -99,15 +100,35 @@ class Octets(Attribute):
         return self.value
 
 
-@dataclass(frozen=True, slots=True)
-class Flag(Attribute):
-    """An attribute that says all by being there; its value is empty."""
+class Fixed(Attribute):
+    """Fields of fixed sizes, every combination of bits allowed: only the size can be wrong.
+
+    Attributes:
+        LAYOUT: the fields in the letters of `struct`; no letters: the attribute is a flag.
+    """
+
+    __slots__ = ()
+    LAYOUT: ClassVar[Struct]
+
+    @classmethod
+    def safe_size(cls) -> int:
+        return cls.LAYOUT.size
+
+    @classmethod
+    def fields(cls, value: bytes) -> tuple[Any, ...]:
+        """Return the fields of `value`. Raises: MalformedMessage: its size is another."""
+        return unpack_all(cls.LAYOUT, value, cls.NAME, cls.RFC)
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
-        if value:
-            raise MalformedMessage(cls.NAME, cls.RFC, f"{len(value)} bytes, not 0")
-        return cls()
+        return cls(*cls.fields(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Flag(Fixed):
+    """An attribute that says all by being there; its value is empty."""
+
+    LAYOUT = Struct("")
 
     def encode(self) -> bytes:
         return b""
