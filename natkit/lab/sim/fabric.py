@@ -16,6 +16,8 @@ from natkit.lab.sim.trace import Direction, Observer, record
 from natkit.lab.topology import Link, Router, Segment, Topology
 from natkit.machine import Instant
 
+BROADCAST = "255.255.255.255"
+
 Arrive = Callable[[Packet], None]
 
 
@@ -140,7 +142,7 @@ class Fabric:
         here = self._on_segment[segment.name]
         if ip in here:
             return here[ip]
-        if is_within(segment, ip) or ipaddress.ip_address(ip).is_multicast:
+        if is_within(segment, ip) or ip == BROADCAST or ipaddress.ip_address(ip).is_multicast:
             return None
         for router in self.topology.routers:
             if router.outside == segment.name and self.is_behind(router, ip):

@@ -44,20 +44,20 @@ class FirewallState:
         self, proto: Proto, inside: TransportAddress, remote: TransportAddress, *, now: Instant
     ) -> None:
         """Remember that `inside` sent to `remote`."""
+        if not self._firewall.stateful:
+            return
         lifetime = TCP_LIFETIME if proto is Proto.TCP else UDP_LIFETIME
         self._expires_at[proto, inside, remote] = now + lifetime
-
-    def knows(
-        self, proto: Proto, inside: TransportAddress, remote: TransportAddress, *, now: Instant
-    ) -> bool:
-        """Tell whether `inside` sent to `remote` lately. Alive while now < expires_at."""
-        expires_at = self._expires_at.get((proto, inside, remote))
-        return expires_at is not None and now < expires_at
 
     def admits(
         self, proto: Proto, inside: TransportAddress, remote: TransportAddress, *, now: Instant
     ) -> bool:
-        """Tell whether a packet from `remote` to `inside` may come in."""
+        """Tell whether a packet from `remote` to `inside` may come in.
+
+        A flow is alive while now < expires_at.
+        """
         if proto is Proto.UDP and self._firewall.udp_blocked:
             return False
-        return not self._firewall.stateful or self.knows(proto, inside, remote, now=now)
+        return not self._firewall.stateful or now < self._expires_at.get(
+            (proto, inside, remote), now
+        )

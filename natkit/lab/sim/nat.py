@@ -77,7 +77,7 @@ class Translator:
     """
 
     def __init__(self, nat: Nat, outside: str, hosts: tuple[str, ...], rng: Random) -> None:
-        self._nat = nat
+        self.config = nat
         self._mapping_key = MAPPING_KEYS[nat.mapping]
         self._filtering_key = FILTERING_KEYS[nat.filtering]
         self._ports = PortPicker(nat, rng)
@@ -95,7 +95,7 @@ class Translator:
 
     def lifetime(self, proto: Proto) -> Seconds:
         """Return how long a mapping lives after the last packet out, seconds."""
-        return TCP_LIFETIME if proto is Proto.TCP else self._nat.lifetime
+        return TCP_LIFETIME if proto is Proto.TCP else self.config.lifetime
 
     def outbound(
         self, proto: Proto, inside: TransportAddress, remote: TransportAddress, *, now: Instant
@@ -191,7 +191,7 @@ class Translator:
         now: Instant,
     ) -> Binding | Refusal:
         self._made += 1
-        limit = self._nat.table_size
+        limit = self.config.table_size
         if limit is not None or self._made % SWEEP_EVERY == 0:
             self._sweep(now)
         if limit is not None and self.size(now=now) >= limit:
@@ -215,7 +215,7 @@ class Translator:
         key: Key,
         now: Instant,
     ) -> int | None:
-        if self._nat.one_to_one:
+        if self.config.one_to_one:
             return inside.port
 
         def is_free(port: int) -> bool:

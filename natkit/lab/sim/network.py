@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from natkit.errors import NetworkUnreachable, Unsupported, UsageError
+from natkit.lab.sim.listener import Handler, SimListener
 from natkit.lab.sim.node import WILDCARDS, Node, family_of
 from natkit.lab.sim.packet import DEFAULT_TTL, Packet, Proto, Quote
-from natkit.lab.sim.stream import Handler, SimListener, SimStream, connect
+from natkit.lab.sim.stream import SimStream, connect
 from natkit.machine import Instant, Seconds
 from natkit.network import DatagramReceiver, Family, IcmpError, Interface, Tls
 from natkit.wire import TransportAddress

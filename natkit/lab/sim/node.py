@@ -146,7 +146,7 @@ class Node(ABC):
             return
         socket = self._socket_at(packet.proto, packet.dst, packet.src)
         if socket is None:
-            self._refuse(packet)
+            self.refuse(packet)
             return
         if self.fabric.observers:
             self.fabric.observe(self.name, Direction.RECEIVED, packet, "delivered")
@@ -167,18 +167,15 @@ class Node(ABC):
         if socket is not None:
             socket.complained(quote, reporter)
 
-    def _refuse(self, packet: Packet) -> None:
+    def refuse(self, packet: Packet) -> None:
+        """Answer what no socket wants: TCP with RST (RFC 9293 §3.10.7.1), UDP with ICMP."""
         self.fabric.observe(self.name, Direction.RECEIVED, packet, "dropped: the port is closed")
         if packet.tcp is not None:
-            self.reset(packet, packet.tcp)
+            if packet.tcp.flags is not Flags.RST:
+                self.send(Packet(Proto.TCP, packet.dst, packet.src, tcp=TcpHeader(Flags.RST)))
             return
         kind, code = UNREACHABLE_PORT[packet.dst.is_ipv6]
         self.report(packet, kind, code, packet.dst.ip)
-
-    def reset(self, packet: Packet, header: TcpHeader) -> None:
-        """Answer a TCP segment that nobody wants with RST (RFC 9293 §3.10.7.1)."""
-        if header.flags is not Flags.RST:
-            self.send(Packet(Proto.TCP, packet.dst, packet.src, tcp=TcpHeader(Flags.RST)))
 
     def report(self, about: Packet, kind: int, code: int, reporter: str) -> None:
         """Send an ICMP error about a packet to its source."""

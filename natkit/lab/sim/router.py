@@ -10,9 +10,9 @@ from natkit.lab.sim.fabric import Fabric, is_within
 from natkit.lab.sim.firewall import FirewallState, Refusal
 from natkit.lab.sim.nat import Translator, rewritten
 from natkit.lab.sim.node import Node, family_of, interfaces_on
-from natkit.lab.sim.packet import TIME_EXCEEDED, Packet, Quote
+from natkit.lab.sim.packet import TIME_EXCEEDED, Packet, Proto, Quote
 from natkit.lab.sim.trace import Direction
-from natkit.lab.topology import Firewall, Hairpin, Link, Nat, Router
+from natkit.lab.topology import Firewall, Hairpin, Link, Router
 from natkit.network import Family
 from natkit.wire import TransportAddress
 
@@ -26,7 +26,6 @@ class RouterNode(Node):
         wan = interfaces_on("wan", topology.segment(router.outside), router.outside_addresses)
         super().__init__(router.name, lan + wan, fabric)
         self._router = router
-        self._nat_config = router.nat or Nat()
         self.nat = self._translator()
         self._external_ips = frozenset(self.nat.addresses if self.nat is not None else ())
         self._firewall = FirewallState(router.firewall)
@@ -79,9 +78,9 @@ class RouterNode(Node):
 
     def from_inside(self, packet: Packet) -> None:
         """Take a packet that came in through the inside interface."""
-        if packet.dst.ip in self._external_ips and self._nat_config.hairpin is not Hairpin.NONE:
-            self._turn_back(packet)
-        elif packet.dst.ip in self.addresses or packet.dst.ip in self._external_ips:
+        if self.nat is not None and packet.dst.ip in self._external_ips:
+            self._turn_back(self.nat, packet)
+        elif packet.dst.ip in self.addresses:
             self.deliver(packet)
         elif packet.ttl <= 1:
             self._expire(packet, Direction.OUTWARDS, self._router.inside_addresses)
@@ -112,7 +111,7 @@ class RouterNode(Node):
         if isinstance(external, Refusal):
             return external
         leaving = packet.between(external, packet.dst)
-        if self._nat_config.rewrites_payload:
+        if nat.config.rewrites_payload:
             data = rewritten(packet.data, packet.src.ip, external.ip)
             leaving = leaving._replace(data=data)
         return leaving
@@ -126,14 +125,14 @@ class RouterNode(Node):
         leaving = packet.between(TransportAddress(external.ip, 0), packet.dst)
         return leaving._replace(quote=quote._replace(dst=external))
 
-    def _turn_back(self, packet: Packet) -> None:
+    def _turn_back(self, nat: Translator, packet: Packet) -> None:
         """Send a packet from inside to an external address back inside (RFC 4787 §6)."""
-        nat, now = self.nat, self.fabric.now()
-        if nat is None or packet.quote is not None:
+        if nat.config.hairpin is Hairpin.NONE or packet.quote is not None:
             self.deliver(packet)
             return
+        now = self.fabric.now()
         source: TransportAddress | Refusal = packet.src
-        if self._nat_config.hairpin is Hairpin.EXTERNAL_SOURCE:
+        if nat.config.hairpin is Hairpin.EXTERNAL_SOURCE:
             source = nat.outbound(packet.proto, packet.src, packet.dst, now=now)
         if isinstance(source, Refusal):
             self._drop(packet, Direction.HAIRPIN, source)
@@ -167,7 +166,7 @@ class RouterNode(Node):
             self._deliver_if_asked(packet, inside)
             return
         entering = packet.between(packet.src, inside)
-        if self._nat_config.rewrites_payload:
+        if nat.config.rewrites_payload:
             data = rewritten(packet.data, packet.dst.ip, inside.ip)
             entering = entering._replace(data=data)
         self._in(packet, entering)
@@ -183,10 +182,8 @@ class RouterNode(Node):
 
     def _deliver_if_asked(self, packet: Packet, otherwise: Refusal) -> None:
         """Take a packet for the router itself, if one of its own sockets asked for it."""
-        flow = (packet.proto, packet.dst, packet.src)
-        if packet.quote is not None:
-            flow = (packet.quote.proto, packet.quote.src, packet.quote.dst)
-        if packet.dst.ip in self.addresses and self._own.knows(*flow, now=self.fabric.now()):
+        asked = self._own.admits(*_inside_flow(packet), now=self.fabric.now())
+        if packet.dst.ip in self.addresses and asked:
             self.deliver(packet)
         else:
             self._drop(packet, Direction.INWARDS, otherwise)
@@ -205,13 +202,7 @@ class RouterNode(Node):
         self.fabric.transmit(entering.aged(), self._inside, self._router.inside)
 
     def _admits(self, packet: Packet) -> bool:
-        now = self.fabric.now()
-        if packet.quote is not None:
-            asked = self._firewall.knows(
-                packet.quote.proto, packet.quote.src, packet.quote.dst, now=now
-            )
-            return asked or not self._router.firewall.stateful
-        return self._firewall.admits(packet.proto, packet.dst, packet.src, now=now)
+        return self._firewall.admits(*_inside_flow(packet), now=self.fabric.now())
 
     # Endings.
 
@@ -227,3 +218,13 @@ class RouterNode(Node):
 
     def _show(self, packet: Packet, direction: Direction, verdict: str) -> None:
         self.fabric.observe(self.name, direction, packet, verdict)
+
+
+def _inside_flow(packet: Packet) -> tuple[Proto, TransportAddress, TransportAddress]:
+    """Return the protocol, inside end and remote end that a packet coming in belongs to.
+
+    An ICMP error belongs to the packet that it quotes, which went the other way.
+    """
+    if packet.quote is not None:
+        return packet.quote.proto, packet.quote.src, packet.quote.dst
+    return packet.proto, packet.dst, packet.src

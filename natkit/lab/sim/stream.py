@@ -8,13 +8,12 @@ control, and a receiver whose inbox is full lets segments fall, so that the send
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from natkit.errors import NatkitError, NetworkUnreachable
 from natkit.lab.sim.node import Node
 from natkit.lab.sim.packet import Flags, Packet, Proto, Quote, TcpHeader
 from natkit.machine import Seconds
-from natkit.network import StreamEndpoint
 from natkit.wire import TransportAddress
 
 SEGMENT_SIZE = 1400
@@ -25,8 +24,6 @@ FIRST_RETRY: Seconds = 1.0
 """RFC 6298 §2: the retransmission timer starts at one second, and doubles."""
 RETRIES = 6
 """Linux's net.ipv4.tcp_syn_retries: 127 s until a connection is given up."""
-
-Handler = Callable[[StreamEndpoint], Awaitable[None]]
 
 
 class SimStream:
@@ -214,55 +211,6 @@ class SimStream:
         self._next = self._base
         self._rearm()
         self._node.leave(self.local, self.remote)
-
-
-class SimListener:
-    """A listening TCP socket: runs `handler(stream)` as a task for every connection.
-
-    The stream is closed when the handler returns; a connection that breaks off ends it quietly.
-
-    Attributes:
-        local: the address it listens on.
-    """
-
-    def __init__(self, node: Node, handler: Handler, local: TransportAddress) -> None:
-        self._node = node
-        self._handler = handler
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.local = node.bind(Proto.TCP, local, self)
-
-    def close(self) -> None:
-        """Stop listening; connections that stand go on."""
-        self._node.release(Proto.TCP, self.local)
-
-    def arrived(self, packet: Packet) -> None:
-        """Take a segment that belongs to no connection: a SYN, or a stray."""
-        header = packet.tcp
-        if header is None or header.flags is not Flags.SYN:
-            if header is not None:
-                self._node.reset(packet, header)
-            return
-        stream = SimStream(self._node, packet.dst, packet.src, Flags.SYN_ACK)
-        stream.arrived(packet)
-        task = self._node.fabric.loop.create_task(self._serve(stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._served)
-
-    async def _serve(self, stream: SimStream) -> None:
-        try:
-            await self._handler(stream)
-        except NetworkUnreachable:
-            pass  # the caller went away, as callers do
-        finally:
-            await stream.close()
-
-    def _served(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.result()  # a mistake of the handler ends the run
-
-    def complained(self, quote: Quote, reporter: str) -> None:
-        """Take an ICMP error: a listener sends nothing, so it concerns nobody."""
 
 
 async def connect(
