@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 from collections.abc import Sequence
@@ -42,6 +43,10 @@ class Service:
     def running(self) -> bool:
         """True until it has ended."""
         return self._process.poll() is None
+
+    async def wait(self) -> int:
+        """Wait until it has ended. Returns: its exit code, negative for a signal."""
+        return await asyncio.to_thread(self._process.wait)
 
     def output(self) -> str:
         """Return all that it has printed so far, to both of its outputs."""

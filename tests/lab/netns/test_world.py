@@ -1,0 +1,262 @@
+"""What a world of namespaces offers besides NATs: routes, ICMP, firewalls, limits, programs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from functools import partial
+
+import pytest
+
+from natkit.errors import NetworkUnreachable, Unsupported, UsageError
+from natkit.lab import netns
+from natkit.lab.netns import NamespaceWorld
+from natkit.lab.scenarios import SCENARIOS, WAN, behind
+from natkit.lab.topology import Firewall, Nat, PortPolicy, World
+from natkit.nat.behaviour import Filtering, Mapping
+from natkit.network import Family
+from natkit.wire import TransportAddress
+from tests.lab.observe import (
+    FIRST,
+    PATIENCE,
+    SECOND,
+    closing,
+    mapped,
+    open_servers,
+    open_socket,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.needs("root", "nft", "ip")]
+
+HOME = SCENARIOS["home"].topology
+SERVER = TransportAddress(FIRST, 3478)
+
+
+def test_a_world_is_up_in_well_under_half_a_second() -> None:
+    times = []
+    for _ in range(3):
+        started = time.monotonic()
+        with NamespaceWorld(SCENARIOS["double"].topology):
+            times.append(time.monotonic() - started)
+    assert min(times) < 0.5
+
+
+def test_names_of_hosts_resolve_and_others_do_not() -> None:
+    async def main(world: World) -> tuple[tuple[str, ...], ...]:
+        network = world.network("alice")
+        return (
+            await network.resolve("stun", Family.IPV4),
+            await network.resolve("bob", Family.IPV6),
+            await network.resolve("192.0.2.1", Family.IPV4),
+            await network.resolve("no-such-host.invalid", Family.IPV4),
+        )
+
+    found = netns.run(HOME, main)
+    assert found == ((FIRST, SECOND), ("2001:db8::50",), ("192.0.2.1",), ())
+
+
+def test_a_node_sees_its_own_interfaces_and_gateway() -> None:
+    async def main(world: World) -> None:
+        alice = world.network("alice")
+        assert "10.0.1.2" in [interface.ip for interface in alice.interfaces()]
+        assert alice.gateways(Family.IPV4) == ("10.0.1.1",)
+        assert alice.source_for(SERVER) == "10.0.1.2"
+        router = {interface.name: interface.ip for interface in world.network("home").interfaces()
+                  if interface.ip.count(".") == 3}  # fmt: skip
+        assert router == {"lo": "127.0.0.1", "lan": "10.0.1.1", "wan": WAN}
+
+    netns.run(HOME, main)
+
+
+def test_nobody_outside_has_a_route_to_addresses_behind_a_nat() -> None:
+    async def main(world: World) -> str | None:
+        return world.network("bob").source_for(TransportAddress("10.0.1.2", 1))
+
+    assert netns.run(HOME, main) is None
+
+
+def test_an_unknown_node_is_a_usage_error() -> None:
+    async def main(world: World) -> None:
+        world.network("mallory")
+
+    with pytest.raises(UsageError, match="mallory"):
+        netns.run(HOME, main)
+
+
+@pytest.mark.parametrize(
+    ("name", "ttl", "reporter"),
+    [
+        ("home", 1, "10.0.1.1"),
+        ("double", 1, "10.0.1.1"),
+        ("double", 2, "100.64.0.1"),
+        ("firewalled", 1, "198.51.100.1"),
+        ("udp-blocked", 1, "10.0.1.1"),
+    ],
+)
+def test_each_router_on_the_way_reports_a_packet_that_ran_out(
+    name: str, ttl: int, reporter: str
+) -> None:
+    async def main(world: World) -> tuple[int, str | None] | None:
+        alice = await open_socket(world, "alice")
+        with closing(alice):
+            alice.send("trace", SERVER, ttl=ttl)
+            error = await alice.next_error()
+            return None if error is None else (error.kind, error.reporter)
+
+    assert netns.run(SCENARIOS[name].topology, main) == (11, reporter)
+
+
+def test_time_exceeded_is_not_rationed() -> None:
+    async def main(world: World) -> int:
+        alice = await open_socket(world, "alice")
+        with closing(alice):
+            for port in range(3000, 3040):
+                alice.send("trace", TransportAddress(FIRST, port), ttl=1)
+            reports = [await alice.next_error() for _ in range(40)]
+        return sum(error is not None for error in reports)
+
+    assert netns.run(HOME, main) == 40
+
+
+def test_ipv6_goes_out_and_strangers_do_not_come_in() -> None:
+    async def main(world: World) -> tuple[TransportAddress | None, set[str]]:
+        server = await open_socket(world, "stun", TransportAddress("2001:db8::10", 3478))
+        stranger = await open_socket(world, "stun2", family=Family.IPV6)
+        alice = await open_socket(world, "alice", family=Family.IPV6)
+        with closing(server, stranger, alice):
+            outside = await mapped(alice, server)
+            assert outside is not None
+            server.send("met", outside)
+            stranger.send("stranger", outside)
+            return outside._replace(port=0), await alice.all()
+
+    seen = netns.run(SCENARIOS["dual-stack"].topology, main)
+    assert seen == (TransportAddress("2001:db8:1::2", 0), {"met"})
+
+
+def test_only_the_allowed_tcp_ports_go_out() -> None:
+    async def main(world: World) -> list[bool]:
+        stun, alice = world.network("stun"), world.network("alice")
+        came_through = []
+        for port in (443, 8443):
+            listener = await stun.in_thread(partial(socket.create_server, (FIRST, port)))
+            try:
+                stream = await alice.open_stream(TransportAddress(FIRST, port), patience=0.5)
+                await stream.close()
+                came_through.append(True)
+            except NetworkUnreachable:
+                came_through.append(False)
+            finally:
+                listener.close()
+        return came_through
+
+    firewall = Firewall(tcp_ports=(80, 443))
+    assert netns.run(behind(Nat(), firewall), main) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("mapping", "through"),
+    [
+        (Mapping.ENDPOINT_INDEPENDENT, ["1a", "1b", "1c", "2a", "2b", "2c"]),
+        (Mapping.ADDRESS_AND_PORT_DEPENDENT, ["1a", "1b"]),
+    ],
+    ids=["two sockets fit", "two flows fit"],
+)
+def test_a_full_table_refuses_new_mappings(mapping: Mapping, through: list[str]) -> None:
+    async def main(world: World) -> list[str]:
+        servers = await open_servers(world)
+        came: list[str] = []
+        sockets = [await open_socket(world, "alice") for _ in range(3)]
+        with closing(*servers.values(), *sockets):
+            for number, inside in enumerate(sockets, start=1):
+                for letter, server in zip("abc", servers.values(), strict=False):
+                    inside.send(f"{number}{letter}", server.endpoint.local)
+                    packet = await server.next()
+                    came += [] if packet is None else [packet[0]]
+        return came
+
+    nat = Nat(mapping, ports=PortPolicy.RANDOM, table_size=2)
+    assert netns.run(behind(nat), main) == through
+
+
+@pytest.mark.slow
+def test_a_mapping_is_forgotten_after_its_lifetime_and_not_before() -> None:
+    async def main(world: World) -> list[int | None]:
+        server = await open_socket(world, "stun", SERVER)
+        alice = await open_socket(world, "alice")
+        ports = []
+        with closing(server, alice):
+            for wait in (0, 1, 4):
+                await asyncio.sleep(wait)
+                outside = await mapped(alice, server)
+                ports.append(None if outside is None else outside.port)
+        return ports
+
+    first, after_1_s, after_4_s = netns.run(SCENARIOS["short-lifetime"].topology, main)
+    assert first == after_1_s
+    assert first != after_4_s
+
+
+def test_answering_a_newcomer_does_not_redirect_the_mapping() -> None:
+    """The answer's flow was opened from outside: its original source is the newcomer."""
+
+    async def main(world: World) -> set[str]:
+        servers = list((await open_servers(world)).values())
+        bob = await open_socket(world, "bob")
+        alice = await open_socket(world, "alice")
+        with closing(alice, bob, *servers):
+            outside = await mapped(alice, servers[0])
+            assert outside is not None
+            bob.send("from bob", outside)
+            packet = await alice.next(PATIENCE)
+            assert packet is not None
+            alice.send("answer", packet[1])
+            answered = await bob.next(PATIENCE)
+            assert answered == ("answer", outside)
+            servers[3].send("from another", outside)
+            return await alice.all()
+
+    topology = behind(Nat(filtering=Filtering.ENDPOINT_INDEPENDENT))
+    assert netns.run(topology, main) == {"from another"}
+
+
+def test_an_uninvited_packet_does_not_cost_a_mapping_its_port() -> None:
+    """If the router answered it, the flow of that answer would take the port."""
+
+    async def main(world: World) -> TransportAddress | None:
+        bob = await open_socket(world, "bob", TransportAddress("203.0.113.50", 4000))
+        alice = await open_socket(world, "alice", TransportAddress("10.0.1.2", 5000))
+        with closing(alice, bob):
+            bob.send("too early", TransportAddress(WAN, 5000))
+            await asyncio.sleep(0.05)
+            return await mapped(alice, bob)
+
+    assert netns.run(HOME, main) == TransportAddress(WAN, 5000)
+
+
+def test_a_program_runs_in_its_node_and_ends_with_the_world() -> None:
+    async def main(world: World) -> netns.Service:
+        assert isinstance(world, NamespaceWorld)
+        shown = world.spawn("alice", ["ip", "-brief", "-4", "addr", "show", "dev", "eth0"])
+        assert await shown.wait() == 0
+        assert "10.0.1.2/24" in shown.output()
+        sleeper = world.spawn("bob", ["sleep", "1000"])
+        assert sleeper.running
+        return sleeper
+
+    assert not netns.run(HOME, main).running
+
+
+def test_a_program_that_is_not_installed_is_named() -> None:
+    async def main(world: World) -> None:
+        assert isinstance(world, NamespaceWorld)
+        world.spawn("bob", ["no-such-program"])
+
+    with pytest.raises(Unsupported, match="no-such-program"):
+        netns.run(HOME, main)
+
+
+def test_what_is_left_out_is_noted() -> None:
+    with NamespaceWorld(HOME) as world:
+        assert "only loss and rate" in world.notes[0]
