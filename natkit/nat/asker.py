@@ -145,7 +145,19 @@ class Garbled:
     why: str
 
 
-Observation = Asked | Answered | Refused | Garbled
+@dataclass(frozen=True, slots=True)
+class Strayed:
+    """A STUN message came in that answers nothing this socket asked.
+
+    It may be an answer that another socket had sent here (RESPONSE-PORT), or another socket's
+    request that a NAT turned back (hairpinning); its transaction id tells.
+    """
+
+    source: TransportAddress
+    transaction_id: bytes
+
+
+Observation = Asked | Answered | Refused | Garbled | Strayed
 
 
 @dataclass(slots=True)
@@ -204,6 +216,18 @@ class Asker:
         judged = [t.answered for t in ask.tries if t.asked_at < before]
         return Tally(len(judged), sum(judged))
 
+    @property
+    def last_asked_at(self) -> Instant:
+        """When this socket last sent something; its mapping is idle since then.
+
+        Raises: ValueError: it never has.
+        """
+        return max(attempt.asked_at for _, attempt in self._tries.values())
+
+    def has_asked(self, transaction_id: bytes) -> bool:
+        """Say whether a try of this socket has that id."""
+        return transaction_id in self._tries
+
     def receive(self, data: bytes, source: TransportAddress, *, now: Instant) -> None:
         """Take a datagram; what is not an answer to a try of ours is reported as garbled."""
         try:
@@ -212,8 +236,10 @@ class Asker:
             self._observations.append(Garbled(source, str(error)))
             return
         found = self._tries.get(message.transaction_id)
-        # An answer that nobody asked for is a stray of somebody else's: no reason to complain.
-        if found is None or message.method is not Method.BINDING or found[1].answered:
+        if found is None or message.method is not Method.BINDING:
+            self._observations.append(Strayed(source, message.transaction_id))
+            return
+        if found[1].answered:
             return
         observation = _read(message, source, *found, now=now)
         if not isinstance(observation, Garbled):

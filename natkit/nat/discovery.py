@@ -47,7 +47,10 @@ class Findings:
         local:     the address that packets leave from, and a port that was used.
         mapped:    (server, mapped address) of the survey's socket.
         nat:       whether something between here and the servers translates addresses.
+        depends:   most sockets looked different to different servers, whatever `mapping` could
+                   make of it.
         rewrites_payload: an ALG changed MAPPED-ADDRESS on its way (RFC 5780 §4.2 warns of it).
+        all_external: every external IP that any socket had.
         server:    the RFC 5780 server that was used; None: there was none.
     """
 
@@ -56,6 +59,7 @@ class Findings:
     mapped: tuple[tuple[TransportAddress, TransportAddress], ...]
     nat: Measured[bool]
     mapping: Measured[Mapping]
+    depends: bool
     filtering: Measured[Filtering]
     port_preservation: Measured[bool]
     port_allocation: Measured[Allocation]
@@ -63,6 +67,7 @@ class Findings:
     rewrites_payload: Measured[bool]
     server: Rfc5780Server | None
     servers: tuple[ServerReport, ...]
+    all_external: tuple[str, ...]
 
 
 class Discovery:
@@ -154,6 +159,7 @@ class Discovery:
             mapped=tuple((address, a.mapped) for address, a in answers.items()),
             nat=self._judge_nat(mappings),
             mapping=self._mapping_result(),
+            depends=self._mapping is not None and self._mapping.depends,
             filtering=self._filtering_result(),
             port_preservation=judge_preservation(mappings),
             port_allocation=judge_allocation(mappings),
@@ -161,6 +167,7 @@ class Discovery:
             rewrites_payload=_judge_alg(list(answers.values())),
             server=self._survey.full_server(),
             servers=self._survey.report(),
+            all_external=tuple(sorted({m.external.ip for m in mappings})),
         )
 
     def _local(self) -> TransportAddress | None:

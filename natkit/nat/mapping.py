@@ -70,8 +70,15 @@ class Sample:
 
     def describe(self) -> str:
         """Return one line of evidence."""
-        seen = ", ".join(f"{target} saw {seen[0]}" for target, seen in self.mapped.items())
-        return f"{self.local or 'a socket'}: {seen}"
+        who = f"local port {self.local.port}" if self.local is not None else "a socket"
+        if len(self.mapped) > 1 and not self.depends and self.is_stable:
+            seen = next(iter(self.mapped.values()))[0]
+            return f"{who} is {seen} to all of {', '.join(map(str, self.mapped))}"
+        views = (
+            f"{' then '.join(map(str, dict.fromkeys(seen)))} to {target}"
+            for target, seen in self.mapped.items()
+        )
+        return f"{who} is {', '.join(views)}"
 
 
 def judge(samples: list[Sample]) -> Measured[Mapping]:
@@ -120,6 +127,7 @@ class MappingTest:
         self._targets = targets
         self._sockets: list[ProbeSocket] = []
         self._silent: set[TransportAddress] = set()
+        self._depends = False
         self.result: Measured[Mapping] | None = None
         if len({target.ip for target in targets}) < 2:
             self.result = Measured.not_measured("needs two different server addresses")
@@ -130,6 +138,11 @@ class MappingTest:
     def silent(self) -> frozenset[TransportAddress]:
         """Targets that gave no answer while the first one did."""
         return frozenset(self._silent)
+
+    @property
+    def depends(self) -> bool:
+        """True when most sockets looked different to different targets."""
+        return self._depends
 
     def review(self, *, now: Instant) -> None:
         """Look at what came in; settle, or ask more."""
@@ -195,6 +208,7 @@ class MappingTest:
         for socket in self._sockets:
             for target in self._targets:
                 socket.stop(Question.plain(target))
+        self._depends = sum(s.depends for s in samples) * 2 > len(samples)
         self.result = judge(samples)
 
 

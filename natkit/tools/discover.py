@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from natkit.aio.driver import Driver
@@ -107,9 +107,11 @@ class _Run:
             driver.close()
 
 
-def no_route(family: Family) -> NetworkUnreachable:
-    """Return the error for a machine without a route for `family`."""
+def no_route(families: Iterable[Family]) -> NetworkUnreachable:
+    """Return the error for a machine from which no server can be reached over `families`."""
+    versions = " or ".join(f"IPv{family.value}" for family in families)
     return NetworkUnreachable(
-        f"no route to any server over IPv{family.value}",
+        f"no STUN server can be reached over {versions}",
+        why="no server name has an address that this machine has a route to",
         hint="Connect to a network, or see what `natkit doctor` finds",
     )

@@ -1,0 +1,333 @@
+"""Say what NAT a network is behind, and what it means for a call.
+
+The parts run side by side: one discovery for each IP version, the port-mapping protocols, the hops
+on the way out, and what TCP and TLS can do. Each is bounded in time, so a silent one costs no more
+than the slowest of the others may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from natkit.errors import UsageError
+from natkit.machine import Seconds
+from natkit.nat.behaviour import Mapping, Measured
+from natkit.nat.discovery import Findings
+from natkit.nat.layers import NatLayers, Surroundings, Trace, count_layers
+from natkit.nat.survey import ServerReport
+from natkit.nat.verdict import Behaviour, Reach, Verdict, judge, rfc3489_name
+from natkit.network import Family, Network
+from natkit.tools.discover import Randomness, discover, no_route
+from natkit.tools.extras import Extras, measure_extras
+from natkit.tools.fallback import FallbackReport, find_fallback
+from natkit.tools.gateway import PortMappingReport, find_port_mapping
+from natkit.tools.layers import trace_hops
+from natkit.wire import TransportAddress
+
+STUN_PORT = 3478
+
+DEFAULT_SERVERS = (
+    ("stunserver2025.stunprotocol.org", STUN_PORT),
+    ("stun.sipgate.net", STUN_PORT),
+    ("stun.cloudflare.com", STUN_PORT),
+    ("stun.l.google.com", 19302),
+)
+"""Public servers: the first two offer RFC 5780, the others are plain and nearly everywhere."""
+
+DEFAULT_BUDGET: Seconds = 6.0
+"""Seconds after which a discovery decides with what it has."""
+
+SIDE_BUDGET: Seconds = 1.0
+"""Seconds for each of the parts that are not discovery; a probe of a good path takes no longer."""
+
+RESOLVE_BUDGET: Seconds = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to measure, and with whom.
+
+    Attributes:
+        servers:   (host, port) of STUN servers, in order of preference.
+        families:  IP versions to probe.
+        interface: send from this interface only; None: as the system routes.
+        hairpin, lifetime, fragments: measure these too; each takes longer or may alarm somebody.
+        budget:    seconds for a discovery.
+    """
+
+    servers: tuple[tuple[str, int], ...] = DEFAULT_SERVERS
+    families: tuple[Family, ...] = (Family.IPV4, Family.IPV6)
+    interface: str | None = None
+    hairpin: bool = False
+    lifetime: bool = False
+    fragments: bool = False
+    budget: Seconds = DEFAULT_BUDGET
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyReport:
+    """One IP version: what the discovery found, and what was asked for besides."""
+
+    findings: Findings
+    extras: Extras
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """Everything a probe found out.
+
+    Attributes:
+        families: IP version -> report, or the reason why there is none.
+        elapsed:  seconds it took.
+    """
+
+    verdict: Verdict
+    rfc3489: str | None
+    families: dict[Family, FamilyReport | str]
+    trace: Trace
+    layers: Measured[NatLayers]
+    port_mapping: PortMappingReport
+    fallback: FallbackReport
+    elapsed: Seconds
+
+    @property
+    def servers(self) -> tuple[ServerReport, ...]:
+        """Every server that was asked, once for each of its addresses."""
+        reports = (f.findings.servers for f in self.families.values() if not isinstance(f, str))
+        return tuple(server for family in reports for server in family)
+
+    @property
+    def is_reachable(self) -> bool:
+        """True when any server answered over UDP or a stream."""
+        answered = any(server.round_trip is not None for server in self.servers)
+        return answered or bool(self.fallback.tcp.value) or bool(self.fallback.tls.value)
+
+    def findings(self, family: Family) -> Findings | None:
+        """Return what was found for `family`; None where nothing was."""
+        report = self.families.get(family)
+        return report.findings if isinstance(report, FamilyReport) else None
+
+
+Servers = tuple[tuple[str, TransportAddress], ...]
+
+
+async def probe(
+    network: Network,
+    options: Options = Options(),
+    *,
+    randomness: Randomness,
+    tell: Callable[[str], None] = lambda _: None,
+) -> ProbeReport:
+    """Measure everything that `options` ask for.
+
+    Args:
+        randomness: returns that many unpredictable bytes.
+        tell:       hears in a few words what is going on.
+    Raises:
+        UsageError:         no server was named, or the interface does not exist.
+        NetworkUnreachable: there is no route to anywhere, or no server has an address.
+    """
+    if not options.servers:
+        raise UsageError("no STUN server to ask", hint="Name one with --server HOST[:PORT]")
+    started = network.now()
+    tell(f"looking up {len(options.servers)} servers")
+    found = await _resolve(network, options)
+    routed = {
+        family: tuple(s for s in servers if network.source_for(s[1]) is not None)
+        for family, servers in found.items()
+    }
+    if not any(routed.values()):
+        raise no_route(found)
+    tell("asking " + ", ".join(dict.fromkeys(name for s in routed.values() for name, _ in s)))
+    run = _Probe(network, options, routed, randomness)
+    report = await run.everything()
+    return replace(report, elapsed=network.now() - started)
+
+
+async def _resolve(network: Network, options: Options) -> dict[Family, Servers]:
+    async def look_up(host: str, family: Family) -> tuple[str, ...]:
+        try:
+            async with asyncio.timeout(RESOLVE_BUDGET):
+                return await network.resolve(host, family)
+        except TimeoutError:
+            return ()
+
+    wanted = [(f, name, port) for f in options.families for name, port in options.servers]
+    ips = await asyncio.gather(*(look_up(name, family) for family, name, _ in wanted))
+    resolved: dict[Family, Servers] = dict.fromkeys(options.families, ())
+    for (family, name, port), addresses in zip(wanted, ips, strict=True):
+        # One address for each name: a second one is mostly the same server under another number.
+        resolved[family] += tuple((name, TransportAddress(ip, port)) for ip in addresses[:1])
+    return resolved
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    network: Network
+    options: Options
+    servers: dict[Family, Servers]
+    randomness: Randomness
+
+    async def everything(self) -> ProbeReport:
+        families = list(self.servers)
+        reports, (port_mapping, trace, fallback) = await asyncio.gather(
+            asyncio.gather(*(self._family(family) for family in families)), self._surroundings()
+        )
+        by_family: dict[Family, FamilyReport | str] = dict(zip(families, reports, strict=True))
+        verdict, alias = conclude(by_family, fallback)
+        return ProbeReport(
+            verdict,
+            alias,
+            by_family,
+            trace,
+            count_layers(_surroundings(by_family, port_mapping, trace)),
+            port_mapping,
+            fallback,
+            elapsed=0.0,
+        )
+
+    async def _family(self, family: Family) -> FamilyReport | str:
+        servers = self.servers[family]
+        if not servers:
+            return f"no route or no server address over IPv{family.value}"
+        findings = await discover(
+            self.network,
+            servers,
+            family=family,
+            randomness=self.randomness,
+            budget=self.options.budget,
+            interface=self.options.interface,
+        )
+        extras = await measure_extras(
+            self.network,
+            findings,
+            family=family,
+            interface=self.options.interface,
+            hairpin=self.options.hairpin,
+            lifetime=self.options.lifetime,
+            fragments=self.options.fragments,
+            randomness=self.randomness,
+        )
+        return FamilyReport(findings, extras)
+
+    async def _surroundings(self) -> tuple[PortMappingReport, Trace, FallbackReport]:
+        name, server = next(s for servers in self.servers.values() for s in servers)
+        others = [a for servers in self.servers.values() for _, a in servers if a != server]
+        return await asyncio.gather(
+            find_port_mapping(self.network, randomness=self.randomness, budget=SIDE_BUDGET),
+            trace_hops(self.network, server, randomness=self.randomness),
+            find_fallback(
+                self.network,
+                server,
+                name=name,
+                others=others,
+                randomness=self.randomness,
+                budget=SIDE_BUDGET,
+            ),
+        )
+
+
+def _surroundings(
+    families: dict[Family, FamilyReport | str], port_mapping: PortMappingReport, trace: Trace
+) -> Surroundings:
+    ipv4 = families.get(Family.IPV4)
+    findings = ipv4.findings if isinstance(ipv4, FamilyReport) else None
+    return Surroundings(
+        own=findings.local.ip if findings is not None and findings.local is not None else None,
+        mapped=findings.mapped[0][1].ip if findings is not None and findings.mapped else None,
+        wan=port_mapping.wan_addresses(),
+        trace=trace,
+    )
+
+
+# -- the verdict over both families ---------------------------------------------------------------
+
+
+def conclude(
+    families: dict[Family, FamilyReport | str], fallback: FallbackReport
+) -> tuple[Verdict, str | None]:
+    """Return the verdict over all IP versions, and RFC 3489's name for the IPv4 side.
+
+    IPv4 decides, since most peers have nothing else; IPv6 adds what it makes possible.
+    """
+    ipv4, ipv6 = (_behaviour(families.get(f), fallback) for f in (Family.IPV4, Family.IPV6))
+    if ipv4 is None:
+        verdict = judge(ipv6 if ipv6 is not None else Behaviour(None, None, None, None))
+        if ipv6 is not None and ipv6.udp:
+            verdict = replace(verdict, summary="Over IPv6, all there is: " + verdict.summary)
+            verdict = replace(verdict, direct=_no_better_than_some(verdict.direct))
+        return verdict, None
+    return _with_ipv6(judge(ipv4), ipv6), _alias(families.get(Family.IPV4))
+
+
+def _no_better_than_some(direct: Reach) -> Reach:
+    return Reach.SOME if direct in (Reach.EVERYONE, Reach.MOST) else direct
+
+
+def _with_ipv6(verdict: Verdict, ipv6: Behaviour | None) -> Verdict:
+    if ipv6 is None or not ipv6.udp or verdict.direct is Reach.EVERYONE:
+        return verdict
+    over_ipv6 = judge(ipv6)
+    if over_ipv6.direct not in (Reach.EVERYONE, Reach.MOST):
+        return verdict
+    improved = tuple(hint for hint in verdict.improve if not hint.startswith("IPv6"))
+    direct = verdict.direct if verdict.direct is not Reach.NONE else Reach.SOME
+    return replace(
+        verdict,
+        direct=direct,
+        summary=verdict.summary + " Peers that have IPv6, too, get a direct call over it.",
+        improve=improved,
+    )
+
+
+def _behaviour(report: FamilyReport | str | None, fallback: FallbackReport) -> Behaviour | None:
+    """Return what counts for a call; None: this IP version is not there at all."""
+    if not isinstance(report, FamilyReport):
+        return None
+    found = report.findings
+    udp = True if found.reachable else _udp_blocked(fallback)
+    return Behaviour(udp, _steady(found), found.filtering.value, found.nat.value)
+
+
+def _udp_blocked(fallback: FallbackReport) -> bool | None:
+    """Silence over UDP means "blocked" only if the same servers answer over a stream."""
+    return False if fallback.tcp.value or fallback.tls.value else None
+
+
+def _steady(found: Findings) -> bool | None:
+    if found.mapping.value is not None:
+        return found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
+    return False if found.depends else None
+
+
+def _alias(report: FamilyReport | str | None) -> str | None:
+    if not isinstance(report, FamilyReport):
+        return None
+    found = report.findings
+    if not found.reachable:
+        return None
+    return rfc3489_name(found.nat.value, found.mapping.value, found.filtering.value)
+
+
+def meets(report: ProbeReport, requirement: str) -> bool:
+    """Say whether a `--require` holds.
+
+    Args: requirement: "direct" (everyone or most), "everyone", "udp", "ipv4" or "ipv6".
+    """
+    match requirement:
+        case "direct":
+            return report.verdict.direct in (Reach.EVERYONE, Reach.MOST)
+        case "everyone":
+            return report.verdict.direct is Reach.EVERYONE
+        case "udp":
+            return any(s.round_trip is not None for s in report.servers)
+        case "ipv4" | "ipv6":
+            findings = report.findings(Family(int(requirement[-1])))
+            return findings is not None and findings.reachable
+    raise UsageError(f"no requirement is called {requirement!r}")
+
+
+REQUIREMENTS: Sequence[str] = ("direct", "everyone", "udp", "ipv4", "ipv6")
+"""What `meets` understands."""

@@ -1,0 +1,176 @@
+"""The JSON form of a probe: schema natkit.probe/1, described in docs/schema/probe-1.json."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeVar
+
+from natkit.nat.behaviour import Measured
+from natkit.nat.layers import NatLayers, Trace
+from natkit.nat.survey import ServerReport
+from natkit.network import Family
+from natkit.tools.extras import Lifetime
+from natkit.tools.gateway import MappingService
+from natkit.tools.probe import FamilyReport, ProbeReport
+from natkit.wire import TransportAddress
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+SCHEMA = "natkit.probe/1"
+
+
+def to_json(report: ProbeReport) -> Json:
+    """Return the report as values that `json` can write."""
+    return {
+        "schema": SCHEMA,
+        "verdict": {
+            "direct": report.verdict.direct.value,
+            "summary": report.verdict.summary,
+            "needs_relay": list(report.verdict.needs_relay),
+            "improve": list(report.verdict.improve),
+            "rfc3489": report.rfc3489,
+        },
+        "families": {
+            f"ipv{family.value}": _family(found) for family, found in report.families.items()
+        },
+        "layers": _measured(report.layers, _layers) | {"trace": _trace(report.trace)},
+        "port_mapping": {
+            "gateway": report.port_mapping.gateway,
+            "pcp": _service(report.port_mapping.pcp),
+            "nat_pmp": _service(report.port_mapping.nat_pmp),
+            "upnp": _service(report.port_mapping.upnp),
+        },
+        "fallback": {
+            "tcp": _measured(report.fallback.tcp, list),
+            "tls": _measured(report.fallback.tls, list),
+            "tcp_mapping": _measured(report.fallback.tcp_mapping),
+        },
+        "servers": [_server(server) for server in report.servers],
+        "elapsed_ms": round(report.elapsed * 1000),
+    }
+
+
+def _measured(finding: Measured[T], convert: Callable[[T], Any] | None = None) -> Json:
+    value: Any = finding.value
+    if value is not None:
+        value = convert(value) if convert is not None else _plain(value)
+    return {
+        "value": value,
+        "status": finding.status.value,
+        "reason": finding.reason,
+        "evidence": list(finding.evidence),
+    }
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _address(address: TransportAddress) -> Json:
+    return {"address": address.ip, "port": address.port}
+
+
+def _family(found: FamilyReport | str) -> Json:
+    if isinstance(found, str):
+        return {"reachable": False, "nat": None, "reason": found}
+    findings, extras = found.findings, found.extras
+    allocation = findings.port_allocation
+    return {
+        "reachable": findings.reachable,
+        "nat": findings.nat.value,
+        "reason": findings.nat.reason,
+        "local": _address(findings.local) if findings.local is not None else None,
+        "mapped": [
+            _address(mapped) | {"server": str(server)} for server, mapped in findings.mapped
+        ],
+        "mapping": _measured(findings.mapping),
+        "filtering": _measured(findings.filtering),
+        "port_preservation": _measured(findings.port_preservation),
+        "port_allocation": _measured(allocation, lambda found: found.pattern.value)
+        | {"step": allocation.value.step if allocation.value is not None else None},
+        "pooling": _measured(findings.pooling),
+        "alg": _measured(findings.rewrites_payload),
+        "hairpinning": _measured(extras.hairpinning),
+        "lifetime": _measured(extras.lifetime, _lifetime),
+        "fragments": _measured(extras.fragments),
+    }
+
+
+def _lifetime(found: Lifetime) -> Json:
+    return {"alive_after_s": found.alive_after, "gone_after_s": found.gone_after}
+
+
+def _layers(found: NatLayers) -> Json:
+    return {
+        "at_least": found.at_least,
+        "at_most": found.at_most,
+        "carrier_grade": found.carrier_grade,
+    }
+
+
+def _trace(trace: Trace) -> Json:
+    return {
+        "hops": [{"distance": hop.distance, "address": hop.reporter} for hop in trace.hops],
+        "arrived": trace.arrived,
+        "reason": trace.reason,
+    }
+
+
+def _service(service: MappingService) -> Json:
+    return _measured(service.present) | {"external_address": service.external_ip.value}
+
+
+def _server(server: ServerReport) -> Json:
+    return {
+        "name": server.name,
+        "address": server.address.ip,
+        "port": server.address.port,
+        "rtt_ms": None if server.round_trip is None else round(server.round_trip * 1000, 1),
+        "rfc5780": server.rfc5780,
+        "software": server.software,
+        "note": server.note or None,
+    }
+
+
+# -- redaction ------------------------------------------------------------------------------------
+
+
+def redactions(report: ProbeReport) -> dict[str, str]:
+    """Return what to replace so that a report can be shown in public.
+
+    Every address that tells who or where the user is becomes one that still tells its kind:
+    "public-1" for what servers see, "private-1" for what only means something at home.
+    """
+    own: dict[str, str] = {}
+    counts = {"public": 0, "private": 0}
+    for ip in _own_addresses(report):
+        if ip in own:
+            continue
+        kind = "private" if ipaddress.ip_address(ip.partition("%")[0]).is_private else "public"
+        counts[kind] += 1
+        own[ip] = f"{kind}-{counts[kind]}"
+    return own
+
+
+def _own_addresses(report: ProbeReport) -> list[str]:
+    addresses = [ip for _, ip in report.port_mapping.wan_addresses()]
+    servers = {server.address.ip for server in report.servers}
+    for family in Family:
+        findings = report.findings(family)
+        if findings is not None:
+            addresses += [mapped.ip for _, mapped in findings.mapped]
+            addresses += [findings.local.ip] if findings.local is not None else []
+            addresses += findings.all_external
+    addresses += [hop.reporter for hop in report.trace.hops if hop.reporter is not None]
+    addresses += [report.port_mapping.gateway] if report.port_mapping.gateway is not None else []
+    return [ip for ip in addresses if ip not in servers]
+
+
+def redact(text: str, replacements: dict[str, str]) -> str:
+    """Replace the addresses in `text`, longer ones first, so that none is cut in half."""
+    for ip in sorted(replacements, key=len, reverse=True):
+        text = text.replace(ip, replacements[ip])
+    return text
