@@ -1,0 +1,159 @@
+"""What is installed: what natkit imports, on which systems, and that the wheel works alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from natkit.wire import Message, TransportAddress, XorMappedAddress
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+IMPORT_ALL_ELSEWHERE = """
+import importlib, os, pkgutil, signal, socket, sys
+
+# What natkit stands on may look at the system; load it before taking the system away.
+import asyncio, multiprocessing, ssl, subprocess, dns.asyncresolver, ifaddr, rich_click
+import rich.console, rich.table
+
+for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty", "syslog"):
+    sys.modules[name] = None
+for module, prefixes in {
+    socket: ("AF_UNIX", "AF_NETLINK", "AF_PACKET", "SO_BINDTODEVICE", "SO_REUSEPORT", "MSG_"),
+    os: ("geteuid", "getuid", "getegid", "fork", "setns", "unshare", "memfd", "CLONE_"),
+    signal: ("SIGKILL", "SIGHUP", "SIGUSR", "pthread"),
+}.items():
+    for name in [n for n in dir(module) if n.startswith(prefixes)]:
+        delattr(module, name)
+
+import natkit
+for found in pkgutil.walk_packages(natkit.__path__, "natkit."):
+    if found.name != "natkit.__main__":
+        importlib.import_module(found.name)
+        print(found.name)
+"""
+
+
+def test_every_module_can_be_imported_without_what_linux_alone_has():
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALL_ELSEWHERE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"natkit.cli.probe", "natkit.tools.probe", "natkit.aio.network"} <= set(
+        done.stdout.split()
+    )
+
+
+def requirement_names(lines: list[str]) -> set[str]:
+    return {re.split(r"[<>=~!\\[]", line)[0].lower() for line in lines}
+
+
+def third_party(*, at_import: bool) -> set[str]:
+    """Return the distributions that natkit imports: all, or just those loaded with its modules."""
+    owners = packages_distributions()
+    tops = set()
+    for path in ROOT.glob("natkit/**/*.py"):
+        for module in imported(ast.parse(path.read_text(encoding="utf-8")), at_import=at_import):
+            tops.add(module.partition(".")[0])
+    outside = tops - sys.stdlib_module_names - {"natkit"}
+    return {owners[top][0].lower() for top in outside}
+
+
+def imported(tree: ast.AST, *, at_import: bool) -> Iterator[str]:
+    for node in ast.iter_child_nodes(tree):
+        if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module
+            case ast.Call(
+                func=ast.Attribute(attr="import_module"), args=[ast.Constant(value=name)]
+            ):
+                yield str(name)
+            case _:
+                yield from imported(node, at_import=at_import)
+
+
+def test_every_dependency_is_used_and_everything_used_is_declared():
+    declared = requirement_names(PROJECT["dependencies"])
+    extras = requirement_names([r for e in PROJECT["optional-dependencies"].values() for r in e])
+    assert third_party(at_import=False) == declared | extras
+
+
+def test_an_extra_is_imported_only_by_the_function_that_needs_it():
+    assert third_party(at_import=True) <= requirement_names(PROJECT["dependencies"])
+
+
+@pytest.fixture
+def stun_server() -> Iterator[TransportAddress]:
+    """A STUN server on loopback that answers Binding requests, and nothing more."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        server = threading.Thread(target=answer_until_empty, args=(sock,))
+        server.start()
+        address = TransportAddress(*sock.getsockname())
+        yield address
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"", address)
+        server.join()
+
+
+def answer_until_empty(sock: socket.socket) -> None:
+    while True:
+        data, source = sock.recvfrom(2048)
+        if not data:
+            return
+        request = Message.decode(data)
+        mapped = XorMappedAddress(TransportAddress(*source))
+        sock.sendto(request.success(mapped).encode(), source)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment that has the built wheel and its dependencies; returns `natkit` in it."""
+    there = tmp_path_factory.mktemp("wheel")
+    dist, environment = there / "dist", there / "venv"
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(dist), cwd=ROOT)
+    [wheel] = dist.glob("*.whl")
+    run(sys.executable, "-m", "venv", str(environment))
+    programs = environment / ("Scripts" if sys.platform == "win32" else "bin")
+    run(str(programs / "python"), "-m", "pip", "install", "--quiet", str(wheel))
+    return programs / "natkit"
+
+
+def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    alone = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=cwd, env=alone)
+    assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+    return done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("--help",), ("probe", "--help"), ("explain", "cgnat")])
+def test_the_wheel_alone_shows_its_help(installed: Path, tmp_path: Path, words: tuple[str, ...]):
+    assert run(str(installed), *words, cwd=tmp_path).stdout
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_probes_a_server(
+    installed: Path, tmp_path: Path, stun_server: TransportAddress
+):
+    words = ("probe", "--server", str(stun_server), "-4", "--timeout", "10s", "--json")
+    report = json.loads(run(str(installed), *words, cwd=tmp_path).stdout)
+    assert report["schema"] == "natkit.probe/1"
+    assert report["families"]["ipv4"]["nat"] is False
