@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from natkit.aio.network import SocketNetwork
 from natkit.errors import UsageError
 from natkit.lab.netns import layout, links
 from natkit.lab.netns.namespace import Namespace
+from natkit.lab.netns.network import NodeNetwork
 from natkit.lab.netns.rules import router_rules
 from natkit.lab.netns.service import Service
 from natkit.lab.topology import Main, Topology
-from natkit.network import Family
 
 T = TypeVar("T")
 
@@ -56,7 +55,7 @@ class NamespaceWorld:
         """What was built."""
         return self._topology
 
-    def network(self, node: str) -> SocketNetwork:
+    def network(self, node: str) -> NodeNetwork:
         """Return the network as `node` sees it. Raises: UsageError: no such node."""
         try:
             return self._networks[node]
@@ -123,17 +122,3 @@ def _feed(namespace: Namespace, argv: list[str], text: str) -> None:
     """Run a command on `text`, where there is any."""
     if text:
         namespace.command(argv, text)
-
-
-class NodeNetwork(SocketNetwork):
-    """A node's sockets. The names of the topology's nodes resolve; other names do not."""
-
-    def __init__(self, topology: Topology, namespace: Namespace) -> None:
-        super().__init__(in_thread=namespace.submit)
-        self._names = {host.name: host.addresses for host in topology.hosts}
-
-    async def resolve(self, host: str, family: Family) -> tuple[str, ...]:
-        """Return the addresses of a host of the topology, or of a literal."""
-        if host in self._names:
-            return tuple(ip for ip in self._names[host] if (":" in ip) == (family is Family.IPV6))
-        return await super().resolve(host, family)
