@@ -3,8 +3,11 @@
 No observation counts NATs by itself; each gives a bound, and the bounds are put together:
 
 - own address = mapped address: none. Otherwise: at least one.
-- The gateway's outside address is private: its address is translated again, so at least two.
-  It is the mapped address: the gateway is the outermost, so exactly one.
+- The gateway's outside address is private: it is translated again, so at least two. It is the
+  mapped address: the gateway is the outermost, so exactly one. It is another public address: a
+  second NAT, or a gateway with several lines, so the upper bound is gone.
+- The gateway has no outside address to offer, although it forwards to the internet: it has one,
+  but no public one. With a private hop behind it, at least two.
 - A hop behind the first in 100.64.0.0/10, the space between a subscriber's router and a carrier's
   NAT (RFC 6598 §4): at least two.
 - A private hop behind the first may be a second NAT, or a router that only routes: it raises the
@@ -14,7 +17,7 @@ No observation counts NATs by itself; each gives a bound, and the bounds are put
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 
 from natkit.nat.behaviour import Measured
@@ -78,16 +81,15 @@ class Surroundings:
     Attributes:
         own:      the IP that this host sends from; None: unknown.
         mapped:   the IP that a STUN server saw; None: unknown.
-        wan:      (protocol, IP): outside addresses that the gateway named.
-        withheld: protocols in which the gateway answered that it has no outside address to offer.
+        wan:      (protocol, IP): outside addresses that the gateway named; None instead of an IP
+                  where it answered that it has none to offer.
         trace:    the way to the STUN server.
     """
 
     own: str | None
     mapped: str | None
-    wan: tuple[tuple[str, str], ...] = ()
-    withheld: tuple[str, ...] = ()
-    trace: Trace = field(default=Trace((), None, "not traced"))
+    wan: tuple[tuple[str, str | None], ...] = ()
+    trace: Trace = Trace((), None, "not traced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +117,21 @@ class NatLayers:
 def count_layers(seen: Surroundings) -> Measured[NatLayers]:
     """Return bounds on the number of NATs, with one line of evidence for each observation."""
     evidence = _evidence(seen)
-    twice = _translated_twice(seen)
     if seen.own is not None and seen.own == seen.mapped:
         layers = NatLayers(0, 0, is_shared(seen.own))
         return Measured.found(layers, "the mapped address is this host's own", *evidence)
+    twice = _private_outside(seen)
+    if twice is None and _gateway_is_outermost(seen):
+        reason = "the gateway's outside address is the mapped one"
+        return Measured.found(NatLayers(1, 1, _carrier_grade(seen)), reason, *evidence)
+    twice = twice or _carrier_hop(seen) or _private_hop_behind_private_gateway(seen)
     if twice is not None:
         return Measured.found(_bounds(seen, 2), twice, *evidence)
     if seen.own is None or seen.mapped is None:
         missing = "own address" if seen.own is None else "mapped address"
         return Measured.not_measured(f"the {missing} is not known", *evidence)
-    if any(ip == seen.mapped and protocol in _OF_THE_GATEWAY for protocol, ip in seen.wan):
-        reason = "the gateway's outside address is the mapped one"
-        return Measured.found(NatLayers(1, 1, _carrier_grade(seen)), reason, *evidence)
     bounds = _bounds(seen, 1)
-    return Measured.found(bounds, _reason(bounds), *evidence)
+    return Measured.found(bounds, _reason(seen, bounds), *evidence)
 
 
 _OF_THE_GATEWAY = ("NAT-PMP", "UPnP")
@@ -151,19 +154,36 @@ def _is_public(ip: str) -> bool:
     return not (is_private(ip) or is_shared(ip))
 
 
-def _translated_twice(seen: Surroundings) -> str | None:
-    """Return what shows that there are two NATs at least; None: nothing does."""
+def _gateway_is_outermost(seen: Surroundings) -> bool:
+    named = (ip for protocol, ip in seen.wan if protocol in _OF_THE_GATEWAY and ip is not None)
+    return seen.mapped is not None and seen.mapped in named
+
+
+def _private_outside(seen: Surroundings) -> str | None:
     for protocol, ip in seen.wan:
-        if not _is_public(ip):
+        if ip is not None and not _is_public(ip):
             return f"the gateway's own outside address is {ip} ({protocol}), which is not public"
-    beyond = [hop for hop in _inside(seen.trace) if hop.distance > 1 and hop.reporter is not None]
-    for hop in beyond:
-        if hop.reporter and is_shared(hop.reporter) and not (seen.own and is_shared(seen.own)):
-            return f"hop {hop.distance} is {hop.reporter}, between a home router and a carrier NAT"
-    if seen.withheld and beyond and seen.mapped is not None:
-        # It forwards to the internet, yet has no address that could be mapped from there.
-        return f"the gateway has no public address to offer, and hop {beyond[0]} is private"
     return None
+
+
+def _carrier_hop(seen: Surroundings) -> str | None:
+    if seen.own is not None and is_shared(seen.own):
+        return None  # then the carrier's space begins at this host
+    for hop in _beyond_gateway(seen.trace):
+        if hop.reporter is not None and is_shared(hop.reporter):
+            return f"hop {hop.distance} is {hop.reporter}, between a home router and a carrier NAT"
+    return None
+
+
+def _private_hop_behind_private_gateway(seen: Surroundings) -> str | None:
+    beyond = [hop for hop in _beyond_gateway(seen.trace) if hop.reporter is not None]
+    if not beyond or seen.mapped is None or all(ip is not None for _, ip in seen.wan):
+        return None
+    return f"the gateway has no public address to offer, and hop {beyond[0]} is private"
+
+
+def _beyond_gateway(trace: Trace) -> tuple[Hop, ...]:
+    return tuple(hop for hop in _inside(trace) if hop.distance > 1)
 
 
 def _inside(trace: Trace) -> tuple[Hop, ...]:
@@ -175,9 +195,17 @@ def _inside(trace: Trace) -> tuple[Hop, ...]:
 
 def _bounds(seen: Surroundings, at_least: int) -> NatLayers:
     inside = _inside(seen.trace)
-    complete = seen.trace.arrived is not None or len(inside) < len(seen.trace.hops)
+    reached_public = seen.trace.arrived is not None or len(inside) < len(seen.trace.hops)
+    # Where the gateway's public address is translated, public hops may be inside as well.
+    complete = reached_public and not _other_public_outside(seen)
     at_most = max(at_least, len(inside)) if complete else None
     return NatLayers(at_least, at_most, _carrier_grade(seen))
+
+
+def _other_public_outside(seen: Surroundings) -> str | None:
+    """Return the gateway's outside address where it is public and not the mapped one."""
+    others = (ip for _, ip in seen.wan if ip is not None and _is_public(ip) and ip != seen.mapped)
+    return next(others, None)
 
 
 def _carrier_grade(seen: Surroundings) -> bool:
@@ -186,18 +214,24 @@ def _carrier_grade(seen: Surroundings) -> bool:
     return any(ip is not None and is_shared(ip) for ip in addresses)
 
 
-def _reason(bounds: NatLayers) -> str:
-    if bounds.at_most == bounds.at_least:
-        return "the mapped address is not this host's own, and no hop behind the first is private"
+def _reason(seen: Surroundings, bounds: NatLayers) -> str:
+    if (outside := _other_public_outside(seen)) is not None:
+        return (
+            f"the gateway's outside address {outside} is not the mapped one: "
+            "a second NAT, or a gateway with several outside addresses"
+        )
     if bounds.at_most is None:
         return "the mapped address is not this host's own; how many NATs did it, nothing shows"
-    return "the mapped address is not this host's own; a further hop may be a NAT, or only route"
+    if bounds.at_most > bounds.at_least:
+        return (
+            "the mapped address is not this host's own; a further hop may be a NAT, or only route"
+        )
+    return "the mapped address is not this host's own, and no hop behind the first is private"
 
 
 def _evidence(seen: Surroundings) -> tuple[str, ...]:
     lines = [f"own address {seen.own or 'unknown'}, mapped address {seen.mapped or 'unknown'}"]
-    lines += [f"{protocol}: the gateway's outside address is {ip}" for protocol, ip in seen.wan]
-    lines += [f"{protocol}: the gateway offers no outside address" for protocol in seen.withheld]
+    lines += [f"{name}: the gateway's outside address is {ip or 'none'}" for name, ip in seen.wan]
     lines.append(f"hops: {seen.trace}")
     if seen.trace.reason is not None:
         lines.append(f"hops: {seen.trace.reason}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from natkit.aio.driver import Driver
-from natkit.aio.upnp import UpnpGateway, ask_gateway
+from natkit.aio.upnp import ask_gateway
 from natkit.errors import NetworkUnreachable, Unsupported
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Measured
@@ -47,10 +47,12 @@ class MappingService:
     Attributes:
         present:     True: the gateway answered in this protocol; False: asked, and it did not.
         external_ip: the gateway's outside address, as the gateway says it.
+        withheld:    True: it answered that it has no outside address to offer.
     """
 
     present: Measured[bool]
     external_ip: Measured[str]
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,17 @@ class PortMappingReport:
     nat_pmp: MappingService
     upnp: MappingService
 
-    def wan_addresses(self) -> tuple[tuple[str, str], ...]:
-        """Return (protocol, external IP) of every protocol that named one."""
+    def wan_addresses(self) -> tuple[tuple[str, str | None], ...]:
+        """Return (protocol, external IP) of every protocol that named one.
+
+        None instead of an IP: it answered that the gateway has none to offer.
+        """
         named = (("PCP", self.pcp), ("NAT-PMP", self.nat_pmp), ("UPnP", self.upnp))
-        asked = ((name, service.external_ip.value) for name, service in named)
-        return tuple((name, ip) for name, ip in asked if ip is not None)
+        return tuple(
+            (name, service.external_ip.value)
+            for name, service in named
+            if service.external_ip.value is not None or service.withheld
+        )
 
 
 async def find_port_mapping(
@@ -162,26 +170,23 @@ async def _find_pcp(asking: _Asking) -> MappingService:
         present = _presence("PCP", asking.gateway, await line.ask(pcp.Announce(asking.own)))
         if not present.value:
             return MappingService(present, Measured.not_measured(present.reason))
-        return MappingService(present, await _map_and_delete(asking, line))
-
-
-async def _map_and_delete(
-    asking: _Asking, line: _Line[pcp.Reply | VersionRefused]
-) -> Measured[str]:
-    nonce = asking.randomness(pcp.NONCE_SIZE)
-    mapping = pcp.Mapping(nonce, pcp.Protocol.UDP, line.local_port, pcp.ANY_IPV4)
-    made = await line.ask(pcp.Map(asking.own, SHORTEST_LEASE, mapping))
-    # Deleted whatever came back: a lost answer may have left a mapping.
-    deleted = await line.ask(pcp.Map(asking.own, 0, mapping))
+        nonce = asking.randomness(pcp.NONCE_SIZE)
+        mapping = pcp.Mapping(nonce, pcp.Protocol.UDP, line.local_port, pcp.ANY_IPV4)
+        made = await line.ask(pcp.Map(asking.own, SHORTEST_LEASE, mapping))
+        # Deleted whatever came back: a lost answer may have left a mapping.
+        deleted = await line.ask(pcp.Map(asking.own, 0, mapping))
     farewell = "deleted again" if isinstance(deleted, Answered) else LEFT_BEHIND
     match made:
         case Answered(reply=pcp.Reply(result=0, mapping=pcp.Mapping(external=external))):
             evidence = f"mapped UDP port {line.local_port} to {external}, {farewell}"
-            return _external("PCP MAP", external.ip, evidence)
-        case Answered(reply=pcp.Reply(result=result)):
-            return Measured.inconclusive(f"PCP MAP answered {pcp.result_name(result)}")
+            return _named(present, "PCP MAP", external.ip, evidence)
+        case Answered(reply=pcp.Reply(result=code)):
+            reason = f"PCP MAP answered {pcp.result_name(code)}"
+            withheld = code == pcp.ResultCode.NETWORK_FAILURE
+            return MappingService(present, Measured.inconclusive(reason), withheld)
         case _:
-            return Measured.inconclusive(f"PCP MAP went unanswered, {farewell}")
+            reason = f"PCP MAP went unanswered, {farewell}"
+            return MappingService(present, Measured.inconclusive(reason))
 
 
 async def _find_nat_pmp(asking: _Asking) -> MappingService:
@@ -190,15 +195,15 @@ async def _find_nat_pmp(asking: _Asking) -> MappingService:
     async with line:
         outcome = await line.ask(natpmp.AskExternalAddress())
     present = _presence("NAT-PMP", asking.gateway, outcome)
-    external: Measured[str]
     match outcome:
         case Answered(reply=natpmp.ExternalAddress(ip=str() as ip)):
-            external = _external("NAT-PMP", ip)
-        case Answered(reply=natpmp.ExternalAddress(result=result)):
-            external = Measured.inconclusive(f"NAT-PMP answered {natpmp.result_name(result)}")
+            return _named(present, "NAT-PMP", ip)
+        case Answered(reply=natpmp.ExternalAddress(result=code)):
+            reason = f"NAT-PMP answered {natpmp.result_name(code)}"
+            withheld = code == natpmp.ResultCode.NETWORK_FAILURE
+            return MappingService(present, Measured.inconclusive(reason), withheld)
         case _:
-            external = Measured.not_measured(present.reason)
-    return MappingService(present, external)
+            return MappingService(present, Measured.not_measured(present.reason))
 
 
 async def _find_upnp(asking: _Asking) -> MappingService:
@@ -214,19 +219,25 @@ async def _find_upnp(asking: _Asking) -> MappingService:
         reason = f"its description is at {location}, which is not the gateway"
         return MappingService(present, Measured.not_measured(reason))
     try:
-        described = await ask_gateway(asking.network, location, patience=2 * asking.budget)
+        gateway = await ask_gateway(asking.network, location, patience=2 * asking.budget)
     except Unsupported as error:
         return MappingService(present, Measured.not_measured(str(error)))
     except NetworkUnreachable as error:
         return MappingService(present, Measured.inconclusive(str(error)))
-    return MappingService(present, _described(described, outcome.reply.server))
-
-
-def _described(gateway: UpnpGateway, server: str) -> Measured[str]:
-    evidence = f"{server or 'gateway'}: {gateway.connection_type}, {gateway.status}"
+    wan = f"{gateway.connection_type}, {gateway.status}"
+    evidence = f"{outcome.reply.server or 'gateway'}: {wan}"
     if gateway.external_ip is None:
-        return Measured.inconclusive("UPnP named no external address", evidence)
-    return _external("UPnP", gateway.external_ip, evidence)
+        reason = "UPnP named no external address"
+        return MappingService(present, Measured.inconclusive(reason, evidence), withheld=True)
+    return _named(present, "UPnP", gateway.external_ip, evidence)
+
+
+def _named(present: Measured[bool], protocol: str, ip: str, *evidence: str) -> MappingService:
+    """The service named its outside address; 0.0.0.0 means that it has none."""
+    if ipaddress.ip_address(ip).is_unspecified:
+        reason = f"{protocol} named {ip}: the gateway has no outside address to offer"
+        return MappingService(present, Measured.inconclusive(reason, *evidence), withheld=True)
+    return MappingService(present, Measured.found(ip, f"{protocol} named it", *evidence))
 
 
 def _presence(protocol: str, gateway: str, outcome: Outcome[object]) -> Measured[bool]:
@@ -245,10 +256,3 @@ def _presence(protocol: str, gateway: str, outcome: Outcome[object]) -> Measured
             )
         case Unanswered(garbage=garbage):
             return Measured.inconclusive(f"{gateway} answered nonsense: {garbage}")
-
-
-def _external(protocol: str, ip: str, *evidence: str) -> Measured[str]:
-    if ipaddress.ip_address(ip).is_unspecified:
-        reason = f"{protocol} named {ip}: the gateway has no outside address now"
-        return Measured.inconclusive(reason, *evidence)
-    return Measured.found(ip, f"{protocol} named it", *evidence)
