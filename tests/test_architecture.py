@@ -97,7 +97,9 @@ class Import:
 def layer_of(module: str) -> str:
     """Return the layer that a module of ours belongs to ("natkit.wire.address" -> "wire")."""
     parts = module.split(".")
-    return parts[0] if len(parts) == 1 or parts[0] != "natkit" else parts[1]
+    if len(parts) == 1 or parts[0] != "natkit":
+        return parts[0]
+    return "cli" if parts[1] == "__main__" else parts[1]
 
 
 def is_ours(module: str) -> bool:

