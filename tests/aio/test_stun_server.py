@@ -30,6 +30,7 @@ from natkit.wire import (
     XorMappedAddress,
 )
 
+IPV6 = pytest.mark.needs("ipv6")
 ID = b"0123456789ab"
 REQUEST = Message.request(Method.BINDING, ID).encode()
 
@@ -78,7 +79,7 @@ async def ask(
         driver.close()
 
 
-@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("ip", ["127.0.0.1", pytest.param("::1", marks=IPV6)])
 async def test_reply_tells_the_clients_own_address(network: SocketNetwork, ip: str) -> None:
     service = await serve_binding(network, [ip], [0], rfc5780=False)
     (server,) = service.listening
@@ -105,6 +106,7 @@ async def test_reply_really_comes_from_the_changed_endpoint(
         assert event.other_address == service.listening[3]
 
 
+@IPV6
 async def test_one_ipv6_address_changes_its_port_and_refuses_more(network: SocketNetwork) -> None:
     async with rfc5780_server(network, "::1") as service:
         event = await ask(network, service.listening[0], ChangeRequest(False, True))
@@ -115,6 +117,7 @@ async def test_one_ipv6_address_changes_its_port_and_refuses_more(network: Socke
         assert refused.code == 420
 
 
+@IPV6
 async def test_both_ip_versions_are_served_each_with_its_own_alternate(
     network: SocketNetwork,
 ) -> None:
@@ -179,7 +182,7 @@ async def listener(
         await service.close()
 
 
-@pytest.mark.parametrize("ip", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("ip", ["127.0.0.1", pytest.param("::1", marks=IPV6)])
 async def test_tcp_answers_pipelined_and_fragmented_requests(
     network: SocketNetwork, ip: str
 ) -> None:
