@@ -49,6 +49,7 @@ from natkit.wire.attributes import (
     XorRelayedAddress,
 )
 from natkit.wire.channel import ChannelData
+from natkit.wire.header import MessageClass, Method
 from natkit.wire.integrity import (
     Integrity,
     PasswordHash,
@@ -56,7 +57,7 @@ from natkit.wire.integrity import (
     short_term_key,
     user_hash,
 )
-from natkit.wire.message import Message, MessageClass, Method
+from natkit.wire.message import Message
 
 __all__ = [
     "REGISTRY",

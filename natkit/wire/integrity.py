@@ -1,6 +1,10 @@
 """Keys and proofs: who may have sent a message, and whether it is a STUN message at all.
 
-Texts come in already prepared (OpaqueString, RFC 8265): preparing is the business of whoever
+Proofs are the attributes MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT, in this order
+at the end of a message. Each covers all bytes before it, under a header whose length field counts
+up to and including the proof itself (RFC 8489 §14.5 to §14.7).
+
+Texts come in already prepared (OpaqueString, RFC 8265): preparing them is the business of whoever
 takes them from a person.
 """
 
@@ -10,16 +14,38 @@ import hashlib
 import hmac
 import zlib
 from enum import Enum, IntEnum
+from struct import Struct
+from typing import TypeAlias
 
 from natkit.errors import MalformedMessage
+from natkit.wire.header import HEADER_SIZE
 
-SHA1_SIZE = 20
-SHA256_SIZE = 32
-SHA256_MIN_SIZE = 16
-"""A usage of STUN may truncate the HMAC this far, in steps of 4 bytes (RFC 8489 §14.6)."""
+_SHA1 = 0x0008
+_SHA256 = 0x001C
+_FINGERPRINT = 0x8028
+
+PROOF_TYPES = frozenset({_SHA1, _SHA256, _FINGERPRINT})
+"""Type numbers of the attributes that end what is signed."""
+
+_SHA1_SIZE = 20
+_SHA256_SIZE = 32
+SHA1_ATTRIBUTE_SIZE = 4 + _SHA1_SIZE
+SHA256_ATTRIBUTE_SIZE = 4 + _SHA256_SIZE
+FINGERPRINT_ATTRIBUTE_SIZE = 8
+_SHA256_SIZES = frozenset(range(16, 33, 4))
+"""A usage of STUN may truncate the HMAC to no less than 16 bytes, in steps of 4 (§14.6)."""
 
 _FINGERPRINT_MASK = 0x5354554E
-"""ASCII "STUN", so that a CRC-32 of the application's own does not match (RFC 8489 §14.7)."""
+"""ASCII "STUN", so that a CRC-32 of the application's own does not match (§14.7)."""
+
+_TYPE_AND_LENGTH = Struct("!I")
+_CRC = Struct("!I")
+_FINGERPRINT_ATTRIBUTE = Struct("!II")
+_SHA1_HEAD = _SHA1 << 16 | _SHA1_SIZE
+_SHA256_HEAD = _SHA256 << 16 | _SHA256_SIZE
+_SHA1_ATTRIBUTE = _TYPE_AND_LENGTH.pack(_SHA1_HEAD)
+_SHA256_ATTRIBUTE = _TYPE_AND_LENGTH.pack(_SHA256_HEAD)
+_FINGERPRINT_HEAD = _FINGERPRINT << 16 | _CRC.size
 
 
 class Integrity(Enum):
@@ -60,25 +86,85 @@ def user_hash(username: str, realm: str) -> bytes:
     return hashlib.sha256(f"{username}:{realm}".encode()).digest()
 
 
-def sha1_proof(key: bytes, covered: bytes) -> bytes:
-    """Return the 20 bytes of MESSAGE-INTEGRITY over `covered` (§14.5)."""
-    return hmac.digest(key, covered, "sha1")
+Proofs: TypeAlias = tuple[int, int, int]
+"""Offsets of MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT; 0: absent."""
+
+NO_PROOFS: Proofs = (0, 0, 0)
 
 
-def sha256_proof(key: bytes, covered: bytes) -> bytes:
-    """Return the 32 bytes of MESSAGE-INTEGRITY-SHA256 over `covered` (§14.6)."""
-    return hmac.digest(key, covered, "sha256")
+def read_proofs(data: bytes, at: int) -> Proofs:
+    """Find the proofs in the part of a message that begins with the first of them.
+
+    What else stands there is not signed and passed over; after MESSAGE-INTEGRITY-SHA256 that
+    includes MESSAGE-INTEGRITY. The FINGERPRINT is checked, the others need a key.
+
+    Raises: MalformedMessage: a proof of the wrong size, a FINGERPRINT that does not match or is
+            not last, an attribute longer than the message.
+    """
+    sha1 = sha256 = 0
+    while at < len(data):
+        (head,) = _TYPE_AND_LENGTH.unpack_from(data, at)
+        if head == _FINGERPRINT_HEAD:
+            _check_fingerprint(data, at)
+            return sha1, sha256, at
+        if not (sha1 or sha256) and head == _SHA1_HEAD:
+            sha1 = at
+        elif not sha256 and head >> 16 == _SHA256 and head & 0xFFFF in _SHA256_SIZES:
+            sha256 = at
+        else:
+            _check_not_a_proof(head, sha1, sha256)
+        at += (head & 0xFFFF) + 7 & ~3
+    if at != len(data):
+        raise MalformedMessage("attribute length", "RFC 8489 §14", f"{at - len(data)} bytes short")
+    return sha1, sha256, 0
 
 
-def crc(covered: bytes) -> int:
-    """Return the value of FINGERPRINT over `covered` (§14.7)."""
-    return zlib.crc32(covered) ^ _FINGERPRINT_MASK
+def _check_fingerprint(data: bytes, at: int) -> None:
+    """Raises: MalformedMessage: the FINGERPRINT at `at` is not last, or does not match."""
+    if at + FINGERPRINT_ATTRIBUTE_SIZE != len(data):
+        raise MalformedMessage("FINGERPRINT", "RFC 8489 §14.7", "is not the last attribute")
+    if _CRC.unpack_from(data, at + 4)[0] != zlib.crc32(data[:at]) ^ _FINGERPRINT_MASK:
+        raise MalformedMessage("FINGERPRINT", "RFC 8489 §14.7", "does not match")
 
 
-def check_proof_size(size: int, *, sha256: bool) -> None:
-    """Raises: MalformedMessage: no HMAC of that kind is `size` bytes long."""
-    if sha256:
-        if not (SHA256_MIN_SIZE <= size <= SHA256_SIZE and size % 4 == 0):
-            raise MalformedMessage("MESSAGE-INTEGRITY-SHA256", "RFC 8489 §14.6", f"{size} bytes")
-    elif size != SHA1_SIZE:
-        raise MalformedMessage("MESSAGE-INTEGRITY", "RFC 8489 §14.5", f"{size} bytes")
+def _check_not_a_proof(head: int, sha1: int, sha256: int) -> None:
+    """Raises: MalformedMessage: `head` begins a proof that counts but has the wrong size."""
+    number, size = head >> 16, head & 0xFFFF
+    if number == _FINGERPRINT:
+        raise MalformedMessage("FINGERPRINT", "RFC 8489 §14.7", f"{size} bytes, not 4")
+    if number == _SHA256 and not sha256:
+        why = f"{size} bytes, not 16, 20, 24, 28 or 32"
+        raise MalformedMessage("MESSAGE-INTEGRITY-SHA256", "RFC 8489 §14.6", why)
+    if number == _SHA1 and not (sha1 or sha256):
+        raise MalformedMessage("MESSAGE-INTEGRITY", "RFC 8489 §14.5", f"{size} bytes, not 20")
+
+
+def holds(data: bytes, proofs: Proofs, key: bytes) -> bool:
+    """Tell, in constant time, whether the holder of `key` made the HMAC in `data`.
+
+    Of two, MESSAGE-INTEGRITY-SHA256 decides (§9.1.4, §9.2.4). False without any.
+    """
+    sha1, sha256, _ = proofs
+    at = sha256 or sha1
+    if not at:
+        return False
+    start = at + 4
+    end = start + (_TYPE_AND_LENGTH.unpack_from(data, at)[0] & 0xFFFF)
+    covered = data[:2] + (end - HEADER_SIZE).to_bytes(2, "big") + data[4:at]
+    proof = hmac.digest(key, covered, "sha256" if sha256 else "sha1")
+    return hmac.compare_digest(proof[: end - start], data[start:end])
+
+
+def sha1_attribute(key: bytes, covered: bytes) -> bytes:
+    """Return MESSAGE-INTEGRITY, whole, for the message `covered`."""
+    return _SHA1_ATTRIBUTE + hmac.digest(key, covered, "sha1")
+
+
+def sha256_attribute(key: bytes, covered: bytes) -> bytes:
+    """Return MESSAGE-INTEGRITY-SHA256, whole, for the message `covered`."""
+    return _SHA256_ATTRIBUTE + hmac.digest(key, covered, "sha256")
+
+
+def fingerprint_attribute(covered: bytes) -> bytes:
+    """Return FINGERPRINT, whole, for the message `covered`."""
+    return _FINGERPRINT_ATTRIBUTE.pack(_FINGERPRINT_HEAD, zlib.crc32(covered) ^ _FINGERPRINT_MASK)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar, Self, TypeVar
 
-_registry: dict[int, type[Attribute]] = {}
-
-REGISTRY: Mapping[int, type[Attribute]] = MappingProxyType(_registry)
+REGISTRY: dict[int, type[Attribute]] = {}
 """Every attribute class that `Message.decode` knows, by type number."""
+
+SAFE_HEADS: set[int] = set()
+"""First words (type and length) of attributes that, being of this length, cannot be malformed."""
 
 COMPREHENSION_OPTIONAL = 0x8000
 """Types from here up may be ignored by who does not know them (RFC 8489 §14)."""
@@ -60,7 +59,9 @@ A = TypeVar("A", bound=Attribute)
 
 def attribute(kind: type[A]) -> type[A]:
     """Register an attribute class for decoding; a class decorator."""
-    _registry[kind.TYPE] = kind
+    REGISTRY[kind.TYPE] = kind
+    if (size := kind.safe_size()) is not None:
+        SAFE_HEADS.add(kind.TYPE << 16 | size)
     return kind
 
 
@@ -78,6 +79,15 @@ class Unrecognised:
 
     type: int
     value: bytes
+    MASKED: ClassVar[bool] = False
+
+    @property
+    def TYPE(self) -> int:
+        return self.type
+
+    def encode(self) -> bytes:
+        """Return the value's bytes, without padding."""
+        return self.value
 
     @property
     def is_required(self) -> bool:
