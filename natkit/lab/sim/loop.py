@@ -96,6 +96,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         Never raises for what the cancelled tasks do: the run has its result already.
         """
         self._failure = None
+        self._turns = 0
         self._max_seconds = self._now + grace
         try:
             tasks = asyncio.all_tasks(self)

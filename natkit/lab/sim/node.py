@@ -192,8 +192,15 @@ class HostNode(Node):
         segment = fabric.topology.segment(host.segment)
         super().__init__(host.name, interfaces_on("eth0", segment, host.addresses), fabric)
         self._plug: Attachment = fabric.attach(
-            host.name, host.segment, host.addresses, host.link, self.deliver
+            host.name, host.segment, host.addresses, host.link, self._arrive
         )
+
+    def _arrive(self, packet: Packet) -> None:
+        if packet.src.ip in self.addresses:  # systems do not believe packets from themselves
+            verdict = "dropped: its source is this host itself"
+            self.fabric.observe(self.name, Direction.RECEIVED, packet, verdict)
+        else:
+            self.deliver(packet)
 
     def source_for(self, ip: str) -> str | None:
         if ip in self.addresses:
