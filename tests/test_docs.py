@@ -17,6 +17,7 @@ from natkit.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("calto_demo/*.md")])
+TOPICS = sorted(ROOT.glob("natkit/tools/topics/*.txt"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
 
@@ -46,15 +47,16 @@ def test_every_link_to_a_file_leads_to_one(document: Path):
             assert (document.parent / target).exists(), f"{name_of(document)} links to {target}"
 
 
+COMMAND = re.compile(r"(?:  (?:\S*/)?|\$ |`)natkit ([a-z-][^`\n]*)")
+
+
 def commands_in(text: str) -> list[list[str]]:
     """Return the natkit command lines in `text`, up to a pipe, a comment or two spaces."""
-    found = []
-    for line in re.findall(r"^(?:    |\$ |    \$ )(?:\S*/)?natkit ([^\n]+)", text, re.MULTILINE):
-        found.append(shlex.split(re.split(r"  |\||#|>", line)[0]))
-    return found
+    lines = (re.split(r"  |\||#|>|[.;,]$", line)[0] for line in COMMAND.findall(text))
+    return [shlex.split(line) for line in lines]
 
 
-@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "scripts" / "try"], ids=name_of)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *TOPICS, ROOT / "scripts/try"], ids=name_of)
 def test_every_command_shown_exists_with_its_options(document: Path):
     for words in commands_in(document.read_text(encoding="utf-8")):
         assert not unknown_words(words), f"{name_of(document)}: natkit {shlex.join(words)}"
@@ -76,7 +78,21 @@ def test_an_unknown_option_or_command_in_a_document_is_found():
     assert unknown_words(["explain", "cgnat", "--json"]) == []
     assert unknown_words(["explain", "--nonsense"]) == ["--nonsense"]
     assert unknown_words(["nonsense"]) == ["nonsense"]
-    assert commands_in("    natkit explain 401   # why\n") == [["explain", "401"]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "    natkit explain 401   # why",
+        "    $ natkit explain 401",
+        "say `natkit explain 401` and",
+        "    .venv-try/bin/natkit explain 401   what it means",
+        "Try it:  natkit explain 401",
+        "    natkit explain 401 | less",
+    ],
+)
+def test_a_command_in_a_document_is_seen(text: str):
+    assert commands_in(text) == [["explain", "401"]]
 
 
 def required() -> set[str]:

@@ -160,7 +160,7 @@ async def _stun_port(network: Network) -> Finding:
         local = TransportAddress("0.0.0.0", STUN_PORT)
         endpoint = await network.open_datagram(_Heard(), local=local)
     except NetworkUnreachable as error:
-        mend = "Stop the server that has it, or serve on another port: --port"
+        mend = "Stop the server that has it, or serve on another port: --listen 0.0.0.0:3479"
         return Finding("serve", name, False, str(error), mend, needed=False)
     endpoint.close()
     return Finding("serve", name, True, "free")

@@ -75,7 +75,7 @@ async def test_only_udp_over_ipv4_is_needed(island: dict[str, Finding]):
 
 
 async def test_what_can_be_mended_says_how(island: dict[str, Finding]):
-    assert "--port" in (island["UDP port 3478"].mend or "")
+    assert "--listen" in (island["UDP port 3478"].mend or "")
     assert "firewall" in (island["UDP sockets, IPv4"].mend or "")
 
 
