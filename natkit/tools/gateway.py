@@ -173,20 +173,34 @@ async def _find_pcp(asking: _Asking) -> MappingService:
         nonce = asking.randomness(pcp.NONCE_SIZE)
         mapping = pcp.Mapping(nonce, pcp.Protocol.UDP, line.local_port, pcp.ANY_IPV4)
         made = await line.ask(pcp.Map(asking.own, SHORTEST_LEASE, mapping))
-        # Deleted whatever came back: a lost answer may have left a mapping.
+        if isinstance(made, Answered) and not _is_success(made):
+            return _not_mapped(present, made.reply)
+        # Deleted even if nothing came back: a lost answer may have left a mapping.
         deleted = await line.ask(pcp.Map(asking.own, 0, mapping))
-    farewell = "deleted again" if isinstance(deleted, Answered) else LEFT_BEHIND
+    farewell = "deleted again" if _is_success(deleted) else LEFT_BEHIND
     match made:
-        case Answered(reply=pcp.Reply(result=0, mapping=pcp.Mapping(external=external))):
-            evidence = f"mapped UDP port {line.local_port} to {external}, {farewell}"
+        case Answered(reply=pcp.Reply(mapping=pcp.Mapping(external=external))):
+            evidence = f"mapped UDP port {mapping.internal_port} to {external}, {farewell}"
             return _named(present, "PCP MAP", external.ip, evidence)
-        case Answered(reply=pcp.Reply(result=code)):
-            reason = f"PCP MAP answered {pcp.result_name(code)}"
-            withheld = code == pcp.ResultCode.NETWORK_FAILURE
-            return MappingService(present, Measured.inconclusive(reason), withheld)
         case _:
             reason = f"PCP MAP went unanswered, {farewell}"
             return MappingService(present, Measured.inconclusive(reason))
+
+
+def _is_success(outcome: Outcome[pcp.Reply | VersionRefused]) -> bool:
+    match outcome:
+        case Answered(reply=pcp.Reply(result=pcp.ResultCode.SUCCESS)):
+            return True
+    return False
+
+
+def _not_mapped(present: Measured[bool], reply: pcp.Reply | VersionRefused) -> MappingService:
+    if isinstance(reply, VersionRefused):
+        reason = f"PCP MAP was refused for version {reply.offered}"
+        return MappingService(present, Measured.inconclusive(reason))
+    reason = f"PCP MAP answered {pcp.result_name(reply.result)}"
+    withheld = reply.result == pcp.ResultCode.NETWORK_FAILURE
+    return MappingService(present, Measured.inconclusive(reason), withheld)
 
 
 async def _find_nat_pmp(asking: _Asking) -> MappingService:

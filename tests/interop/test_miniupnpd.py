@@ -1,0 +1,179 @@
+"""miniupnpd in a router's namespace: found over all three protocols, and what its WAN side says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from natkit.aio.stun_server import serve_binding
+from natkit.lab.netns import NamespaceWorld, Service
+from natkit.lab.scenarios import HOME, INTERNET
+from natkit.lab.topology import Host, Link, Nat, Router, Segment, Topology
+from natkit.nat.behaviour import Measured, Status
+from natkit.nat.layers import NatLayers, Surroundings, count_layers
+from natkit.tools.gateway import MappingService, PortMappingReport, find_port_mapping
+from natkit.tools.layers import trace_hops
+from natkit.wire import TransportAddress
+
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.interop,
+    pytest.mark.needs("root", "nft", "ip", "tc", "miniupnpd"),
+]
+
+STUN = TransportAddress("203.0.113.10", 3478)
+MAPPED = "203.0.113.100"
+CHAINS = """
+table inet upnp {
+  chain miniupnpd {}
+  chain prerouting_miniupnpd {}
+  chain postrouting_miniupnpd {}
+  chain outward { type filter hook forward priority -1; jump miniupnpd; }
+  chain inbound { type nat hook prerouting priority -101; jump prerouting_miniupnpd; }
+  chain outbound { type nat hook postrouting priority 99; jump postrouting_miniupnpd; }
+}
+"""
+CONFIG = """
+ext_ifname=wan
+listening_ip=lan
+enable_natpmp=yes
+enable_upnp=yes
+port=5555
+secure_mode=yes
+uuid=6e61746b-6974-4e61-8a00-000000000001
+allow 1024-65535 10.0.1.0/24 1024-65535
+deny 0-65535 0.0.0.0/0 0-65535
+upnp_table_name=upnp
+upnp_nat_table_name=upnp
+upnp_forward_chain=miniupnpd
+upnp_nat_chain=prerouting_miniupnpd
+upnp_nat_postrouting_chain=postrouting_miniupnpd
+"""
+"""The chains have to exist before it starts, and `listening_ip` has to be an interface."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What alice found, and the rules that she left in the router."""
+
+    port_mapping: PortMappingReport
+    layers: Measured[NatLayers]
+    rules: str
+
+
+def behind(wan: Segment, inside: str, outside: str) -> Topology:
+    """Alice behind a home router whose WAN side is `wan`, and that behind another NAT."""
+    alice = Host("alice", "home", ("10.0.1.2",))
+    stun = Host("stun", "internet", (STUN.ip,), Link(latency=0.0))
+    return Topology(
+        (INTERNET, HOME, wan),
+        (alice, stun),
+        (
+            Router("home", "home", wan.name, ("10.0.1.1",), (outside,), Nat()),
+            Router("outer", wan.name, "internet", (inside,), (MAPPED,), Nat()),
+        ),
+    )
+
+
+def look(topology: Topology, directory: Path) -> Seen:
+    """Start miniupnpd in the home router, and look from alice."""
+    with NamespaceWorld(topology) as world:
+        start_miniupnpd(world, directory)
+        port_mapping, layers = asyncio.run(measure(world))
+        return Seen(port_mapping, layers, finished(world.spawn("home", ["nft", "list", "ruleset"])))
+
+
+def start_miniupnpd(world: NamespaceWorld, directory: Path) -> None:
+    chains, config = directory / "chains.nft", directory / "miniupnpd.conf"
+    chains.write_text(CHAINS)
+    config.write_text(CONFIG)
+    finished(world.spawn("home", ["nft", "-f", str(chains)]))
+    daemon = world.spawn(
+        "home", ["miniupnpd", "-d", "-f", str(config), "-P", str(directory / "pid")]
+    )
+    until(lambda: "Listening for NAT-PMP/PCP" in daemon.output() or not daemon.running)
+    assert daemon.running, daemon.output()
+
+
+def finished(service: Service) -> str:
+    """Return what a program prints until it ends."""
+    until(lambda: not service.running)
+    return service.output()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+async def measure(world: NamespaceWorld) -> tuple[PortMappingReport, Measured[NatLayers]]:
+    server = await serve_binding(world.network("stun"), [STUN.ip], rfc5780=False)
+    alice, randomness = world.network("alice"), Random(1).randbytes
+    found = await find_port_mapping(alice, randomness=randomness)
+    trace = await trace_hops(alice, STUN, randomness=randomness)
+    server.close()
+    own = alice.source_for(STUN)
+    return found, count_layers(Surroundings(own, MAPPED, found.wan_addresses(), trace))
+
+
+def services(found: PortMappingReport) -> tuple[MappingService, MappingService, MappingService]:
+    return found.pcp, found.nat_pmp, found.upnp
+
+
+@pytest.fixture(scope="module")
+def public_wan(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """A WAN address that miniupnpd takes for public, with another NAT behind it all the same."""
+    wan = Segment("squat", "44.0.0.0/16")
+    return look(behind(wan, "44.0.0.1", "44.0.0.7"), tmp_path_factory.mktemp("miniupnpd"))
+
+
+@pytest.fixture(scope="module")
+def private_wan(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """A home router behind the router of a modem."""
+    wan = Segment("modem", "192.168.0.0/24")
+    return look(behind(wan, "192.168.0.1", "192.168.0.2"), tmp_path_factory.mktemp("miniupnpd"))
+
+
+def test_all_three_protocols_are_found(public_wan: Seen) -> None:
+    assert [service.present.value for service in services(public_wan.port_mapping)] == [True] * 3
+
+
+def test_all_three_protocols_name_the_outside_address(public_wan: Seen) -> None:
+    named = public_wan.port_mapping.wan_addresses()
+    assert named == (("PCP", "44.0.0.7"), ("NAT-PMP", "44.0.0.7"), ("UPnP", "44.0.0.7"))
+
+
+def test_the_mapping_that_pcp_needed_is_gone(public_wan: Seen) -> None:
+    assert "deleted again" in public_wan.port_mapping.pcp.external_ip.evidence[0]
+    assert "dport" not in public_wan.rules
+    assert "10.0.1.2" not in public_wan.rules
+
+
+def test_another_public_wan_address_leaves_the_number_of_nats_open(public_wan: Seen) -> None:
+    assert public_wan.layers.value == NatLayers(1, None, carrier_grade=False)
+    assert "44.0.0.7 is not the mapped one" in public_wan.layers.reason
+
+
+def test_behind_a_private_wan_address_all_three_are_found(private_wan: Seen) -> None:
+    assert [service.present.value for service in services(private_wan.port_mapping)] == [True] * 3
+
+
+def test_a_private_wan_address_that_is_not_named_stays_unknown(private_wan: Seen) -> None:
+    """miniupnpd will not name it, so neither do we."""
+    for service in services(private_wan.port_mapping):
+        assert service.external_ip.value is None
+        assert service.external_ip.status is Status.INCONCLUSIVE
+    assert private_wan.port_mapping.nat_pmp.external_ip.reason == "NAT-PMP answered NETWORK_FAILURE"
+
+
+def test_a_private_wan_address_is_reported_as_a_second_nat(private_wan: Seen) -> None:
+    assert private_wan.layers.value == NatLayers(2, 2, carrier_grade=False)
+    assert "192.168.0.1 is private" in private_wan.layers.reason
