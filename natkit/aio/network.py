@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ import ifaddr
 
 from natkit.aio import routes
 from natkit.aio.datagram import SocketDatagramEndpoint
+from natkit.aio.listener import Listener, StreamHandler
 from natkit.aio.sockaddr import Scopes, address_family, canonical_ip, wildcard
 from natkit.aio.streams import TLS_GOODBYE, SocketStreamEndpoint, client_context
 from natkit.errors import NetworkUnreachable, UsageError
@@ -73,7 +75,9 @@ class SocketNetwork:
         if local is None:
             local = wildcard(family) if interface is None else self._address_on(interface, family)
         bound = local
-        sock = await self._placed(lambda: self._bound(socket.SOCK_DGRAM, bound, interface))
+        sock = await self._placed(
+            lambda: self._bound(socket.SOCK_DGRAM, bound, interface=interface)
+        )
         endpoint = SocketDatagramEndpoint(sock, receiver, self._scopes)
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: endpoint, sock=sock)
         return endpoint
@@ -90,7 +94,7 @@ class SocketNetwork:
         family = Family.IPV6 if remote.is_ipv6 else Family.IPV4
         bound = wildcard(family) if local is None else local
         context = None if tls is None else await asyncio.to_thread(client_context, tls)
-        sock = await self._placed(lambda: self._bound(socket.SOCK_STREAM, bound, None))
+        sock = await self._placed(lambda: self._bound(socket.SOCK_STREAM, bound))
         try:
             async with asyncio.timeout(patience):
                 await self._connect(sock, remote)
@@ -104,6 +108,19 @@ class SocketNetwork:
             why = f"no answer in {patience:g} s" if isinstance(error, TimeoutError) else str(error)
             raise NetworkUnreachable(f"cannot connect to {remote}", why=why) from error
         return SocketStreamEndpoint(reader, writer, self._scopes)
+
+    async def listen_stream(
+        self, handler: StreamHandler, *, local: TransportAddress, tls: ssl.SSLContext | None = None
+    ) -> Listener:
+        """Run `handler(stream)` as a task for every connection to `local`.
+
+        Args:   tls: a server context; None: plain TCP.
+        Raises: NetworkUnreachable: the address cannot be bound.
+        """
+        sock = await self._placed(lambda: self._bound(socket.SOCK_STREAM, local, listening=True))
+        listener = Listener(sock, handler, self._scopes)
+        await listener.start(tls)
+        return listener
 
     async def resolve(self, host: str, family: Family) -> tuple[str, ...]:
         """Return the addresses of `host` as the system's resolver orders them; empty: none."""
@@ -148,7 +165,12 @@ class SocketNetwork:
             raise
 
     def _bound(
-        self, kind: socket.SocketKind, local: TransportAddress, interface: str | None
+        self,
+        kind: socket.SocketKind,
+        local: TransportAddress,
+        *,
+        interface: str | None = None,
+        listening: bool = False,
     ) -> socket.socket:
         family = Family.IPV6 if local.is_ipv6 else Family.IPV4
         try:
@@ -157,7 +179,7 @@ class SocketNetwork:
             raise NetworkUnreachable(f"no IPv{family:d} here", why=str(error)) from error
         try:
             sock.setblocking(False)
-            _set_options(sock, interface)
+            _set_options(sock, interface, listening)
             sock.bind(self._scopes.to_socket(local))
         except (OSError, OverflowError) as error:
             sock.close()
@@ -199,15 +221,16 @@ class SocketNetwork:
             return None
 
 
-def _set_options(sock: socket.socket, interface: str | None) -> None:
+def _set_options(sock: socket.socket, interface: str | None, listening: bool) -> None:
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if sock.type == socket.SOCK_DGRAM:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-    else:
+    elif not (listening and sys.platform == "win32"):  # another program could take the port over
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "SO_REUSEPORT"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    if sock.type == socket.SOCK_STREAM and not listening and hasattr(socket, "SO_REUSEPORT"):
+        # Several connections from one local port, to see how a NAT maps TCP.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     if interface is not None and sys.platform == "linux":
         with contextlib.suppress(PermissionError):  # before Linux 5.7 this was root's alone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, closing
 
 from natkit.aio.stun_server import serve_binding
+from natkit.aio.stun_stream import answer_stream
 from natkit.lab.topology import World
-from natkit.network import StreamEndpoint
-from natkit.stun.server import BindingServer
 from natkit.wire import TransportAddress
 
 STUN_PORT, OTHER_PORT = 3478, 3479
@@ -19,9 +18,6 @@ STREAM_PORTS = (STUN_PORT, 80, 443)
 
 STUN_SERVERS = (("stun", STUN_PORT), ("stun2", STUN_PORT))
 """What a probe in a scenario asks, by name."""
-
-_HEADER_SIZE = 20
-_MAGIC_COOKIE = bytes.fromhex("2112a442")  # RFC 8489 §5
 
 
 @asynccontextmanager
@@ -37,29 +33,3 @@ async def stun_servers(world: World) -> AsyncIterator[None]:
                 listener = await network.listen_stream(answer_stream, local=local)
                 resources.enter_context(closing(listener))
         yield
-
-
-async def answer_stream(stream: StreamEndpoint) -> None:
-    """Answer Binding requests until the stream ends, or says something that is not STUN."""
-    server = BindingServer()
-    while True:
-        header = await _exactly(stream, _HEADER_SIZE)
-        if header is None or header[4:8] != _MAGIC_COOKIE:
-            return
-        rest = await _exactly(stream, int.from_bytes(header[2:4], "big"))
-        if rest is None:
-            return
-        reply = server.answer(header + rest, stream.remote, at=stream.local)
-        if reply is not None:
-            await stream.write(reply.data)
-
-
-async def _exactly(stream: StreamEndpoint, size: int) -> bytes | None:
-    """Read `size` bytes. Returns: None: the stream ended before."""
-    data = b""
-    while len(data) < size:
-        more = await stream.read(size - len(data))
-        if not more:
-            return None
-        data += more
-    return data

@@ -6,10 +6,11 @@ import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from natkit.aio.stun_listener import StreamService, serve_binding_stream
+from natkit.aio.listener import Listener
+from natkit.aio.network import SocketNetwork
 from natkit.aio.stun_server import BindingService, serve_binding
+from natkit.aio.stun_stream import answer_stream
 from natkit.errors import UsageError
-from natkit.network import Network
 from natkit.stun.uri import Transport
 from natkit.wire import TransportAddress
 
@@ -22,24 +23,24 @@ class StunService:
 
     def __init__(self) -> None:
         self._datagrams: list[BindingService] = []
-        self._streams: list[tuple[Transport, StreamService]] = []
+        self._streams: list[tuple[Transport, Listener]] = []
 
     @property
     def listening(self) -> tuple[tuple[Transport, TransportAddress], ...]:
         """Every transport and address it answers on, with the real ports."""
         udp = [(Transport.UDP, at) for service in self._datagrams for at in service.listening]
-        return (*udp, *((kind, service.listening) for kind, service in self._streams))
+        return (*udp, *((kind, listener.local) for kind, listener in self._streams))
 
     async def close(self) -> None:
         """Stop serving. Closing twice is harmless."""
         for datagrams in self._datagrams:
             datagrams.close()
-        for _, streams in self._streams:
-            await streams.close()
+        for _, listener in self._streams:
+            await listener.stop()
 
     async def open(
         self,
-        network: Network,
+        network: SocketNetwork,
         groups: Iterable[tuple[Sequence[str], Sequence[int]]],
         *,
         rfc5780: bool,
@@ -58,16 +59,17 @@ class StunService:
 
     async def _listen(
         self,
-        network: Network,
+        network: SocketNetwork,
         kind: Transport,
         address: TransportAddress,
         tls: ssl.SSLContext | None,
     ) -> None:
-        self._streams.append((kind, await serve_binding_stream(network, address, tls=tls)))
+        listener = await network.listen_stream(answer_stream, local=address, tls=tls)
+        self._streams.append((kind, listener))
 
 
 async def serve(
-    network: Network,
+    network: SocketNetwork,
     listen: Sequence[TransportAddress],
     *,
     alternate_port: int | None = None,
@@ -83,7 +85,6 @@ async def serve(
         tls:            a server context, see `server_context`.
     Raises: UsageError: RFC 5780 cannot use these addresses.
             NetworkUnreachable: one of them cannot be bound.
-            Unsupported: the network is simulated, and has no listeners.
     """
     addresses = _expanded(network, listen)
     groups = (
@@ -122,7 +123,7 @@ def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _expanded(network: Network, listen: Sequence[TransportAddress]) -> list[TransportAddress]:
+def _expanded(network: SocketNetwork, listen: Sequence[TransportAddress]) -> list[TransportAddress]:
     """Replace each wildcard by the addresses behind it; link-local ones are left out."""
     found: list[TransportAddress] = []
     for at in listen:

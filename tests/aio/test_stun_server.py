@@ -1,22 +1,19 @@
-"""The Binding server on real loopback sockets: UDP with RFC 5780, TCP and TLS."""
+"""The Binding server on real loopback sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-import trustme
 
 from natkit.aio.driver import Driver
 from natkit.aio.network import SocketNetwork
-from natkit.aio.stun_listener import StreamService, serve_binding_stream
 from natkit.aio.stun_server import BindingService, serve_binding
 from natkit.errors import NetworkUnreachable, UsageError
-from natkit.network import Family, Tls
+from natkit.network import Family
 from natkit.stun.binding import BindingClient, BindingEvent, BindingFailed, BindingSucceeded
 from natkit.stun.transaction import Retransmission
 from natkit.wire import (
@@ -32,7 +29,6 @@ from natkit.wire import (
 
 IPV6 = pytest.mark.needs("ipv6")
 ID = b"0123456789ab"
-REQUEST = Message.request(Method.BINDING, ID).encode()
 
 
 def free_ports(count: int, ip: str = "127.0.0.1") -> tuple[int, ...]:
@@ -168,89 +164,3 @@ async def test_address_in_use_closes_what_was_open_already(network: SocketNetwor
         await asyncio.sleep(0)
         again = await serve_binding(network, ["127.0.0.1"], [free])
         again.close()
-
-
-@asynccontextmanager
-async def listener(
-    network: SocketNetwork, ip: str = "127.0.0.1", tls: ssl.SSLContext | None = None
-) -> AsyncIterator[StreamService]:
-    service = await serve_binding_stream(network, TransportAddress(ip, 0), tls=tls)
-    try:
-        yield service
-    finally:
-        await service.close()
-        await service.close()
-
-
-@pytest.mark.parametrize("ip", ["127.0.0.1", pytest.param("::1", marks=IPV6)])
-async def test_tcp_answers_pipelined_and_fragmented_requests(
-    network: SocketNetwork, ip: str
-) -> None:
-    async with listener(network, ip) as service:
-        stream = await network.open_stream(service.listening)
-        await stream.write(REQUEST + REQUEST[:7])
-        first = await stream.read()
-        await stream.write(REQUEST[7:])
-        second = await stream.read()
-        assert first == second
-        assert Message.decode(first).find(XorMappedAddress) == XorMappedAddress(stream.local)
-        await stream.close()
-
-
-@pytest.mark.parametrize("junk", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\xff" * 40])
-async def test_tcp_closes_on_what_is_not_stun(network: SocketNetwork, junk: bytes) -> None:
-    async with listener(network) as service:
-        stream = await network.open_stream(service.listening)
-        await stream.write(junk)
-        assert await stream.read() == b""
-        await stream.close()
-
-
-async def test_closing_ends_open_streams(network: SocketNetwork) -> None:
-    async with listener(network) as service:
-        stream = await network.open_stream(service.listening)
-        await stream.write(REQUEST)
-        await stream.read()
-        await service.close()
-        assert await stream.read() == b""
-        await stream.close()
-
-
-async def test_streams_over_the_limit_are_turned_away(
-    network: SocketNetwork, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("natkit.aio.stun_listener.STREAM_LIMIT", 1)
-    async with listener(network) as service:
-        first = await network.open_stream(service.listening)
-        await first.write(REQUEST)
-        assert await first.read()
-        second = await network.open_stream(service.listening)
-        assert await second.read() == b""
-        for stream in (first, second):
-            await stream.close()
-
-
-@pytest.mark.parametrize("verify", [True, False])
-async def test_tls_answers(
-    network: SocketNetwork, tmp_path_factory: pytest.TempPathFactory, verify: bool
-) -> None:
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("stun.test").configure_cert(context)
-    ca_file = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(ca_file))
-    tls = Tls("stun.test" if verify else "other.test", verify, str(ca_file) if verify else None)
-    async with listener(network, tls=context) as service:
-        stream = await network.open_stream(service.listening, tls=tls)
-        await stream.write(REQUEST)
-        assert Message.decode(await stream.read()).find(XorMappedAddress) is not None
-        await stream.close()
-
-
-async def test_tls_with_the_wrong_name_is_refused(network: SocketNetwork) -> None:
-    authority = trustme.CA()
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("stun.test").configure_cert(context)
-    async with listener(network, tls=context) as service:
-        with pytest.raises(NetworkUnreachable, match="certificate verify failed"):
-            await network.open_stream(service.listening, tls=Tls("other.test"))
