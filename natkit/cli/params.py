@@ -1,4 +1,4 @@
-"""Types of option values that several commands take: lengths of time, and hosts with a port."""
+"""Types of option values: lengths of time, parts of a whole, and hosts with a port."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ class Duration(click.ParamType[float]):
         if seconds <= 0:
             self.fail(f"{value!r} is no time at all", param, ctx)
         return seconds
+
+
+class Share(click.ParamType[float]):
+    """A part of a whole: "10%" or "0.1". Gives a number, 0 .. 1."""
+
+    name = "share"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return `value` as a number."""
+        number, percent, rest = str(value).strip().partition("%")
+        try:
+            share = float(number) / (100 if percent else 1)
+        except ValueError:
+            share = -1.0
+        if rest or not 0 <= share <= 1:
+            self.fail(f"{value!r} is not a share; write 10% or 0.1", param, ctx)
+        return share
 
 
 class HostPort(NamedTuple):
@@ -101,4 +120,5 @@ class HostPortType(click.ParamType[HostPort]):
 
 
 DURATION = Duration()
+SHARE = Share()
 HOST_PORT = HostPortType()

@@ -4,7 +4,7 @@ from natkit.lab.netns.capability import Capability, Need, Privilege, capability
 from natkit.lab.netns.namespace import enter_user_namespace
 from natkit.lab.netns.rules import router_rules
 from natkit.lab.netns.service import Service
-from natkit.lab.netns.world import NamespaceWorld, run
+from natkit.lab.netns.world import NamespaceWorld, left_out, run
 
 __all__ = [
     "Capability",
@@ -14,6 +14,7 @@ __all__ = [
     "Service",
     "capability",
     "enter_user_namespace",
+    "left_out",
     "router_rules",
     "run",
 ]

@@ -43,7 +43,7 @@ class NamespaceWorld:
     def __init__(self, topology: Topology, *, seed: int = 0) -> None:
         self._topology = topology
         self._ports = layout.ports(topology)
-        self.notes = links.left_out(self._ports)
+        self.notes = left_out(topology)
         # Before anything is built, so that a refusal costs nothing.
         self._rules = {r.name: router_rules(topology, r, seed=seed) for r in topology.routers}
         self._resources = contextlib.ExitStack()
@@ -116,6 +116,11 @@ class NamespaceWorld:
         namespace = Namespace(label)
         self._resources.callback(namespace.close)
         return namespace
+
+
+def left_out(topology: Topology) -> tuple[str, ...]:
+    """Return a sentence for each wish of the topology that this world does not fulfil."""
+    return links.left_out(layout.ports(topology))
 
 
 def _feed(namespace: Namespace, argv: list[str], text: str) -> None:

@@ -1,0 +1,102 @@
+"""`natkit lab`: networks with NATs in them, simulated or real, to look at and to probe."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from natkit.cli.common import FAILURE, FINE, Group, emit_json, json_option
+from natkit.cli.lab_text import describe, truth_as_json
+from natkit.cli.params import SHARE
+from natkit.cli.render import table
+from natkit.lab.netns.rules import router_rules
+from natkit.lab.scenarios import SCENARIOS, Scenario, scenario
+
+
+@click.group(cls=Group)
+def lab() -> None:
+    """Build networks with NATs in them, simulated or real."""
+
+
+@lab.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the scenarios: networks that people are really behind."""
+    if as_json:
+        scenarios = [_as_json(each) for each in SCENARIOS.values()]
+        emit_json({"schema": "natkit.lab.list/1", "scenarios": scenarios})
+        return
+    headers = ("name", "mapping", "filtering", "what it is")
+    click.echo(table(headers, [_row(each) for each in SCENARIOS.values()]))
+    click.echo("\nDraw one with `natkit lab show NAME`, probe it with `natkit lab probe NAME`.")
+
+
+def _row(each: Scenario) -> tuple[str, str, str, str]:
+    mapping, filtering = each.truth.mapping, each.truth.filtering
+    return (
+        each.name,
+        mapping.value if mapping is not None else "-",
+        filtering.value if filtering is not None else "-",
+        each.title,
+    )
+
+
+def _as_json(each: Scenario) -> dict[str, object]:
+    truth = truth_as_json(each.truth)
+    return {"name": each.name, "title": each.title, "rfc3489": each.alias, "truth": truth}
+
+
+@lab.command()
+@click.argument("name")
+@click.option("--rules", is_flag=True, help="Print the nftables rules of its routers instead.")
+@click.option("--seed", type=int, default=0, help="Of the hashes in the rules.")
+def show(name: str, rules: bool, seed: int) -> None:
+    """Draw a scenario: its network, what its NATs do, and what a probe must find."""
+    chosen = scenario(name)
+    if not rules:
+        click.echo(describe(chosen))
+        return
+    for router in chosen.topology.routers:
+        text = router_rules(chosen.topology, router, seed=seed)
+        click.echo(f"# router {router.name}\n{text}")
+
+
+@lab.command()
+@click.argument("name")
+@click.option(
+    "--backend",
+    type=click.Choice(["sim", "netns"]),
+    default="sim",
+    show_default=True,
+    help="A simulation on a clock that jumps, or real Linux NATs in network namespaces.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+@click.option("--loss", type=SHARE, default="0%", help="Packets lost each way: 10% or 0.1.")
+@click.option("--hairpin", is_flag=True, help="Also measure hairpinning.")
+@click.option("--lifetime", is_flag=True, help="Also measure how long an idle mapping lives.")
+@json_option
+@click.option("-v", "--verbose", is_flag=True, help="Show the single observations.")
+def probe(
+    name: str,
+    backend: str,
+    seed: int,
+    loss: float,
+    hairpin: bool,
+    lifetime: bool,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Probe a scenario from its host `alice`, and hold the result against the truth.
+
+    Ends with 1 when the probe contradicts what the lab has built.
+    """
+    # Here because it brings the probe, the servers and a world: 100 ms that `list` need not pay.
+    from natkit.cli.lab_probe import LabRun, as_document, as_text, disagreements
+
+    run = LabRun(scenario(name).with_loss(loss), backend, seed, hairpin, lifetime)
+    report = run.probe()
+    wrong = disagreements(report, run.scenario.truth)
+    if as_json:
+        emit_json(as_document(run, report, wrong) | {"loss": loss})
+    else:
+        click.echo(as_text(run, report, wrong, verbose=verbose))
+    return FAILURE if wrong else FINE
