@@ -15,7 +15,9 @@ TRANSACTION_ID_SIZE = 12
 MAGIC_COOKIE = 0x2112A442
 """Second word of every message since RFC 5389; before, there was no fixed value there."""
 
-_LAYOUT = Struct("!HHI12s")
+HEADER = Struct("!HHI12s")
+"""Type, length, magic cookie, transaction ID."""
+
 _CHECKED = Struct("!HHI")
 
 
@@ -82,17 +84,3 @@ def decode_header(data: bytes) -> tuple[Method, MessageClass]:
     if number not in _TYPES:
         raise MalformedMessage("message type", "RFC 8489 §6.3", f"{number:#06x}")
     return _TYPES[number]
-
-
-def encode_header(number: int, length: int, transaction_id: bytes) -> bytes:
-    """Return the 20 bytes of a header.
-
-    Args:
-        number: the type field.
-        length: size of the attributes, proofs included.
-
-    Raises: ValueError: the transaction ID is not 12 bytes long.
-    """
-    if len(transaction_id) != TRANSACTION_ID_SIZE:
-        raise ValueError(f"transaction ID: {len(transaction_id)} bytes, not {TRANSACTION_ID_SIZE}")
-    return _LAYOUT.pack(number, length, MAGIC_COOKIE, transaction_id)

@@ -41,6 +41,9 @@ _FINGERPRINT_MASK = 0x5354554E
 _TYPE_AND_LENGTH = Struct("!I")
 _CRC = Struct("!I")
 _FINGERPRINT_ATTRIBUTE = Struct("!II")
+_USUAL_TAIL = Struct("!I20xII")
+"""MESSAGE-INTEGRITY and FINGERPRINT: how every ICE check ends."""
+
 _SHA1_HEAD = _SHA1 << 16 | _SHA1_SIZE
 _SHA256_HEAD = _SHA256 << 16 | _SHA256_SIZE
 _SHA1_ATTRIBUTE = _TYPE_AND_LENGTH.pack(_SHA1_HEAD)
@@ -101,8 +104,15 @@ def read_proofs(data: bytes, at: int) -> Proofs:
     Raises: MalformedMessage: a proof of the wrong size, a FINGERPRINT that does not match or is
             not last, an attribute longer than the message.
     """
+    size = len(data)
+    if size - at == _USUAL_TAIL.size:
+        sha1_head, fingerprint_head, _ = _USUAL_TAIL.unpack_from(data, at)
+        if sha1_head == _SHA1_HEAD and fingerprint_head == _FINGERPRINT_HEAD:
+            fingerprint = at + SHA1_ATTRIBUTE_SIZE
+            _check_fingerprint(data, fingerprint)
+            return at, 0, fingerprint
     sha1 = sha256 = 0
-    while at < len(data):
+    while at < size:
         (head,) = _TYPE_AND_LENGTH.unpack_from(data, at)
         if head == _FINGERPRINT_HEAD:
             _check_fingerprint(data, at)
@@ -114,8 +124,8 @@ def read_proofs(data: bytes, at: int) -> Proofs:
         else:
             _check_not_a_proof(head, sha1, sha256)
         at += (head & 0xFFFF) + 7 & ~3
-    if at != len(data):
-        raise MalformedMessage("attribute length", "RFC 8489 §14", f"{at - len(data)} bytes short")
+    if at != size:
+        raise MalformedMessage("attribute length", "RFC 8489 §14", f"{at - size} bytes short")
     return sha1, sha256, 0
 
 

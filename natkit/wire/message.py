@@ -10,20 +10,21 @@ Rules of this file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from struct import Struct, error
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, cast
+import struct
+from struct import Struct
+from typing import Self, TypeAlias, TypeVar, cast
 
 from natkit.errors import MalformedMessage
-from natkit.wire.attributes import REGISTRY, Attribute, ErrorCode, Unrecognised
-from natkit.wire.attributes.base import SAFE_HEADS
+from natkit.wire.attributes import Attribute, ErrorCode, Unrecognised
+from natkit.wire.attributes.base import READERS, SAFE_READERS
 from natkit.wire.header import (
+    HEADER,
     HEADER_SIZE,
     MAGIC_COOKIE,
+    TRANSACTION_ID_SIZE,
     MessageClass,
     Method,
     decode_header,
-    encode_header,
 )
 from natkit.wire.integrity import (
     FINGERPRINT_ATTRIBUTE_SIZE,
@@ -49,36 +50,85 @@ _Received: TypeAlias = tuple[bytes, int, Proofs, list[_Found]]
 """All bytes of a message, where its signed attributes end, its proofs, what was found."""
 
 _HEAD = Struct("!I")
-_TLV = Struct("!HH")
-_ADDRESS_MASK = (MAGIC_COOKIE >> 16).to_bytes(4, "big") + MAGIC_COOKIE.to_bytes(4, "big")
-"""For family, port and 32 bits of address; the transaction ID covers the rest of IPv6 (§14.2)."""
-
-_PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
-"""By size modulo 4. Sent as zeros, never looked at (§14)."""
 
 
-@dataclass(frozen=True, slots=True)
 class Message:
-    """A STUN message.
+    """A STUN message, an immutable value.
 
         |          Type, Length, Magic Cookie, Transaction ID           |
         |         Type                  |            Length             |
         |                 Value, padded to 4 bytes                     ...
         |                    more attributes, then the proofs          ...
 
-    Attributes:
-        method:         what it is about.
-        message_class:  request, indication, success or error response.
-        transaction_id: 12 bytes that bind a response to its request.
-        attributes:     in wire order, without MESSAGE-INTEGRITY, -SHA256 and FINGERPRINT: those
-                        are proofs of the bytes, made by `encode`, checked by `decode` and `verify`.
+    Two messages are equal when method, class, transaction ID and attributes are.
     """
 
-    method: Method
-    message_class: MessageClass
-    transaction_id: bytes
-    attributes: tuple[Attribute | Unrecognised, ...] = ()
-    _received: _Received | None = field(default=None, init=False, repr=False, compare=False)
+    # Not a frozen dataclass only because those take three times as long to build (docs/rfc-map.md
+    # has the measurement); properties without setters make it as immutable.
+    __slots__ = ("_attributes", "_kind", "_received", "_transaction_id")
+    __match_args__ = ("method", "message_class", "transaction_id", "attributes")
+
+    _kind: tuple[Method, MessageClass]
+    _transaction_id: bytes
+    _attributes: tuple[Attribute | Unrecognised, ...] | None
+    _received: _Received | None
+
+    def __init__(
+        self,
+        method: Method,
+        message_class: MessageClass,
+        transaction_id: bytes,
+        attributes: tuple[Attribute | Unrecognised, ...] = (),
+    ) -> None:
+        self._kind = method, message_class
+        self._transaction_id = transaction_id
+        self._attributes = attributes
+        self._received = None
+
+    @property
+    def method(self) -> Method:
+        """What the message is about."""
+        return self._kind[0]
+
+    @property
+    def message_class(self) -> MessageClass:
+        """Whether it is a request, an indication, a success or an error response."""
+        return self._kind[1]
+
+    @property
+    def transaction_id(self) -> bytes:
+        """The 12 bytes that bind a response to its request."""
+        return self._transaction_id
+
+    @property
+    def attributes(self) -> tuple[Attribute | Unrecognised, ...]:
+        """The attributes in wire order, all but the proofs.
+
+        MESSAGE-INTEGRITY, -SHA256 and FINGERPRINT prove the bytes, so they are not part of the
+        value: `encode` makes them, `decode` and `verify` check them.
+        """
+        if self._attributes is None:
+            data, _, _, found = cast(_Received, self._received)
+            self._attributes = tuple(
+                [_build(data, *it) if isinstance(it, tuple) else it for it in found]
+            )
+        return self._attributes
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        return self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+    def __repr__(self) -> str:
+        name = f"{self.method.name} {self.message_class.name}"
+        return f"<Message {name} {self.transaction_id.hex()} {list(self.attributes)}>"
+
+    @property
+    def _value(self) -> tuple[object, ...]:
+        return (*self._kind, self._transaction_id, self.attributes)
 
     @classmethod
     def request(
@@ -153,26 +203,14 @@ class Message:
         Raises: MalformedMessage: it is no STUN message, an attribute is not what its RFC says, or
                 the FINGERPRINT does not match.
         """
-        method, message_class = decode_header(data)
+        message = object.__new__(cls)
+        message._kind = decode_header(data)
+        message._transaction_id = data[8:HEADER_SIZE]
         found, end = _scan(data)
         proofs = NO_PROOFS if end == len(data) else read_proofs(data, end)
-        message = object.__new__(cls)
-        _set_method(message, method)
-        _set_class(message, message_class)
-        _set_transaction_id(message, data[8:HEADER_SIZE])
-        _set_received(message, (data, end, proofs, found))
+        message._attributes = None
+        message._received = data, end, proofs, found
         return message
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> tuple[Attribute | Unrecognised, ...]:
-            # Runs only while the slot is empty: once, after `decode` (rule 4).
-            if name != "attributes":
-                raise AttributeError(name)
-            data, _, _, found = self._received
-            built = tuple(_build(data, *it) if type(it) is tuple else it for it in found)
-            _set_attributes(self, built)
-            return built
 
     def encode(
         self,
@@ -189,43 +227,32 @@ class Message:
             fingerprint: append FINGERPRINT.
         Raises: ValueError: a value does not fit on the wire.
         """
-        body = self._encode_attributes()
-        if key is not None:
-            if integrity is not Integrity.SHA256:
-                body += sha1_attribute(key, self._header(len(body) + SHA1_ATTRIBUTE_SIZE) + body)
-            if integrity is not Integrity.SHA1:
-                covered = self._header(len(body) + SHA256_ATTRIBUTE_SIZE) + body
-                body += sha256_attribute(key, covered)
-        if not fingerprint:
-            return self._header(len(body)) + body
-        covered = self._header(len(body) + FINGERPRINT_ATTRIBUTE_SIZE) + body
-        return covered + fingerprint_attribute(covered)
+        if len(self._transaction_id) != TRANSACTION_ID_SIZE:
+            raise ValueError(f"transaction ID: {self._transaction_id!r} is not 12 bytes")
+        try:
+            body = self._encode_attributes()
+            if key is not None and integrity is not Integrity.SHA256:
+                body += sha1_attribute(key, self._after(body, SHA1_ATTRIBUTE_SIZE))
+            if key is not None and integrity is not Integrity.SHA1:
+                body += sha256_attribute(key, self._after(body, SHA256_ATTRIBUTE_SIZE))
+            if fingerprint:
+                body += fingerprint_attribute(self._after(body, FINGERPRINT_ATTRIBUTE_SIZE))
+            return self._after(body, 0)
+        except struct.error as cause:
+            raise ValueError(f"{self}: {cause}") from None
 
-    def _header(self, length: int) -> bytes:
-        return encode_header(self.method | self.message_class, length, self.transaction_id)
+    def _after(self, body: bytes, proof_size: int) -> bytes:
+        """Return the header and `body`, as if a proof of `proof_size` bytes came after it."""
+        number = self._kind[0] | self._kind[1]
+        length = len(body) + proof_size
+        return HEADER.pack(number, length, MAGIC_COOKIE, self._transaction_id) + body
 
     def _encode_attributes(self) -> bytes:
         if self._received is not None:
             data, end, _, _ = self._received
             return data[HEADER_SIZE:end]
-        body = b""
-        for attribute in self.attributes:
-            try:
-                value = attribute.encode()
-                if attribute.MASKED:
-                    value = _masked(value, self.transaction_id)
-                size = len(value)
-                body += _TLV.pack(attribute.TYPE, size) + value + _PADDING[size & 3]
-            except error as cause:
-                raise ValueError(f"{attribute}: {cause}") from None
-        return body
-
-
-# A frozen dataclass sets its fields through object.__setattr__, one look-up by name each. Its slots
-# do the same in half the time, and can leave one empty.
-_set_method, _set_class, _set_transaction_id, _set_attributes, _set_received = (
-    cast(Any, getattr(Message, name)).__set__ for name in Message.__slots__
-)
+        transaction_id = self._transaction_id
+        return b"".join([attribute.packed(transaction_id) for attribute in self.attributes])
 
 
 def _scan(data: bytes) -> tuple[list[_Found], int]:
@@ -238,12 +265,14 @@ def _scan(data: bytes) -> tuple[list[_Found], int]:
     at, size = HEADER_SIZE, len(data)
     while at < size:
         (head,) = _HEAD.unpack_from(data, at)
-        if head in SAFE_HEADS:
+        if head in SAFE_READERS:
             found.append((head, at))
-        elif head >> 16 in PROOF_TYPES:
+        elif (number := head >> 16) in PROOF_TYPES:
             return found, at
         else:
-            found.append(_build(data, head, at))
+            start, end = at + 4, at + 4 + (head & 0xFFFF)
+            read = READERS.get(number)
+            found.append(read(data, start, end) if read else Unrecognised(number, data[start:end]))
         # Past the type, the length, the value and its padding.
         at += (head & 0xFFFF) + 7 & ~3
     if at != size:
@@ -251,21 +280,6 @@ def _scan(data: bytes) -> tuple[list[_Found], int]:
     return found, at
 
 
-def _build(data: bytes, head: int, at: int) -> Attribute | Unrecognised:
-    """Return the attribute at offset `at`, whose first word is `head`.
-
-    Raises: MalformedMessage: it is not what its RFC says, which cannot be if it is in SAFE_HEADS.
-    """
-    number = head >> 16
-    value = data[at + 4 : at + 4 + (head & 0xFFFF)]
-    kind = REGISTRY.get(number)
-    if kind is None:
-        return Unrecognised(number, value)
-    return kind.decode(_masked(value, data[8:HEADER_SIZE]) if kind.MASKED else value)
-
-
-def _masked(value: bytes, transaction_id: bytes) -> bytes:
-    """Put the mask on an address attribute's value, or take it off (§14.2)."""
-    size = len(value)
-    mask = (_ADDRESS_MASK + transaction_id)[:size]
-    return (int.from_bytes(value, "big") ^ int.from_bytes(mask, "big")).to_bytes(size, "big")
+def _build(data: bytes, head: int, at: int) -> Attribute:
+    """Return the attribute at offset `at`, whose first word `head` is in SAFE_READERS."""
+    return SAFE_READERS[head](data, at + 4, at + 4 + (head & 0xFFFF))

@@ -7,7 +7,7 @@ from struct import Struct
 from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import Fixed, PlainAddress
+from natkit.wire.attributes.shapes import Fixed, PlainAddress, Scalar
 from natkit.wire.cursor import Cursor
 
 _CHANGE_IP = 0x4
@@ -97,7 +97,7 @@ class ResponsePort(Attribute):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class CacheTimeout(Fixed):
+class CacheTimeout(Scalar):
     """How long the server remembers a transaction, in seconds.
 
     |                     Seconds (32 bits)                         |

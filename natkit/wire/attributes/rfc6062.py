@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from struct import Struct
 
 from natkit.wire.attributes.base import attribute
-from natkit.wire.attributes.shapes import Fixed
+from natkit.wire.attributes.shapes import Scalar
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class ConnectionId(Fixed):
+class ConnectionId(Scalar):
     """Names a peer's TCP connection, until the client binds a connection of its own to it.
 
     |                     Connection id (32 bits)                   |

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from struct import Struct
 
 from natkit.wire.attributes.base import attribute
-from natkit.wire.attributes.shapes import Fixed, Flag
+from natkit.wire.attributes.shapes import Flag, Scalar
 
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class Priority(Fixed):
+class Priority(Scalar):
     """The priority that a candidate learnt from this check would have.
 
     |                     Priority (32 bits)                        |
@@ -39,7 +39,7 @@ class UseCandidate(Flag):
 
 
 @dataclass(frozen=True, slots=True)
-class _Role(Fixed):
+class _Role(Scalar):
     LAYOUT = Struct("!Q")
 
     tie_breaker: int

@@ -7,7 +7,7 @@ from struct import Struct
 from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import Fixed, PlainAddress, Text, XorAddress, limited, sized
+from natkit.wire.attributes.shapes import PlainAddress, Scalar, Text, XorAddress, limited, sized
 from natkit.wire.cursor import Cursor
 
 _TEXT_LIMIT = 763
@@ -47,7 +47,7 @@ class Username(Text):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class UserHash(Fixed):
+class UserHash(Scalar):
     """Who asks, without naming them: `integrity.user_hash(username, realm)`.
 
     |            SHA-256 of username ":" realm (32 bytes)           |

@@ -8,7 +8,7 @@ from typing import Self
 
 from natkit.errors import MalformedMessage
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import Fixed, Flag, Octets, XorAddress, limited, sized
+from natkit.wire.attributes.shapes import Fixed, Flag, Octets, Scalar, XorAddress, limited, sized
 from natkit.wire.cursor import Cursor
 
 _TEXT_LIMIT = 763
@@ -17,7 +17,7 @@ _EVEN_PORT_RESERVE = 0x80
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class ChannelNumber(Fixed):
+class ChannelNumber(Scalar):
     """The channel to bind.
 
     |        Channel Number         |         RFFU = 0              |
@@ -36,7 +36,7 @@ class ChannelNumber(Fixed):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class Lifetime(Fixed):
+class Lifetime(Scalar):
     """How long an allocation lives without a refresh, in seconds; 0 deletes it.
 
     |                     Seconds (32 bits)                         |
@@ -84,7 +84,7 @@ class XorRelayedAddress(XorAddress):
 
 
 @dataclass(frozen=True, slots=True)
-class _AddressFamily(Fixed):
+class _AddressFamily(Scalar):
     LAYOUT = Struct("!Bxxx")
 
     family: int
@@ -132,7 +132,7 @@ class EvenPort(Fixed):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class RequestedTransport(Fixed):
+class RequestedTransport(Scalar):
     """What the relay speaks with peers: an IP protocol number, 17 UDP or 6 TCP.
 
     |    Protocol   |                    RFFU                       |
@@ -161,7 +161,7 @@ class DontFragment(Flag):
 
 @attribute
 @dataclass(frozen=True, slots=True)
-class ReservationToken(Fixed):
+class ReservationToken(Scalar):
     """Names a port that EVEN-PORT made the server keep.
 
     |                     Token (64 bits)                           |

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from struct import Struct
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from natkit.errors import MalformedMessage
 from natkit.wire.address import TransportAddress, ip_bytes, ip_text
-from natkit.wire.attributes.base import Attribute
+from natkit.wire.attributes.base import READERS, Attribute, Reader, only_slot, tlv
 from natkit.wire.cursor import Cursor, unpack_all
+from natkit.wire.header import HEADER_SIZE, MAGIC_COOKIE
 
 _IPV4 = 1
 _IPV6 = 2
 _ADDRESS_SIZES = {_IPV4: 4, _IPV6: 16}
+_ADDRESS_MASK = (MAGIC_COOKIE >> 16).to_bytes(4, "big") + MAGIC_COOKIE.to_bytes(4, "big")
+"""For family, port and 32 bits of address; the transaction ID covers the rest of IPv6 (§14.2)."""
+
 _FAMILY_AND_PORT = Struct("!xBH")
 
 
@@ -52,11 +56,27 @@ class XorAddress(PlainAddress):
         |                X-Address (32 bits or 128 bits)                |
 
     X-Port is the port XOR the cookie's upper half, X-Address the address XOR the cookie and, for
-    IPv6, the transaction ID (RFC 8489 §14.2). The message puts the mask on and takes it off.
+    IPv6, the transaction ID (RFC 8489 §14.2). `reader` takes the mask off, `packed` puts it on.
     """
 
     __slots__ = ()
-    MASKED = True
+
+    @classmethod
+    def reader(cls) -> Reader:
+        def read(message: bytes, start: int, end: int) -> Attribute:
+            return cls.decode(masked(message[start:end], message[8:HEADER_SIZE]))
+
+        return read
+
+    def packed(self, _transaction_id: bytes) -> bytes:
+        return tlv(self.TYPE, masked(self.encode(), _transaction_id))
+
+
+def masked(value: bytes, transaction_id: bytes) -> bytes:
+    """Put the mask on an address attribute's value, or take it off (RFC 8489 §14.2)."""
+    size = len(value)
+    mask = (_ADDRESS_MASK + transaction_id)[:size]
+    return (int.from_bytes(value, "big") ^ int.from_bytes(mask, "big")).to_bytes(size, "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +93,23 @@ class Text(Attribute):
     text: str
 
     @classmethod
+    def reader(cls) -> Reader:
+        put = only_slot(cls)
+
+        def read(message: bytes, start: int, end: int) -> Attribute:
+            try:
+                text = message[start:end].decode()
+            except UnicodeDecodeError as cause:
+                raise MalformedMessage(cls.NAME, cls.RFC, f"not UTF-8: {cause.reason}") from None
+            made = object.__new__(cls)
+            put(made, text)
+            return made
+
+        return read
+
+    @classmethod
     def decode(cls, value: bytes) -> Self:
-        try:
-            return cls(value.decode())
-        except UnicodeDecodeError as cause:
-            raise MalformedMessage(cls.NAME, cls.RFC, f"not UTF-8: {cause.reason}") from None
+        return cast(Self, READERS[cls.TYPE](value, 0, len(value)))
 
     def encode(self) -> bytes:
         return limited(self.text.encode(), self.MAX_BYTES, self.NAME)
@@ -124,14 +156,49 @@ class Fixed(Attribute):
         return cls(*cls.fields(value))
 
 
+class Scalar(Fixed):
+    """One field that, with what is reserved beside it, fills whole words."""
+
+    __slots__ = ()
+
+    @classmethod
+    def reader(cls) -> Reader:
+        put, unpack_from, size = only_slot(cls), cls.LAYOUT.unpack_from, cls.LAYOUT.size
+
+        def read(message: bytes, start: int, end: int) -> Attribute:
+            if end - start != size:
+                cls.fields(message[start:end])
+            made = object.__new__(cls)
+            put(made, unpack_from(message, start)[0])
+            return made
+
+        return read
+
+    def packed(self, _transaction_id: bytes) -> bytes:
+        return self.HEAD + self.encode()
+
+
 @dataclass(frozen=True, slots=True)
 class Flag(Fixed):
     """An attribute that says all by being there; its value is empty."""
 
     LAYOUT = Struct("")
 
+    @classmethod
+    def reader(cls) -> Reader:
+        said = cls()
+
+        def read(message: bytes, start: int, end: int) -> Attribute:
+            cls.fields(message[start:end])
+            return said
+
+        return read
+
     def encode(self) -> bytes:
         return b""
+
+    def packed(self, _transaction_id: bytes) -> bytes:
+        return self.HEAD
 
 
 def limited(encoded: bytes, size: int, where: str) -> bytes:
