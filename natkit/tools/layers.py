@@ -98,7 +98,7 @@ class _Way:
         last = max(self._reporters, default=0) if arrived is None else arrived - 1
         hops = tuple(Hop(n, self._reporters.get(n)) for n in range(1, last + 1))
         reason = self._barrier
-        if hops and not self._reporters and reason is None:
+        if not self._reporters and arrived != 1 and reason is None:
             reason = "no router answered, or this system does not say which one did"
         return Trace(hops, arrived, reason)
 

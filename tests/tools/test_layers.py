@@ -1,0 +1,154 @@
+"""Hops through simulated NATs, and the number of NATs that they come to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import pytest
+
+from natkit.aio.network import SocketNetwork
+from natkit.aio.stun_server import serve_binding
+from natkit.lab import sim
+from natkit.lab.scenarios import SCENARIOS, Scenario
+from natkit.lab.sim import SimWorld
+from natkit.machine import Seconds
+from natkit.nat.behaviour import Measured
+from natkit.nat.layers import NatLayers, Surroundings, Trace, count_layers
+from natkit.network import DatagramReceiver, IcmpError
+from natkit.tools.layers import trace_hops
+from natkit.wire import TransportAddress
+
+STUN = TransportAddress("203.0.113.10", 3478)
+STUN6 = TransportAddress("2001:db8::10", 3478)
+
+
+@dataclass(frozen=True)
+class Seen:
+    trace: Trace
+    layers: Measured[NatLayers]
+    took: Seconds
+
+
+def look(scenario: Scenario, *, seed: int = 1, server: TransportAddress = STUN) -> Seen:
+    async def main(world: SimWorld) -> Seen:
+        service = await serve_binding(world.network("stun"), [server.ip], rfc5780=False)
+        alice = world.network("alice")
+        began = alice.now()
+        trace = await trace_hops(alice, server, randomness=Random(seed).randbytes)
+        took = alice.now() - began
+        service.close()
+        own = alice.source_for(server)
+        mapped = "203.0.113.100" if scenario.truth.nat else own
+        layers = count_layers(
+            Surroundings(own, mapped if scenario.truth.udp else None, trace=trace)
+        )
+        return Seen(trace, layers, took)
+
+    return sim.run(scenario.topology, main, seed=seed)
+
+
+@pytest.mark.parametrize("name", [n for n, s in SCENARIOS.items() if s.truth.udp])
+def test_the_number_of_nats_is_the_truth(name: str) -> None:
+    truth = SCENARIOS[name].truth
+    found = look(SCENARIOS[name]).layers.value
+    assert found is not None
+    assert (found.at_least, found.at_most) == (truth.layers, truth.layers)
+
+
+@pytest.mark.parametrize("name", ["open", "home", "double"])
+@pytest.mark.parametrize("loss", [0.1, 0.3])
+def test_loss_widens_the_bounds_and_never_makes_them_wrong(name: str, loss: float) -> None:
+    scenario = SCENARIOS[name].with_loss(loss)
+    exact = 0
+    for seed in range(50):
+        found = look(scenario, seed=seed).layers.value
+        assert found is not None
+        truth = scenario.truth.layers
+        assert found.at_least <= truth, seed
+        assert found.at_most is None or truth <= found.at_most, seed
+        exact += found.at_least == found.at_most
+    assert exact >= 40
+
+
+def test_a_clean_path_is_known_after_one_round_trip() -> None:
+    assert look(SCENARIOS["double"]).took < 0.03
+
+
+def test_both_routers_and_the_server_are_shown() -> None:
+    assert str(look(SCENARIOS["double"]).trace) == "1: 10.0.1.1, 2: 100.64.0.1, 3: the server"
+
+
+def test_a_server_that_nothing_reaches_costs_less_than_a_second() -> None:
+    seen = look(SCENARIOS["udp-blocked"])
+    assert seen.took < 1.0
+    assert seen.trace.arrived is None
+    assert seen.layers.value is None
+
+
+def test_nobody_listening_is_an_arrival_all_the_same() -> None:
+    async def main(world: SimWorld) -> Trace:
+        return await trace_hops(world.network("alice"), STUN, randomness=Random(1).randbytes)
+
+    trace = sim.run(SCENARIOS["home"].topology, main)
+    assert str(trace) == "1: 10.0.1.1, 2: the server"
+
+
+def test_over_ipv6_a_public_hop_settles_it() -> None:
+    trace = look(SCENARIOS["dual-stack"], server=STUN6).trace
+    assert str(trace) == "1: 2001:db8:1::1"
+
+
+def test_without_a_route_no_hop_is_shown() -> None:
+    async def main(world: SimWorld) -> Trace:
+        return await trace_hops(world.network("alice"), STUN6, randomness=Random(1).randbytes)
+
+    trace = sim.run(SCENARIOS["home"].topology, main)
+    assert (trace.hops, trace.arrived) == ((), None)
+
+
+class Oracle(SocketNetwork):
+    """A network on which every datagram is answered with an ICMP error of the test's choice."""
+
+    def __init__(self, answer: Callable[[int], IcmpError]) -> None:
+        super().__init__()
+        self._answer = answer
+
+    async def open_datagram(self, receiver: DatagramReceiver, **_: object) -> Any:
+        return _Endpoint(receiver, self._answer)
+
+
+class _Endpoint:
+    def __init__(self, receiver: DatagramReceiver, answer: Callable[[int], IcmpError]) -> None:
+        self._receiver = receiver
+        self._answer = answer
+
+    def send(self, data: bytes, destination: TransportAddress, *, ttl: int) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._receiver.error_received, self._answer(ttl))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+async def test_a_firewall_that_refuses_is_named() -> None:
+    def refuse(ttl: int) -> IcmpError:
+        return (
+            IcmpError(11, 0, STUN, "10.0.1.1") if ttl == 1 else IcmpError(3, 13, STUN, "10.9.9.9")
+        )
+
+    trace = await trace_hops(Oracle(refuse), STUN, randomness=Random(1).randbytes)
+    assert [hop.reporter for hop in trace.hops[:2]] == ["10.0.1.1", "10.9.9.9"]
+    assert trace.arrived is None
+    assert trace.reason == "10.9.9.9 lets no packet through (ICMP code 13)"
+
+
+async def test_a_system_that_hides_the_routers_shows_none() -> None:
+    trace = await trace_hops(
+        Oracle(lambda _: IcmpError(3, 3, None, None)), STUN, randomness=Random(1).randbytes
+    )
+    assert (trace.hops, trace.arrived) == ((), None)
+    assert "does not say" in (trace.reason or "")
