@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeVar
@@ -20,6 +21,19 @@ T = TypeVar("T")
 Json = dict[str, Any]
 
 SCHEMA = "natkit.probe/1"
+
+FAMILY_PROPERTIES = (
+    "mapping",
+    "filtering",
+    "port_preservation",
+    "port_allocation",
+    "pooling",
+    "alg",
+    "hairpinning",
+    "lifetime",
+    "fragments",
+)
+"""What is measured for each IP version, in the order of the report."""
 
 
 def to_json(report: ProbeReport) -> Json:
@@ -74,8 +88,12 @@ def _address(address: TransportAddress) -> Json:
 
 
 def _family(found: FamilyReport | str) -> Json:
+    """Return one IP version; the same keys whether or not it could be probed."""
     if isinstance(found, str):
-        return {"reachable": False, "nat": None, "reason": found}
+        unasked: Measured[Any] = Measured.not_measured(found)
+        facts = {"reachable": False, "nat": None, "reason": found, "local": None, "mapped": []}
+        step = {"port_allocation": _measured(unasked) | {"step": None}}
+        return facts | {name: _measured(unasked) for name in FAMILY_PROPERTIES} | step
     findings, extras = found.findings, found.extras
     allocation = findings.port_allocation
     return {
@@ -149,7 +167,7 @@ def redactions(report: ProbeReport) -> dict[str, str]:
     for ip in _own_addresses(report):
         if ip in own:
             continue
-        kind = "private" if ipaddress.ip_address(ip.partition("%")[0]).is_private else "public"
+        kind = "public" if ipaddress.ip_address(ip.partition("%")[0]).is_global else "private"
         counts[kind] += 1
         own[ip] = f"{kind}-{counts[kind]}"
     return own
@@ -170,7 +188,14 @@ def _own_addresses(report: ProbeReport) -> list[str]:
 
 
 def redact(text: str, replacements: dict[str, str]) -> str:
-    """Replace the addresses in `text`, longer ones first, so that none is cut in half."""
-    for ip in sorted(replacements, key=len, reverse=True):
-        text = text.replace(ip, replacements[ip])
+    """Replace the addresses in `text`, each only where it is not a part of a longer one."""
+    for ip, stand_in in replacements.items():
+        text = re.sub(_whole(ip), stand_in, text)
     return text
+
+
+def _whole(ip: str) -> str:
+    """Return the pattern of `ip` by itself: 10.0.0.1 is not in 10.0.0.10 nor in 110.0.0.1."""
+    if ":" in ip:
+        return rf"(?<![0-9a-fA-F:]){re.escape(ip)}(?![0-9a-fA-F]|:[0-9a-fA-F:])"
+    return rf"(?<![0-9.]){re.escape(ip)}(?![0-9]|\.[0-9])"
