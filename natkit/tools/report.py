@@ -91,7 +91,13 @@ def _family(found: FamilyReport | str) -> Json:
     """Return one IP version; the same keys whether or not it could be probed."""
     if isinstance(found, str):
         unasked: Measured[Any] = Measured.not_measured(found)
-        facts = {"reachable": False, "nat": None, "reason": found, "local": None, "mapped": []}
+        facts: Json = {
+            "reachable": False,
+            "nat": None,
+            "reason": found,
+            "local": None,
+            "mapped": [],
+        }
         step = {"port_allocation": _measured(unasked) | {"step": None}}
         return facts | {name: _measured(unasked) for name in FAMILY_PROPERTIES} | step
     findings, extras = found.findings, found.extras
@@ -174,7 +180,7 @@ def redactions(report: ProbeReport) -> dict[str, str]:
 
 
 def _own_addresses(report: ProbeReport) -> list[str]:
-    addresses = [ip for _, ip in report.port_mapping.wan_addresses()]
+    addresses = [ip for _, ip in report.port_mapping.wan_addresses() if ip is not None]
     servers = {server.address.ip for server in report.servers}
     for family in Family:
         findings = report.findings(family)

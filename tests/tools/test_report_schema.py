@@ -1,4 +1,4 @@
-"""docs/schema/probe-1.json: every report of a probe fits it, and what breaks the contract does not."""
+"""docs/schema/probe-1.json: every report of a probe fits it; what breaks the contract does not."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ SCHEMA = json.loads(
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 IPV4 = (Family.IPV4,)
+USUAL = Options(STUN_SERVERS)
 EVERYTHING = Options(STUN_SERVERS, IPV4, hairpin=True, lifetime=True, fragments=True)
 PLAIN = Options((("stun2", 3478),))
 DEAD = Options((("bob", 3478),), budget=1.0)
@@ -34,7 +35,7 @@ Report = dict[str, Any]
 
 
 @cache
-def probed(scenario: str, options: Options = Options(STUN_SERVERS)) -> ProbeReport:
+def probed(scenario: str, options: Options = USUAL) -> ProbeReport:
     """Probe a scenario in the simulator, once for all tests that look at it."""
     chosen = SCENARIOS[scenario]
 
