@@ -1,5 +1,18 @@
-"""`python -m natkit` is the `natkit` command, for where the script is not on the PATH."""
+"""The start of the `natkit` command, and `python -m natkit` where it is not on the PATH."""
 
-from natkit.cli.main import main
+import sys
 
-main()
+
+def run() -> None:
+    """Run this process's command line, and exit with its code."""
+    try:
+        # Imported here because it takes a tenth of a second, in which Ctrl-C may come, too.
+        from natkit.cli.main import main
+
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -197,6 +198,29 @@ def test_a_reader_that_goes_away_is_no_error():
     assert child.stderr.read() == b""
     child.stderr.close()
     assert child.wait(timeout=30) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
+def test_ctrl_c_ends_an_async_command_cleanly():
+    code = (
+        "import asyncio, rich_click as click\n"
+        "from natkit.cli.common import Root\n"
+        "@click.group(cls=Root)\n"
+        "def root(): pass\n"
+        "@root.command()\n"
+        "async def wait():\n"
+        "    click.echo('up')\n"
+        "    await asyncio.sleep(60)\n"
+        "root(['wait'])\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up\n"
+    child.send_signal(signal.SIGINT)
+    _, errors = child.communicate(timeout=30)
+    assert (child.returncode, errors.strip()) == (130, b"")
 
 
 def test_outside_of_a_command_json_still_prints(capsys: pytest.CaptureFixture[str]):

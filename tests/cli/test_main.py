@@ -77,6 +77,18 @@ def test_running_the_package_is_running_the_command():
     assert done.stdout.startswith("natkit, version ")
 
 
+def test_ctrl_c_while_it_starts_shows_no_traceback():
+    code = (
+        "import sys, types\n"
+        "def interrupt(name, *rest):\n"
+        "    if name == 'natkit.cli.main': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, types.SimpleNamespace(find_spec=interrupt))\n"
+        "from natkit.__main__ import run; run()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_an_unknown_command_is_a_usage_error_with_a_hint():
     done = natkit("prob")
     assert done.returncode == 2
