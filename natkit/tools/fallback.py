@@ -10,27 +10,20 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from natkit.aio.stun_stream import ask_over_stream
 from natkit.errors import MalformedMessage, NetworkUnreachable, Unsupported
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Mapping, Measured
 from natkit.nat.mapping import Sample
 from natkit.network import Network, StreamEndpoint, Tls
-from natkit.wire import (
-    MappedAddress,
-    Message,
-    MessageClass,
-    Method,
-    TransportAddress,
-    XorMappedAddress,
-)
+from natkit.stun.binding import BindingFailed, BindingSucceeded
+from natkit.wire import TransportAddress
 
 TCP_PORTS = (80, 443)
 """Tried besides the server's own port: what restrictive networks let out."""
 
 TLS_PORTS = (443, 5349)
 """5349 is STUN's own TLS port (RFC 8489 §18.6)."""
-
-_HEADER_SIZE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +132,21 @@ class _Asking:
             return _Answer(to, None, None, "refused" if refused else error.why or error.what)
         self._streams.append(stream)
         try:
-            async with asyncio.timeout(self._budget):
-                mapped = await _binding(stream, self._randomness(12))
-        except (TimeoutError, MalformedMessage, NetworkUnreachable) as error:
-            why = str(error) or f"no answer in {self._budget:g} s"
-            return _Answer(to, stream.local, None, f"connected, but no STUN: {why}")
-        return _Answer(to, stream.local, mapped, f"answered, saw {mapped}")
+            event = await ask_over_stream(
+                self._network,
+                stream,
+                transaction_id=lambda: self._randomness(12),
+                patience=self._budget,
+            )
+        except (MalformedMessage, NetworkUnreachable) as error:
+            return _Answer(to, stream.local, None, f"connected, but no STUN: {error}")
+        match event:
+            case BindingSucceeded(mapped=mapped):
+                return _Answer(to, stream.local, mapped, f"answered, saw {mapped}")
+            case BindingFailed(reason=reason):
+                return _Answer(to, stream.local, None, f"connected, but STUN failed: {reason}")
+        outcome = f"connected, but no STUN: no answer in {self._budget:g} s"
+        return _Answer(to, stream.local, None, outcome)
 
 
 async def _mapping(
@@ -178,32 +180,6 @@ async def _first_answered(tried: Sequence[asyncio.Task[_Answer]]) -> _Answer | N
         if answer.mapped is not None:
             return answer
     return None
-
-
-async def _binding(stream: StreamEndpoint, transaction_id: bytes) -> TransportAddress:
-    """Ask for the mapped address. Raises: MalformedMessage: the answer is of no use."""
-    await stream.write(Message.request(Method.BINDING, transaction_id).encode())
-    data = b""
-    while len(data) < _size(data):
-        more = await stream.read()
-        if not more:
-            raise MalformedMessage("stream", "RFC 8489 §6.2.2", f"ended after {len(data)} bytes")
-        data += more
-    message = Message.decode(data[: _size(data)])
-    mapped = message.find(XorMappedAddress) or message.find(MappedAddress)
-    ours = message.transaction_id == transaction_id
-    if not ours or message.message_class is not MessageClass.SUCCESS or mapped is None:
-        raise MalformedMessage("answer", "RFC 8489 §6.3.3", "it does not answer the request")
-    return mapped.address
-
-
-def _size(data: bytes) -> int:
-    """Return how long the message that `data` begins is, or at least how long its header."""
-    if len(data) < _HEADER_SIZE:
-        return _HEADER_SIZE
-    if data[0] >= 0x40:  # the two top bits of a STUN message are zero (RFC 8489 §5)
-        raise MalformedMessage("message type", "RFC 8489 §5", "no STUN message")
-    return _HEADER_SIZE + int.from_bytes(data[2:4], "big")
 
 
 def _ports(kind: str, answers: Sequence[_Answer]) -> Measured[tuple[int, ...]]:
