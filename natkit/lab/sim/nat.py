@@ -6,6 +6,7 @@ counts; the key made with them *is* the behaviour (RFC 4787 §4.1, §5).
 It overloads ports as Linux does: a port is free towards a remote unless another inside host uses
 it towards that very remote. Two hosts with the same source port share it until they meet at one
 destination; then the second gets another port there and keeps that one for later destinations.
+Newcomers on a shared port reach whoever had it first.
 
 The rule of the file: everything is alive while `now < expires_at`. Packets going out move
 `expires_at`; packets coming in never do.
@@ -111,10 +112,6 @@ class Translator:
         expires_at = now + self.lifetime(proto)
         flow.expires_at = binding.expires_at = expires_at
         binding.permits[self._filtering_key(remote)] = expires_at
-        sharers = self._sharers(proto, binding.external)
-        if len(sharers) > 1 and sharers[-1] is not binding:
-            sharers.remove(binding)
-            sharers.append(binding)  # the last to send is asked first for packets coming in
         return binding.external
 
     def inbound(
@@ -133,11 +130,27 @@ class Translator:
             self._remember_asker(binding, remote, now)
             return inside
         alive = [b for b in self._sharers(proto, external) if now < b.expires_at]
-        for binding in reversed(alive):
+        for binding in alive:
             if now < binding.permits.get(wanted, 0.0):
                 self._remember_asker(binding, remote, now)
                 return binding.inside
         return Refusal.FILTERED if alive else Refusal.NO_MAPPING
+
+    def hairpin(
+        self, proto: Proto, external: TransportAddress, source: TransportAddress, *, now: Instant
+    ) -> TransportAddress | None:
+        """Look up a packet from inside to `external`: return whose mapping that is, if anyone's.
+
+        No filter: it guards against those outside (and Linux cannot be told otherwise).
+        """
+        host = self._addresses.host_of(external.ip)
+        if host is not None:
+            return TransportAddress(host, external.port)
+        for binding in self._sharers(proto, external):
+            if now < binding.expires_at:
+                self._remember_asker(binding, source, now)
+                return binding.inside
+        return None
 
     def quoted_outbound(
         self, proto: Proto, inside: TransportAddress, remote: TransportAddress, *, now: Instant

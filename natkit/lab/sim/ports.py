@@ -26,6 +26,7 @@ class PortPicker:
         self._step = nat.port_step
         self._random = rng
         self._last = self._low + rng.randrange(self._size)
+        self._salt = rng.getrandbits(32)
 
     def pick(self, wanted: int, key: object, is_free: Callable[[int], bool]) -> int | None:
         """Return a free port for a new mapping; None when none is left.
@@ -52,7 +53,7 @@ class PortPicker:
             case PortPolicy.SEQUENTIAL:
                 yield from self._from(self._last - self._low + self._step, self._step)
             case PortPolicy.HASHED:
-                yield from self._from(stable_hash(key))
+                yield from self._from(stable_hash(self._salt, key))
             case _:
                 assert_never(self._policy)
 

@@ -137,8 +137,8 @@ class RouterNode(Node):
         if isinstance(source, Refusal):
             self._drop(packet, Direction.HAIRPIN, source)
             return
-        target = nat.inbound(packet.proto, packet.dst, source, now=now)
-        if isinstance(target, Refusal):
+        target = nat.hairpin(packet.proto, packet.dst, source, now=now)
+        if target is None:
             self.deliver(packet)  # nobody's mapping, so it is for the router itself
             return
         turned = packet.between(source, target)

@@ -137,14 +137,13 @@ def test_a_host_that_collides_first_keeps_its_second_port_everywhere() -> None:
     assert {out(nat, CAROL, PEER_IP2), out(nat, CAROL, PEER_PORT2)} == {collided}
 
 
-def test_a_shared_port_leads_newcomers_to_the_host_that_sent_last() -> None:
-    nat = translator(Nat(filtering=EIF))
+def test_a_shared_port_leads_newcomers_to_the_host_that_had_it_first() -> None:
+    nat = translator(Nat(filtering=EIF, lifetime=10.0))
     shared = out(nat, ALICE, PEER)
-    assert out(nat, CAROL, PEER_IP2) == shared
-    assert nat.inbound(UDP, shared, PEER_PORT2, now=0.0) == CAROL
-    out(nat, ALICE, PEER)
+    assert out(nat, CAROL, PEER_IP2, now=5.0) == shared
+    assert nat.inbound(UDP, shared, PEER_PORT2, now=9.9) == ALICE
     newcomer = TransportAddress("203.0.113.50", 5)
-    assert nat.inbound(UDP, shared, newcomer, now=0.0) == ALICE
+    assert nat.inbound(UDP, shared, newcomer, now=10.0) == CAROL
 
 
 def test_an_answer_leaves_from_the_port_that_a_newcomer_asked() -> None:

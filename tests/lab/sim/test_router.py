@@ -35,7 +35,7 @@ from natkit.wire import TransportAddress
 from tests.lab.sim.nodes import STUN, STUN2, STUN_IP2, STUN_PORT2, WAN, Ear, listen, settle
 
 ALICE = TransportAddress("10.0.1.2", 40000)
-CAROL = TransportAddress("10.0.1.3", 40000)
+CAROL = TransportAddress("10.0.1.3", 40001)
 EIF = Filtering.ENDPOINT_INDEPENDENT
 
 Play = Callable[[sim.SimWorld], Awaitable[None]]
@@ -237,16 +237,26 @@ def test_a_host_reaches_itself_by_hairpin_with_an_external_source_only() -> None
     }
 
 
-def test_hairpinning_filters_by_the_external_source() -> None:
+@pytest.mark.parametrize("filtering", list(Filtering))
+def test_hairpinning_asks_no_filter_and_the_answer_finds_back(filtering: Filtering) -> None:
     async def main(world: sim.SimWorld) -> None:
         alice, carol = await call_carol_through_the_nat(world)
-        assert carol.heard == []  # she never sent to alice's external address
-        carol.send(b"back", TransportAddress(WAN, ALICE.port))
+        carol.send(b"back", carol.sources[0])
         await settle(world)
-        assert alice.heard[-1][0] == b"back"  # alice did send to hers
+        assert alice.heard == [(b"back", TransportAddress(WAN, CAROL.port))]
 
-    steps = play(behind(Nat(hairpin=Hairpin.EXTERNAL_SOURCE)), main)
-    assert steps
+    play(behind(Nat(filtering=filtering, hairpin=Hairpin.EXTERNAL_SOURCE)), main)
+
+
+def test_a_static_mapping_hairpins_before_its_host_sent_anything() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        alice, carol = await listen(world, "alice", ALICE), await listen(world, "carol", CAROL)
+        alice.send(b"", TransportAddress(POOL[2], CAROL.port))
+        await settle(world)
+        assert carol.sources == [TransportAddress(POOL[1], ALICE.port)]
+
+    hairpin = Hairpin.EXTERNAL_SOURCE
+    play(behind(Nat(filtering=EIF, pool=POOL[1:3], one_to_one=True, hairpin=hairpin)), main)
 
 
 # Time to live and ICMP
@@ -400,7 +410,8 @@ def test_two_nats_in_a_row_both_map_and_both_filter() -> None:
 
 def test_the_second_host_on_a_port_gets_another_at_the_same_destination() -> None:
     async def main(world: sim.SimWorld) -> None:
-        alice, carol = await listen(world, "alice", ALICE), await listen(world, "carol", CAROL)
+        alice = await listen(world, "alice", ALICE)
+        carol = await listen(world, "carol", CAROL._replace(port=ALICE.port))
         stun, other = await listen(world, "stun", STUN), await listen(world, "stun2", STUN2)
         alice.send(b"", STUN)
         await settle(world)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from natkit.lab import sim
-from natkit.lab.scenarios import SCENARIOS, WAN, behind, scenario
+from natkit.lab.scenarios import behind
 from natkit.lab.topology import Link, Nat, PortPolicy
-from natkit.nat.behaviour import Filtering, Mapping
-from tests.lab.sim.nodes import STUN, STUN2, STUN_IP2, STUN_PORT2, listen, settle
+from tests.lab.sim.nodes import STUN, STUN2, listen, settle
 
 
 def traced(seed: int, extra: bool = False) -> list[str]:
@@ -63,48 +60,3 @@ def test_packets_are_counted() -> None:
         return world.packets
 
     assert sim.run(behind(Nat()), main) == 2  # the answer is an ICMP error
-
-
-async def observed(world: sim.SimWorld) -> tuple[list[str], list[int]]:
-    """Return who alice's server saw at each of its sockets, and which newcomers reached her."""
-    servers = [await listen(world, "stun", at) for at in (STUN, STUN_PORT2, STUN_IP2)]
-    alice = await listen(world, "alice")
-    for server in servers:
-        assert server.endpoint is not None
-        alice.send(b"", server.endpoint.local)
-    fresh = await listen(world, "alice")
-    fresh.send(b"", STUN)
-    await settle(world)
-    seen = [str(server.sources[0]) for server in servers if server.sources]
-    for server in servers:
-        for source in servers[0].sources[1:]:
-            server.send(b"", source)
-    await settle(world)
-    places = [server.endpoint.local for server in servers if server.endpoint is not None]
-    return seen, [places.index(source) for source in fresh.sources]
-
-
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_every_scenario_behaves_as_its_truth_says(name: str) -> None:
-    truth = scenario(name).truth
-    seen, reached = sim.run(scenario(name).topology, observed, seed=5)
-    if not truth.udp:
-        assert not seen
-        assert not reached
-        return
-    distinct = {
-        Mapping.ENDPOINT_INDEPENDENT: (1,),
-        Mapping.ADDRESS_DEPENDENT: (2,),
-        # Two of three flows may get the same address of a pool, as two of three dice may agree.
-        Mapping.ADDRESS_AND_PORT_DEPENDENT: (2, 3) if name == "pool-arbitrary" else (3,),
-    }
-    newcomers = {
-        Filtering.ENDPOINT_INDEPENDENT: [0, 1, 2],
-        Filtering.ADDRESS_DEPENDENT: [0, 1],
-        Filtering.ADDRESS_AND_PORT_DEPENDENT: [0],
-    }
-    assert truth.mapping is not None
-    assert truth.filtering is not None
-    assert len(set(seen)) in distinct[truth.mapping]
-    assert reached == newcomers[truth.filtering]
-    assert any(WAN[:-1] in source for source in seen) is truth.nat
