@@ -16,11 +16,13 @@ REGISTRY: dict[int, type[Attribute]] = {}
 READERS: dict[int, Reader] = {}
 """How to read each attribute that natkit knows, by type number."""
 
-SAFE_READERS: dict[int, Reader] = {}
-"""How to read the attributes that, being of the right length, cannot be malformed, by their first
-word (type and length)."""
+SafeReader: TypeAlias = "Callable[[bytes, int], Attribute]"
+"""Takes a whole message, and where in it the value begins; struct.error: the message is shorter."""
 
-_HEAD = Struct("!HH")
+SAFE_READERS: dict[int, SafeReader] = {}
+"""How to read the attributes that have a SIZE, by their first word (type and length)."""
+
+_TYPE_AND_LENGTH = Struct("!HH")
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 """By size modulo 4. Sent as zeros, never looked at (RFC 8489 §14)."""
 
@@ -37,31 +39,30 @@ class Attribute:
         TYPE: its number on the wire.
         NAME: its name in the RFC.
         RFC:  the clause that defines it.
-        HEAD: type and length as bytes, where `safe_size` gives the length.
+        SIZE: bytes of its value, where every value of this size is valid and no other; else None.
+        HEAD: type and SIZE, as bytes.
     """
 
     __slots__ = ()
     TYPE: ClassVar[int]
     NAME: ClassVar[str]
     RFC: ClassVar[str]
+    SIZE: ClassVar[int | None] = None
     HEAD: ClassVar[bytes]
 
     @classmethod
-    def safe_size(cls) -> int | None:
-        """Return the size at which no value can be malformed; None: `decode` has to look."""
-        return None
-
-    @classmethod
     def reader(cls) -> Reader:
-        """Return the function that decodes this attribute in its message.
-
-        A shape that comes in every packet replaces this by one that takes fewer calls.
-        """
+        """Return the function that decodes this attribute in its message."""
 
         def read(message: bytes, start: int, end: int) -> Attribute:
             return cls.decode(message[start:end])
 
         return read
+
+    @classmethod
+    def safe_reader(cls) -> SafeReader:
+        """Return the function that decodes this attribute where its size is known to be SIZE."""
+        raise NotImplementedError
 
     @classmethod
     def decode(cls, value: bytes) -> Self:
@@ -95,7 +96,7 @@ def tlv(number: int, value: bytes) -> bytes:
     Raises: struct.error: the value is longer than 65535 bytes.
     """
     size = len(value)
-    return _HEAD.pack(number, size) + value + _PADDING[size & 3]
+    return _TYPE_AND_LENGTH.pack(number, size) + value + _PADDING[size & 3]
 
 
 A = TypeVar("A", bound=Attribute)
@@ -116,9 +117,9 @@ def attribute(kind: type[A]) -> type[A]:
     """Register an attribute class for decoding; a class decorator."""
     REGISTRY[kind.TYPE] = kind
     READERS[kind.TYPE] = kind.reader()
-    if (size := kind.safe_size()) is not None:
-        SAFE_READERS[kind.TYPE << 16 | size] = READERS[kind.TYPE]
-        kind.HEAD = _HEAD.pack(kind.TYPE, size)
+    if kind.SIZE is not None:
+        kind.HEAD = _TYPE_AND_LENGTH.pack(kind.TYPE, kind.SIZE)
+        SAFE_READERS[kind.TYPE << 16 | kind.SIZE] = kind.safe_reader()
     return kind
 
 

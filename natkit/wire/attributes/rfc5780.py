@@ -106,6 +106,7 @@ class CacheTimeout(Scalar):
     TYPE = 0x8027
     NAME = "CACHE-TIMEOUT"
     RFC = "RFC 5780 §9.1"
+    SIZE = 4
     LAYOUT = Struct("!I")
 
     seconds: int

@@ -20,6 +20,7 @@ class ConnectionId(Scalar):
     TYPE = 0x002A
     NAME = "CONNECTION-ID"
     RFC = "RFC 6062 §6.2.1"
+    SIZE = 4
     LAYOUT = Struct("!I")
 
     value: int

@@ -20,6 +20,7 @@ class Priority(Scalar):
     TYPE = 0x0024
     NAME = "PRIORITY"
     RFC = "RFC 8445 §7.1.1"
+    SIZE = 4
     LAYOUT = Struct("!I")
 
     value: int
@@ -40,6 +41,7 @@ class UseCandidate(Flag):
 
 @dataclass(frozen=True, slots=True)
 class _Role(Scalar):
+    SIZE = 8
     LAYOUT = Struct("!Q")
 
     tie_breaker: int

@@ -56,6 +56,7 @@ class UserHash(Scalar):
     TYPE = 0x001E
     NAME = "USERHASH"
     RFC = "RFC 8489 §14.4"
+    SIZE = 32
     LAYOUT = Struct("!32s")
 
     value: bytes

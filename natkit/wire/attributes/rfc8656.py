@@ -26,6 +26,7 @@ class ChannelNumber(Scalar):
     TYPE = 0x000C
     NAME = "CHANNEL-NUMBER"
     RFC = "RFC 8656 §18.1"
+    SIZE = 4
     LAYOUT = Struct("!Hxx")
 
     number: int
@@ -45,6 +46,7 @@ class Lifetime(Scalar):
     TYPE = 0x000D
     NAME = "LIFETIME"
     RFC = "RFC 8656 §18.2"
+    SIZE = 4
     LAYOUT = Struct("!I")
 
     seconds: int
@@ -85,6 +87,7 @@ class XorRelayedAddress(XorAddress):
 
 @dataclass(frozen=True, slots=True)
 class _AddressFamily(Scalar):
+    SIZE = 4
     LAYOUT = Struct("!Bxxx")
 
     family: int
@@ -141,6 +144,7 @@ class RequestedTransport(Scalar):
     TYPE = 0x0019
     NAME = "REQUESTED-TRANSPORT"
     RFC = "RFC 8656 §18.8"
+    SIZE = 4
     LAYOUT = Struct("!Bxxx")
 
     protocol: int
@@ -171,6 +175,7 @@ class ReservationToken(Scalar):
     TYPE = 0x0022
     NAME = "RESERVATION-TOKEN"
     RFC = "RFC 8656 §18.10"
+    SIZE = 8
     LAYOUT = Struct("!8s")
 
     token: bytes

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self, cast
 
 from natkit.errors import MalformedMessage
 from natkit.wire.address import TransportAddress, ip_bytes, ip_text
-from natkit.wire.attributes.base import READERS, Attribute, Reader, only_slot, tlv
+from natkit.wire.attributes.base import READERS, Attribute, Reader, SafeReader, only_slot, tlv
 from natkit.wire.cursor import Cursor, unpack_all
 from natkit.wire.header import HEADER_SIZE, MAGIC_COOKIE
 
@@ -94,15 +94,14 @@ class Text(Attribute):
 
     @classmethod
     def reader(cls) -> Reader:
-        put = only_slot(cls)
+        new, put = object.__new__, only_slot(cls)
 
         def read(message: bytes, start: int, end: int) -> Attribute:
+            made = new(cls)
             try:
-                text = message[start:end].decode()
+                put(made, message[start:end].decode())
             except UnicodeDecodeError as cause:
                 raise MalformedMessage(cls.NAME, cls.RFC, f"not UTF-8: {cause.reason}") from None
-            made = object.__new__(cls)
-            put(made, text)
             return made
 
         return read
@@ -133,18 +132,14 @@ class Octets(Attribute):
 
 
 class Fixed(Attribute):
-    """Fields of fixed sizes, every combination of bits allowed: only the size can be wrong.
+    """Fields of fixed sizes.
 
     Attributes:
-        LAYOUT: the fields in the letters of `struct`; no letters: the attribute is a flag.
+        LAYOUT: the fields in the letters of `struct`.
     """
 
     __slots__ = ()
     LAYOUT: ClassVar[Struct]
-
-    @classmethod
-    def safe_size(cls) -> int:
-        return cls.LAYOUT.size
 
     @classmethod
     def fields(cls, value: bytes) -> tuple[Any, ...]:
@@ -162,13 +157,11 @@ class Scalar(Fixed):
     __slots__ = ()
 
     @classmethod
-    def reader(cls) -> Reader:
-        put, unpack_from, size = only_slot(cls), cls.LAYOUT.unpack_from, cls.LAYOUT.size
+    def safe_reader(cls) -> SafeReader:
+        new, put, unpack_from = object.__new__, only_slot(cls), cls.LAYOUT.unpack_from
 
-        def read(message: bytes, start: int, end: int) -> Attribute:
-            if end - start != size:
-                cls.fields(message[start:end])
-            made = object.__new__(cls)
+        def read(message: bytes, start: int) -> Attribute:
+            made = new(cls)
             put(made, unpack_from(message, start)[0])
             return made
 
@@ -182,17 +175,13 @@ class Scalar(Fixed):
 class Flag(Fixed):
     """An attribute that says all by being there; its value is empty."""
 
+    SIZE = 0
     LAYOUT = Struct("")
 
     @classmethod
-    def reader(cls) -> Reader:
+    def safe_reader(cls) -> SafeReader:
         said = cls()
-
-        def read(message: bytes, start: int, end: int) -> Attribute:
-            cls.fields(message[start:end])
-            return said
-
-        return read
+        return lambda _message, _start: said
 
     def encode(self) -> bytes:
         return b""
