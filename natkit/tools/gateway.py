@@ -61,9 +61,12 @@ class PortMappingReport:
 
     Attributes:
         gateway: the router that was asked; None: this host has none, or it is not known.
+        own:     the local IP that it was asked from; None: it was not asked. Where packets to the
+                 internet leave from another one (a VPN, a second line), they pass it by.
     """
 
     gateway: str | None
+    own: str | None
     pcp: MappingService
     nat_pmp: MappingService
     upnp: MappingService
@@ -102,12 +105,12 @@ async def find_port_mapping(
         found = await asyncio.gather(_find_pcp(asking), _find_nat_pmp(asking), _find_upnp(asking))
     except NetworkUnreachable as error:
         return _nobody_asked(gateway, str(error))
-    return PortMappingReport(gateway, *found)
+    return PortMappingReport(gateway, own, *found)
 
 
 def _nobody_asked(gateway: str | None, reason: str) -> PortMappingReport:
     unasked = MappingService(Measured.not_measured(reason), Measured.not_measured(reason))
-    return PortMappingReport(gateway, unasked, unasked, unasked)
+    return PortMappingReport(gateway, None, unasked, unasked, unasked)
 
 
 @dataclass(frozen=True, slots=True)

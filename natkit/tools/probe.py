@@ -234,10 +234,13 @@ def _surroundings(
 ) -> Surroundings:
     ipv4 = families.get(Family.IPV4)
     findings = ipv4.findings if isinstance(ipv4, FamilyReport) else None
+    own = findings.local.ip if findings is not None and findings.local is not None else None
+    # What goes out another way (a VPN, a second line) does not pass the gateway that was asked.
+    passes_gateway = own is None or own == port_mapping.own
     return Surroundings(
-        own=findings.local.ip if findings is not None and findings.local is not None else None,
+        own=own,
         mapped=findings.mapped[0][1].ip if findings is not None and findings.mapped else None,
-        wan=port_mapping.wan_addresses(),
+        wan=port_mapping.wan_addresses() if passes_gateway else (),
         trace=trace,
     )
 

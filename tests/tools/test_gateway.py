@@ -174,6 +174,7 @@ def test_nat_pmp_names_its_address_and_refuses_pcp() -> None:
     assert report.pcp.present.value is False
     assert report.pcp.present.reason == "10.0.1.1 refused PCP and offered NAT-PMP"
     assert report.wan_addresses() == (("NAT-PMP", "44.0.0.7"),)
+    assert (report.gateway, report.own) == ("10.0.1.1", "10.0.1.2")
 
 
 def test_a_private_address_is_passed_on() -> None:
