@@ -61,8 +61,7 @@ class PortMappingReport:
 
     Attributes:
         gateway: the router that was asked; None: this host has none, or it is not known.
-        own:     the local IP that it was asked from; None: it was not asked. Where packets to the
-                 internet leave from another one (a VPN, a second line), they pass it by.
+        own:     the local IP that it was asked from; None: it was not asked.
     """
 
     gateway: str | None
@@ -82,6 +81,14 @@ class PortMappingReport:
             for name, service in named
             if service.external_ip.value is not None or service.withheld
         )
+
+    def wan_addresses_on_the_way(self, own: str | None) -> tuple[tuple[str, str | None], ...]:
+        """Return `wan_addresses` if packets from `own` (None: unknown) pass the gateway.
+
+        Where packets to the internet leave from another address than the gateway was asked from
+        (a VPN, a second line), they do not, and it says nothing about them: empty.
+        """
+        return self.wan_addresses() if own is None or own == self.own else ()
 
 
 async def find_port_mapping(

@@ -235,12 +235,10 @@ def _surroundings(
     ipv4 = families.get(Family.IPV4)
     findings = ipv4.findings if isinstance(ipv4, FamilyReport) else None
     own = findings.local.ip if findings is not None and findings.local is not None else None
-    # What goes out another way (a VPN, a second line) does not pass the gateway that was asked.
-    passes_gateway = own is None or own == port_mapping.own
     return Surroundings(
         own=own,
         mapped=findings.mapped[0][1].ip if findings is not None and findings.mapped else None,
-        wan=port_mapping.wan_addresses() if passes_gateway else (),
+        wan=port_mapping.wan_addresses_on_the_way(own),
         trace=trace,
     )
 

@@ -174,7 +174,13 @@ def test_nat_pmp_names_its_address_and_refuses_pcp() -> None:
     assert report.pcp.present.value is False
     assert report.pcp.present.reason == "10.0.1.1 refused PCP and offered NAT-PMP"
     assert report.wan_addresses() == (("NAT-PMP", "44.0.0.7"),)
-    assert (report.gateway, report.own) == ("10.0.1.1", "10.0.1.2")
+
+
+def test_a_gateway_says_nothing_about_packets_that_pass_it_by() -> None:
+    report = look(nat_pmp_only()).report
+    assert report.wan_addresses_on_the_way("10.0.1.2") == (("NAT-PMP", "44.0.0.7"),)
+    assert report.wan_addresses_on_the_way("10.8.0.2") == ()
+    assert report.wan_addresses_on_the_way(None) == report.wan_addresses()
 
 
 def test_a_private_address_is_passed_on() -> None:
