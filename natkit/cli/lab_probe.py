@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
@@ -64,9 +63,7 @@ class LabRun:
         if self.backend == "sim":
             report = sim.run(self.scenario.topology, main, seed=self.seed)
         else:
-            netns.capability().require()
-            if os.geteuid() != 0:
-                netns.enter_user_namespace()
+            netns.prepare()
             report = netns.run(self.scenario.topology, main, seed=self.seed)
         return report
 

@@ -1,6 +1,6 @@
 """Real Linux NATs: network namespaces and nftables, built from a topology."""
 
-from natkit.lab.netns.capability import Capability, Need, Privilege, capability
+from natkit.lab.netns.capability import Capability, Need, Privilege, capability, prepare
 from natkit.lab.netns.namespace import enter_user_namespace
 from natkit.lab.netns.rules import router_rules
 from natkit.lab.netns.service import Service
@@ -15,6 +15,7 @@ __all__ = [
     "capability",
     "enter_user_namespace",
     "left_out",
+    "prepare",
     "router_rules",
     "run",
 ]

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from natkit.errors import NatkitError, Unsupported
 from natkit.lab.netns import programs
+from natkit.lab.netns.namespace import enter_user_namespace
 from natkit.lab.netns.rules import router_rules
 from natkit.lab.scenarios import SCENARIOS
 
@@ -68,6 +69,19 @@ class Capability:
                     why=need.why,
                     hint=need.mend,
                 )
+
+
+def prepare() -> None:
+    """Make this process able to build worlds: without root, as root of a user namespace.
+
+    For programs, before their first thread: see `enter_user_namespace`.
+
+    Raises: Unsupported: this machine cannot, with the first thing that is missing and its mend.
+    """
+    found = capability()
+    found.require()
+    if found.privilege is Privilege.USER_NAMESPACE:
+        enter_user_namespace()
 
 
 def capability() -> Capability:

@@ -88,15 +88,11 @@ def source_nat(nat: Nat, outside: Sequence[str], seed: int) -> Iterator[str]:
             flags = ",".join(["fully-random", *persistent.split()])
             yield f"{TRANSPORTS}snat to {address}:{span} {flags}"
         case PortPolicy.SEQUENTIAL:
-            ports = _table(_sequence(nat))
-            yield f"{TRANSPORTS}snat to {address} : numgen inc mod {ports}{persistent}"
+            number = f"numgen inc mod {len(ports(nat))}"
+            yield f"{TRANSPORTS}snat to {address} : {number} map @ports{persistent}"
         case PortPolicy.HASHED:
-            low, high = nat.port_range
-            ports = _table(range(low, high + 1), seed=seed)
-            yield (
-                f"{TRANSPORTS}snat to {address} : "
-                f"jhash {key(nat.mapping, 'th')} mod {ports}{persistent}"
-            )
+            number = f"jhash {key(nat.mapping, 'th')} mod {len(ports(nat))} seed {_seed(seed)}"
+            yield f"{TRANSPORTS}snat to {address} : {number} map @ports{persistent}"
     yield f"snat to {address}{persistent}"
 
 
@@ -123,17 +119,20 @@ def _span(low: int, high: int) -> str:
     return f"{low}-{high}"
 
 
-def _sequence(nat: Nat) -> range:
+def ports(nat: Nat) -> range:
+    """Return what the map `ports` holds: the ports that a counter or a hash chooses from, in order.
+
+    The generators give numbers in host byte order, so a port cannot be computed, only looked up.
+    """
     low, high = nat.port_range
-    start, stop = (low, high + 1) if nat.port_step > 0 else (high, low - 1)
-    return range(start, stop, nat.port_step)
-
-
-def _table(ports: range, seed: int | None = None) -> str:
-    """Return "mod N map {...}": the generators give host order, so no offset can be used."""
-    entries = ", ".join(f"{index} : {port}" for index, port in enumerate(ports))
-    seeded = "" if seed is None else f" seed {_seed(seed)}"
-    return f"{len(ports)}{seeded} map {{ {entries} }}"
+    match nat.ports:
+        case PortPolicy.SEQUENTIAL if nat.port_step < 0:
+            return range(high, low - 1, nat.port_step)
+        case PortPolicy.SEQUENTIAL:
+            return range(low, high + 1, nat.port_step)
+        case PortPolicy.HASHED:
+            return range(low, high + 1)
+    return range(0)
 
 
 def _seed(seed: int) -> str:

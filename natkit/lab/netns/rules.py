@@ -36,10 +36,30 @@ def router_rules(topology: Topology, router: Router, *, seed: int = 0) -> str:
     tables = []
     if router.nat is not None:
         tables.append(_block("table ip nat", _nat(topology, router, router.nat, seed)))
+        tables += _port_elements(choice.ports(router.nat))
     if firewall := list(_firewall(router.firewall)):
         chain = _chain("firewall", "type filter hook forward priority 10", firewall)
         tables.append(_block("table inet firewall", [chain]))
     return "".join(tables)
+
+
+def batches(rules: str) -> list[str]:
+    """Cut rules into what the kernel takes at a time, to be fed to `nft` one after the other.
+
+    A batch is one netlink message, and without root it may not exceed net.core.wmem_max, 208 KiB.
+    """
+    head, *elements = rules.split(_ADD_PORTS)
+    return [head] * bool(head) + [_ADD_PORTS + each for each in elements]
+
+
+_ADD_PORTS = "add element ip nat ports "
+_BATCH = 6000  # elements of 28 bytes, with some room
+
+
+def _port_elements(ports: range) -> Iterator[str]:
+    entries = [f"{index} : {port}" for index, port in enumerate(ports)]
+    for start in range(0, len(entries), _BATCH):
+        yield f"{_ADD_PORTS}{{ {', '.join(entries[start : start + _BATCH])} }}\n"
 
 
 def _nat(topology: Topology, router: Router, nat: Nat, seed: int) -> list[str]:
@@ -84,6 +104,8 @@ def _tables(nat: Nat) -> Iterator[str]:
         yield f"map external {{ type {endpoint} : {endpoint}; {ageing}; }}"
     if nat.filtering is Filtering.ADDRESS_DEPENDENT:
         yield f"set met {{ type {endpoint} . ipv4_addr; {ageing}; }}"
+    if choice.ports(nat):
+        yield "map ports { typeof numgen inc mod 65536 : th dport; }"
     if choice.remembers(nat):
         yield f"map kept {{ type {choice.key_type(nat.mapping)} : {endpoint}; {ageing}; }}"
     if nat.table_size is not None:

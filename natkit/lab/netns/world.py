@@ -12,7 +12,7 @@ from natkit.errors import UsageError
 from natkit.lab.netns import layout, links
 from natkit.lab.netns.namespace import Namespace
 from natkit.lab.netns.network import NodeNetwork
-from natkit.lab.netns.rules import router_rules
+from natkit.lab.netns.rules import batches, router_rules
 from natkit.lab.netns.service import Service
 from natkit.lab.topology import Main, Topology
 
@@ -100,7 +100,8 @@ class NamespaceWorld:
         self._plug_in(switch)
         for name, namespace in self._namespaces.items():
             namespace.command(["ip", "-batch", "-"], layout.node_batch(self._topology, name))
-            _feed(namespace, ["nft", "-f", "-"], self._rules.get(name, ""))
+            for batch in batches(self._rules.get(name, "")):
+                namespace.command(["nft", "-f", "-"], batch)
             _feed(namespace, ["tc", "-batch", "-"], links.rate_batch(self._ports, node=name))
 
     def _plug_in(self, switch: Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,11 @@ def test_root_with_all_programs_is_ready() -> None:
     found = netns.capability()
     assert found.ready, found.needs
     assert found.privilege is Privilege.ROOT
+
+
+@pytest.mark.root
+@pytest.mark.needs("root", "nft", "ip", "tc", "unshare", "setpriv")
+def test_root_is_prepared_as_it_is() -> None:
+    before = Path("/proc/self/ns/user").readlink()
+    netns.prepare()
+    assert Path("/proc/self/ns/user").readlink() == before

@@ -51,6 +51,11 @@ except Unsupported as error:
     print(error)
 """
 
+COMMAND = """
+from natkit.cli.main import main
+main(["lab", "probe", "adm-adf", "--backend", "netns"])
+"""
+
 CAPABLE = """
 from natkit.lab import netns
 found = netns.capability()
@@ -95,3 +100,8 @@ def test_without_a_user_namespace_the_refusal_says_what_to_do() -> None:
 
 def test_capability_finds_the_user_namespace() -> None:
     assert as_nobody(CAPABLE) == "Privilege.USER_NAMESPACE True"
+
+
+def test_the_command_line_needs_no_root() -> None:
+    words = as_nobody(COMMAND)
+    assert words.endswith("The probe contradicts nothing of what the lab has built.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 
 from natkit.errors import Unsupported
 from natkit.lab.netns import programs, router_rules
+from natkit.lab.netns.rules import batches
 from natkit.lab.scenarios import POOL, SCENARIOS, WAN, Scenario, behind
 from natkit.lab.topology import Firewall, Hairpin, Nat, Pooling, PortPolicy
 from natkit.nat.behaviour import Filtering, Mapping
@@ -62,11 +64,26 @@ def test_a_sequence_is_spelled_out_because_the_generators_give_host_order(step: 
     text = rules(Nat(APD, ports=PortPolicy.SEQUENTIAL, port_range=(40000, 40003), port_step=step))
     assert " offset " not in text
     wanted = {
-        1: "mod 4 map { 0 : 40000, 1 : 40001, 2 : 40002, 3 : 40003 }",
-        2: "mod 2 map { 0 : 40000, 1 : 40002 }",
-        -1: "mod 4 map { 0 : 40003, 1 : 40002, 2 : 40001, 3 : 40000 }",
+        1: "{ 0 : 40000, 1 : 40001, 2 : 40002, 3 : 40003 }",
+        2: "{ 0 : 40000, 1 : 40002 }",
+        -1: "{ 0 : 40003, 1 : 40002, 2 : 40001, 3 : 40000 }",
     }
-    assert wanted[step] in text
+    assert text.endswith(f"\nadd element ip nat ports {wanted[step]}\n")
+    assert f"numgen inc mod {len(wanted[step].split(','))} map @ports" in text
+
+
+def test_a_large_range_of_ports_is_loaded_in_batches() -> None:
+    text = rules(Nat(APD, ports=PortPolicy.HASHED, port_range=(30000, 49999)))
+    head, *elements = batches(text)
+    assert "".join([head, *elements]) == text
+    assert "add element" not in head
+    assert all(len(batch) < 100_000 for batch in elements)
+    found = [port for batch in elements for port in re.findall(r" : (\d+)", batch)]
+    assert found == [str(port) for port in range(30000, 50000)]
+
+
+def test_no_rules_are_no_batches() -> None:
+    assert batches("") == []
 
 
 @pytest.mark.parametrize(
