@@ -14,21 +14,19 @@ import pytest
 from natkit.aio.stun_server import serve_binding
 from natkit.lab.netns import NamespaceWorld, Service
 from natkit.lab.scenarios import HOME, INTERNET
-from natkit.lab.topology import Host, Link, Nat, Router, Segment, Topology
+from natkit.lab.topology import Host, Nat, Router, Segment, Topology
 from natkit.nat.behaviour import Measured, Status
-from natkit.nat.layers import NatLayers, Surroundings, count_layers
-from natkit.tools.gateway import MappingService, PortMappingReport, find_port_mapping
-from natkit.tools.layers import trace_hops
-from natkit.wire import TransportAddress
+from natkit.nat.layers import NatLayers
+from natkit.network import Family
+from natkit.tools.gateway import MappingService, PortMappingReport
+from natkit.tools.probe import STUN_PORT, Options, ProbeReport, probe
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.interop,
-    pytest.mark.needs("root", "nft", "ip", "tc", "miniupnpd"),
+    pytest.mark.needs("root", "nft", "ip", "tc", "setpriv", "miniupnpd"),
 ]
 
-STUN = TransportAddress("203.0.113.10", 3478)
-MAPPED = "203.0.113.100"
 CHAINS = """
 table inet upnp {
   chain miniupnpd {}
@@ -70,14 +68,23 @@ class Seen:
 def behind(wan: Segment, inside: str, outside: str) -> Topology:
     """Alice behind a home router whose WAN side is `wan`, and that behind another NAT."""
     alice = Host("alice", "home", ("10.0.1.2",))
-    stun = Host("stun", "internet", (STUN.ip,), Link(latency=0.0))
+    stun = Host("stun", "internet", ("203.0.113.10",))
     return Topology(
         (INTERNET, HOME, wan),
         (alice, stun),
         (
             Router("home", "home", wan.name, ("10.0.1.1",), (outside,), Nat()),
-            Router("outer", wan.name, "internet", (inside,), (MAPPED,), Nat()),
+            Router("outer", wan.name, "internet", (inside,), ("203.0.113.100",), Nat()),
         ),
+    )
+
+
+def directly(wan: str) -> Topology:
+    """Alice behind a home router, whose WAN side is the internet."""
+    internet = Segment("internet", "44.0.0.0/16")
+    hosts = (Host("alice", "home", ("10.0.1.2",)), Host("stun", "internet", ("44.0.0.10",)))
+    return Topology(
+        (internet, HOME), hosts, (Router("home", "home", "internet", ("10.0.1.1",), (wan,), Nat()),)
     )
 
 
@@ -85,8 +92,9 @@ def look(topology: Topology, directory: Path) -> Seen:
     """Start miniupnpd in the home router, and look from alice."""
     with NamespaceWorld(topology) as world:
         start_miniupnpd(world, directory)
-        port_mapping, layers = asyncio.run(measure(world))
-        return Seen(port_mapping, layers, finished(world.spawn("home", ["nft", "list", "ruleset"])))
+        report = asyncio.run(measure(world))
+        rules = finished(world.spawn("home", ["nft", "list", "ruleset"]))
+        return Seen(report.port_mapping, report.layers, rules)
 
 
 def start_miniupnpd(world: NamespaceWorld, directory: Path) -> None:
@@ -114,14 +122,13 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-async def measure(world: NamespaceWorld) -> tuple[PortMappingReport, Measured[NatLayers]]:
-    server = await serve_binding(world.network("stun"), [STUN.ip], rfc5780=False)
-    alice, randomness = world.network("alice"), Random(1).randbytes
-    found = await find_port_mapping(alice, randomness=randomness)
-    trace = await trace_hops(alice, STUN, randomness=randomness)
+async def measure(world: NamespaceWorld) -> ProbeReport:
+    (address,) = await world.network("alice").resolve("stun", Family.IPV4)
+    server = await serve_binding(world.network("stun"), [address], rfc5780=False)
+    options = Options((("stun", STUN_PORT),), (Family.IPV4,))
+    report = await probe(world.network("alice"), options, randomness=Random(1).randbytes)
     server.close()
-    own = alice.source_for(STUN)
-    return found, count_layers(Surroundings(own, MAPPED, found.wan_addresses(), trace))
+    return report
 
 
 def services(found: PortMappingReport) -> tuple[MappingService, MappingService, MappingService]:
@@ -160,6 +167,12 @@ def test_the_mapping_that_pcp_needed_is_gone(public_wan: Seen) -> None:
 def test_another_public_wan_address_leaves_the_number_of_nats_open(public_wan: Seen) -> None:
     assert public_wan.layers.value == NatLayers(1, None, carrier_grade=False)
     assert "44.0.0.7 is not the mapped one" in public_wan.layers.reason
+
+
+def test_a_wan_address_that_servers_see_is_reported_as_the_only_nat(tmp_path: Path) -> None:
+    layers = look(directly("44.0.0.7"), tmp_path).layers
+    assert layers.value == NatLayers(1, 1, carrier_grade=False)
+    assert layers.reason == "the gateway's outside address is the mapped one"
 
 
 def test_behind_a_private_wan_address_all_three_are_found(private_wan: Seen) -> None:
