@@ -87,8 +87,9 @@ def judge(samples: list[Sample]) -> Measured[Mapping]:
 
     The two sides are not alike. A socket of a NAT that depends on the destination practically
     never looks independent; one of an independent NAT looks dependent whenever its port collides.
-    So half of the sockets suffice for "independent" (three quarters where a pool of addresses is
-    seen, which makes chance agreement likelier), while "dependent" admits one exception in twelve.
+    So half of the sockets suffice for "independent", and "dependent" admits one exception in six.
+    Where a pool of addresses is seen, agreement by chance is likelier: three quarters, and one in
+    four.
     """
     evidence = tuple(sample.describe() for sample in samples)
     classes = [c for c in (s.classify() for s in samples if s.is_stable) if c is not None]
@@ -97,12 +98,12 @@ def judge(samples: list[Sample]) -> Measured[Mapping]:
     independent = classes.count(Mapping.ENDPOINT_INDEPENDENT)
     by_address = classes.count(Mapping.ADDRESS_DEPENDENT)
     by_port = classes.count(Mapping.ADDRESS_AND_PORT_DEPENDENT)
-    enough = 3 if has_pool(samples) else 2
+    enough, exceptions = (3, 4) if has_pool(samples) else (2, 6)
     if len(classes) < SAMPLES:
         return Measured.inconclusive(f"only {len(classes)} sockets were answered", *evidence)
     if independent * 4 >= len(samples) * enough:
         return _found(Mapping.ENDPOINT_INDEPENDENT, independent, evidence)
-    if independent * MORE_SAMPLES <= len(samples):
+    if independent * exceptions <= len(samples):
         if by_address * 4 >= (by_address + by_port) * 3:
             return _found(Mapping.ADDRESS_DEPENDENT, by_address, evidence)
         if by_port > by_address:
