@@ -49,6 +49,7 @@ from natkit.wire.attributes import (
     XorRelayedAddress,
 )
 from natkit.wire.channel import ChannelData
+from natkit.wire.framing import FrameReader
 from natkit.wire.header import MessageClass, Method
 from natkit.wire.integrity import (
     Integrity,
@@ -58,6 +59,7 @@ from natkit.wire.integrity import (
     user_hash,
 )
 from natkit.wire.message import Message
+from natkit.wire.nonce import SecurityFeatures, features_of, nonce_with_features
 
 __all__ = [
     "REGISTRY",
@@ -77,6 +79,7 @@ __all__ = [
     "DontFragment",
     "ErrorCode",
     "EvenPort",
+    "FrameReader",
     "IceControlled",
     "IceControlling",
     "Icmp",
@@ -100,6 +103,7 @@ __all__ = [
     "ReservationToken",
     "ResponseOrigin",
     "ResponsePort",
+    "SecurityFeatures",
     "Software",
     "SourceAddress",
     "ThirdPartyAuthorization",
@@ -112,7 +116,9 @@ __all__ = [
     "XorMappedAddress",
     "XorPeerAddress",
     "XorRelayedAddress",
+    "features_of",
     "long_term_key",
+    "nonce_with_features",
     "short_term_key",
     "user_hash",
 ]
