@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from natkit.lab.sim.firewall import TCP_LIFETIME, Refusal
 from natkit.lab.sim.packet import Proto
@@ -43,6 +44,14 @@ FILTERING_KEYS: dict[Filtering, KeyFunction] = {
 
 SWEEP_EVERY = 512
 """New mappings between two removals of dead ones; only memory depends on it."""
+
+
+class Talk(NamedTuple):
+    """Who inside speaks to whom outside. Numbers and lifetimes are kept for each talk."""
+
+    proto: Proto
+    inside: TransportAddress
+    remote: TransportAddress
 
 
 @dataclass(slots=True)
@@ -84,7 +93,7 @@ class Translator:
         self._ports = PortPicker(nat, rng)
         self._addresses = AddressPicker(nat, outside, hosts, rng)
         self._newest: dict[Key, Binding] = {}
-        self._flows: dict[tuple[Proto, TransportAddress, TransportAddress], _Flow] = {}
+        self._flows: dict[Talk, _Flow] = {}
         self._returns: dict[tuple[Proto, TransportAddress, TransportAddress], _Flow] = {}
         self._by_external: dict[tuple[Proto, TransportAddress], list[Binding]] = {}
         self._made = 0
@@ -102,9 +111,10 @@ class Translator:
         self, proto: Proto, inside: TransportAddress, remote: TransportAddress, *, now: Instant
     ) -> TransportAddress | Refusal:
         """Map a packet from `inside` to `remote`: return the source it leaves with."""
-        flow = self._flows.get((proto, inside, remote))
+        talk = Talk(proto, inside, remote)
+        flow = self._flows.get(talk)
         if flow is None or now >= flow.expires_at:
-            binding = self._binding_for(proto, inside, remote, now)
+            binding = self._binding_for(talk, now)
             if isinstance(binding, Refusal):
                 return binding
             flow = self._open_flow(binding, remote)
@@ -156,7 +166,7 @@ class Translator:
         self, proto: Proto, inside: TransportAddress, remote: TransportAddress, *, now: Instant
     ) -> TransportAddress | None:
         """Return what `inside` is called towards `remote`, without opening anything."""
-        flow = self._flows.get((proto, inside, remote))
+        flow = self._flows.get(Talk(proto, inside, remote))
         return flow.binding.external if flow is not None and now < flow.expires_at else None
 
     def quoted_inbound(
@@ -173,72 +183,55 @@ class Translator:
     def _sharers(self, proto: Proto, external: TransportAddress) -> list[Binding]:
         return self._by_external.get((proto, external), [])
 
-    def _binding_for(
-        self, proto: Proto, inside: TransportAddress, remote: TransportAddress, now: Instant
-    ) -> Binding | Refusal:
-        key = (proto, inside, *self._mapping_key(remote))
+    def _binding_for(self, talk: Talk, now: Instant) -> Binding | Refusal:
+        """Return the mapping for a new flow: the newest of its key, or a new one."""
+        key = (talk.proto, talk.inside, *self._mapping_key(talk.remote))
         binding = self._newest.get(key)
         if (
-            binding is None
-            or now >= binding.expires_at
-            or self._is_taken(proto, binding.external, remote, now)
+            binding is not None
+            and now < binding.expires_at
+            and not self._is_taken(talk, binding.external, now)
         ):
-            made = self._make(proto, inside, remote, key, now)
-            if isinstance(made, Binding):
-                self._newest[key] = made
-            return made
-        return binding
+            return binding
+        made = self._make(talk, key, now)
+        if isinstance(made, Binding):
+            self._newest[key] = made
+        return made
 
-    def _is_taken(
-        self, proto: Proto, external: TransportAddress, remote: TransportAddress, now: Instant
-    ) -> bool:
-        flow = self._returns.get((proto, external, remote))
+    def _is_taken(self, talk: Talk, external: TransportAddress, now: Instant) -> bool:
+        """Tell whether somebody already speaks to this remote from `external`."""
+        flow = self._returns.get((talk.proto, external, talk.remote))
         return flow is not None and now < flow.expires_at
 
-    def _make(
-        self,
-        proto: Proto,
-        inside: TransportAddress,
-        remote: TransportAddress,
-        key: Key,
-        now: Instant,
-    ) -> Binding | Refusal:
+    def _make(self, talk: Talk, key: Key, now: Instant) -> Binding | Refusal:
         self._made += 1
         limit = self.config.table_size
         if limit is not None or self._made % SWEEP_EVERY == 0:
             self._sweep(now)
         if limit is not None and self.size(now=now) >= limit:
             return Refusal.TABLE_FULL
-        ip = self._addresses.pick(inside, remote)
+        ip = self._addresses.pick(talk.inside, talk.remote)
         if ip is None:
             return Refusal.NO_OUTSIDE_ADDRESS
-        port = self._port_for(proto, inside, ip, remote, key, now)
+        port = self._port_for(talk, ip, key, now)
         if port is None:
             return Refusal.TABLE_FULL
-        binding = Binding(proto, inside, TransportAddress(ip, port))
-        self._by_external.setdefault((proto, binding.external), []).append(binding)
+        binding = Binding(talk.proto, talk.inside, TransportAddress(ip, port))
+        self._by_external.setdefault((talk.proto, binding.external), []).append(binding)
         return binding
 
-    def _port_for(
-        self,
-        proto: Proto,
-        inside: TransportAddress,
-        ip: str,
-        remote: TransportAddress,
-        key: Key,
-        now: Instant,
-    ) -> int | None:
+    def _port_for(self, talk: Talk, ip: str, key: Key, now: Instant) -> int | None:
         if self.config.one_to_one:
-            return inside.port
+            return talk.inside.port
 
         def is_free(port: int) -> bool:
-            return not self._is_taken(proto, TransportAddress(ip, port), remote, now)
+            return not self._is_taken(talk, TransportAddress(ip, port), now)
 
-        return self._ports.pick(inside.port, key, is_free)
+        return self._ports.pick(talk.inside.port, key, is_free)
 
     def _open_flow(self, binding: Binding, remote: TransportAddress) -> _Flow:
         flow = _Flow(binding)
-        self._flows[binding.proto, binding.inside, remote] = flow
+        self._flows[Talk(binding.proto, binding.inside, remote)] = flow
         self._returns[binding.proto, binding.external, remote] = flow
         return flow
 
@@ -246,9 +239,10 @@ class Translator:
         """Let the answer leave from the port that was asked, whatever the mapping says."""
         flow = _Flow(binding, binding.expires_at)
         self._returns[binding.proto, binding.external, remote] = flow
-        own = self._flows.get((binding.proto, binding.inside, remote))
+        talk = Talk(binding.proto, binding.inside, remote)
+        own = self._flows.get(talk)
         if own is None or now >= own.expires_at:
-            self._flows[binding.proto, binding.inside, remote] = flow
+            self._flows[talk] = flow
 
     def _sweep(self, now: Instant) -> None:
         """Forget what is dead."""

@@ -168,7 +168,7 @@ def test_the_router_is_a_node_that_serves_inside_and_asks_outside() -> None:
         stun.send(b"answer", stun.sources[0])
         await settle(world)
         assert alice.sources == [("10.0.1.1", 5351)]
-        assert stun.sources == [(WAN, 5351)]
+        assert stun.sources == [TransportAddress(WAN, 5351)]
         assert router.sources == [ALICE, STUN]
 
     play(behind(Nat()), main)
@@ -315,6 +315,34 @@ def test_a_closed_port_inside_is_reported_outside_under_the_external_name() -> N
         ]
 
     play(behind(Nat(ports=PortPolicy.RANDOM)), main)
+
+
+def test_the_trace_says_why_a_packet_ended() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        alice = await listen(world, "alice", ALICE)
+        alice.send(b"", STUN)
+        alice.send(b"", STUN, 1)
+        alice.send(b"", TransportAddress("203.0.113.99", 1))
+        await settle(world)
+
+    steps = play(behind(Nat()), main)
+    assert [(step.node, step.verdict) for step in steps if step.dropped] == [
+        ("home", "dropped: time to live exceeded"),
+        ("stun", "dropped: the port is closed"),
+        ("home", "dropped: nobody has this address"),
+    ]
+
+
+def test_the_trace_says_on_which_link_a_packet_was_lost() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        alice, stun = await listen(world, "alice", ALICE), await listen(world, "stun", STUN)
+        alice.send(b"", STUN)
+        stun.send(b"", TransportAddress(WAN, ALICE.port))
+        await settle(world)
+
+    steps = play(behind(Nat(), link=Link(loss=1.0)), main)
+    lost = [(s.node, s.direction) for s in steps if s.verdict == "dropped: lost on the link"]
+    assert lost == [("home", Direction.SENT), ("home", Direction.RECEIVED)]
 
 
 def test_an_icmp_error_about_a_dead_mapping_is_dropped() -> None:

@@ -173,3 +173,61 @@ def test_the_host_follows_tasks_and_callbacks() -> None:
             assert await whoami() == "10.0.1.3"
 
     sim.run(behind(Nat()), main)
+
+
+def test_a_closed_transport_frees_its_port_and_tells_its_protocol() -> None:
+    class Closing(Echo):
+        lost = False
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.lost = True
+
+    async def main(world: sim.SimWorld) -> None:
+        loop = asyncio.get_running_loop()
+        with world.as_host("bob"):
+            for _ in range(2):
+                transport, protocol = await loop.create_datagram_endpoint(
+                    Closing, local_addr=("203.0.113.50", 7)
+                )
+                assert transport.get_extra_info("sockname") == ("203.0.113.50", 7)
+                assert not transport.is_closing()
+                transport.close()
+                assert transport.is_closing()
+                await asyncio.sleep(0)
+                assert protocol.lost
+
+    sim.run(behind(None), main)
+
+
+def test_a_connected_socket_sends_to_nobody_else_and_hears_nobody_else() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        loop = asyncio.get_running_loop()
+        with world.as_host("bob"):
+            await loop.create_datagram_endpoint(Echo, local_addr=("0.0.0.0", 7))
+            stranger, _ = await loop.create_datagram_endpoint(
+                asyncio.DatagramProtocol, local_addr=("0.0.0.0", 8)
+            )
+        with world.as_host("carol"):
+            transport, protocol = await loop.create_datagram_endpoint(
+                Ask, remote_addr=("203.0.113.50", 7)
+            )
+        stranger.sendto(b"psst", transport.get_extra_info("sockname"))
+        await asyncio.sleep(1)
+        assert not protocol.answer.done()
+        with pytest.raises(ValueError, match="connected to"):
+            transport.sendto(b"", ("203.0.113.50", 8))
+        assert transport.get_extra_info("peername") == ("203.0.113.50", 7)
+        transport.sendto(b"hello")
+        assert await protocol.answer == b"HELLO"
+
+    sim.run(behind(None), main)
+
+
+def test_blocking_code_runs_at_once_and_its_errors_come_out() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(None, divmod, 7, 2) == (3, 1)
+        with pytest.raises(ZeroDivisionError):
+            await loop.run_in_executor(None, divmod, 7, 0)
+
+    sim.run(behind(None), main)

@@ -207,3 +207,31 @@ def test_a_mistake_in_a_handler_ends_the_run() -> None:
 
     with pytest.raises(ZeroDivisionError, match="in a handler"):
         from_alice(behind(Nat()), main, broken)
+
+
+def test_the_ends_of_a_finished_connection_can_be_used_again() -> None:
+    async def main(network: Network) -> None:
+        for _ in range(2):
+            stream = await network.open_stream(STUN, local=TransportAddress("10.0.1.2", 5000))
+            assert await read_all(stream)
+            await stream.close()
+            await network.sleep(1)
+
+    from_alice(behind(Nat()), main)
+
+
+def test_two_connections_cannot_have_the_same_ends() -> None:
+    async def main(network: Network) -> None:
+        stream = await network.open_stream(STUN)
+        with pytest.raises(NetworkUnreachable, match="already"):
+            await network.open_stream(STUN, local=stream.local)
+
+    from_alice(behind(Nat()), main)
+
+
+def test_a_connection_cannot_leave_from_an_address_of_another_host() -> None:
+    async def main(network: Network) -> None:
+        with pytest.raises(NetworkUnreachable, match="cannot bind"):
+            await network.open_stream(STUN, local=TransportAddress("10.0.1.3", 5000))
+
+    from_alice(behind(Nat()), main)
