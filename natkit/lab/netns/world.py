@@ -24,13 +24,27 @@ def run(topology: Topology, main: Main[T], *, seed: int = 0) -> T:
 
     Args:   seed: of what is ours to choose (hashed ports); the kernel keeps its own dice.
     Raises: Unsupported: no privilege, a program is missing, or nftables cannot express a NAT.
+            UsageError:  called from a running event loop.
     """
+    _refuse_inside_a_loop()
     with NamespaceWorld(topology, seed=seed) as world:
 
         async def body() -> T:
             return await main(world)
 
         return asyncio.run(body())
+
+
+def _refuse_inside_a_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        "`run` cannot be called inside a running event loop",
+        why="it brings one of its own",
+        hint="There, use NamespaceWorld as a context manager",
+    )
 
 
 class NamespaceWorld:

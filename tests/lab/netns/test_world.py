@@ -155,6 +155,86 @@ def test_only_the_allowed_tcp_ports_go_out() -> None:
     assert netns.run(behind(Nat(), firewall), main) == [True, False]
 
 
+def test_port_unreachable_comes_back_through_the_nat() -> None:
+    async def main(world: World) -> tuple[int, int, str | None] | None:
+        alice = await open_socket(world, "alice")
+        with closing(alice):
+            alice.send("nobody listens", TransportAddress(FIRST, 9))
+            error = await alice.next_error()
+            return None if error is None else (error.kind, error.code, error.reporter)
+
+    assert netns.run(HOME, main) == (3, 3, FIRST)
+
+
+@pytest.mark.parametrize("name", ["home", "symmetric-eif", "adm-adf", "sequential", "double"])
+def test_fragments_come_through_both_ways(name: str) -> None:
+    async def main(world: World) -> list[int]:
+        server = await open_socket(world, "stun", SERVER)
+        alice = await open_socket(world, "alice")
+        sizes = []
+        with closing(server, alice):
+            outside = await mapped(alice, server)
+            assert outside is not None
+            for sender, target, receiver in ((alice, SERVER, server), (server, outside, alice)):
+                sender.send("x" * 4000, target)
+                packet = await receiver.next(PATIENCE)
+                sizes.append(0 if packet is None else len(packet[0]))
+        return sizes
+
+    assert netns.run(SCENARIOS[name].topology, main) == [4000, 4000]
+
+
+async def _collide(world: World, *, alice_elsewhere_first: bool) -> list[TransportAddress | None]:
+    """Let carol take a port at one server; return alice's mappings, in the order of the servers."""
+    servers = list((await open_servers(world)).values())
+    local = {
+        "alice": TransportAddress("10.0.1.2", 5000),
+        "carol": TransportAddress("10.0.1.3", 5000),
+    }
+    alice, carol = [await open_socket(world, name, local[name]) for name in ("alice", "carol")]
+    with closing(alice, carol, *servers):
+        await mapped(carol, servers[0])
+        order = [servers[1], servers[0]] if alice_elsewhere_first else servers[:2]
+        seen = {server: await mapped(alice, server) for server in order}
+        return [seen[server] for server in servers[:2]]
+
+
+def test_a_port_that_is_taken_is_replaced_for_all_destinations() -> None:
+    async def main(world: World) -> list[TransportAddress | None]:
+        return await _collide(world, alice_elsewhere_first=False)
+
+    here, elsewhere = netns.run(HOME, main)
+    assert here == elsewhere
+    assert here != TransportAddress(WAN, 5000)
+
+
+def test_a_port_that_is_taken_later_makes_a_second_mapping() -> None:
+    """Port overloading: it looks endpoint-independent until the collision."""
+
+    async def main(world: World) -> list[TransportAddress | None]:
+        return await _collide(world, alice_elsewhere_first=True)
+
+    here, elsewhere = netns.run(HOME, main)
+    assert elsewhere == TransportAddress(WAN, 5000)
+    assert here not in (None, elsewhere)
+
+
+async def test_run_inside_a_running_loop_is_refused_in_words() -> None:
+    async def main(world: World) -> None:
+        raise AssertionError
+
+    with pytest.raises(UsageError, match="NamespaceWorld"):
+        netns.run(HOME, main)
+
+
+async def test_a_world_can_be_built_inside_a_running_loop() -> None:
+    with NamespaceWorld(HOME) as world:
+        server = await open_socket(world, "stun", SERVER)
+        alice = await open_socket(world, "alice")
+        with closing(server, alice):
+            assert await mapped(alice, server) is not None
+
+
 @pytest.mark.parametrize(
     ("mapping", "through"),
     [
