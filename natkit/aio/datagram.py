@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import sys
 from typing import Any
 
 from natkit.aio import errqueue
@@ -11,15 +13,18 @@ from natkit.aio.sockaddr import Scopes
 from natkit.network import DatagramReceiver, IcmpError
 from natkit.wire import TransportAddress
 
+LOOP_STOPS_ON_ERRORS = sys.platform == "win32"
+"""The proactor loop's transport, before Python 3.12.4, never reads a UDP socket again after one
+"port unreachable"; so on Windows a task of our own reads."""
+
+_LARGEST_DATAGRAM = 65536
+
 
 class SocketDatagramEndpoint(asyncio.DatagramProtocol):
     """One bound UDP socket, read by the event loop and written to directly.
 
     Sending bypasses asyncio's transport: that one queues what the kernel cannot take at once,
     and would send a queued datagram with another one's TTL.
-
-    Windows: up to Python 3.12.3 the proactor loop stops reading a UDP socket for good after an
-    ICMP "port unreachable" (ConnectionResetError); later ones carry on.
     """
 
     def __init__(self, sock: socket.socket, receiver: DatagramReceiver, scopes: Scopes) -> None:
@@ -30,6 +35,7 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
         self._reports_errors = errqueue.enable(sock)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.BaseTransport | None = None
+        self._reading: asyncio.Task[None] | None = None
         self._closed = False
         self._hops = (
             (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)
@@ -37,6 +43,14 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
             else (socket.IPPROTO_IP, socket.IP_TTL)
         )
         self._default_ttl = sock.getsockopt(*self._hops)
+
+    async def start(self) -> None:
+        """Begin to read."""
+        if LOOP_STOPS_ON_ERRORS:
+            self._reading = self._loop.create_task(self._read())
+            self._reading.add_done_callback(lambda _: self._sock.close())
+        else:
+            await self._loop.create_datagram_endpoint(lambda: self, sock=self._sock)
 
     @property
     def local(self) -> TransportAddress:
@@ -58,6 +72,8 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
         self._closed = True
         if self._transport is not None:
             self._transport.close()
+        if self._reading is not None:
+            self._reading.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: reading has begun."""
@@ -74,6 +90,18 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
         elif isinstance(exc, ConnectionError):  # port unreachable; the system says no more
             kind, code = (1, 4) if self._sock.family == socket.AF_INET6 else (3, 3)
             self._report([IcmpError(kind, code, None, None)])
+
+    async def _read(self) -> None:
+        """Read until closed, whatever errors come in between."""
+        with contextlib.suppress(asyncio.CancelledError):
+            while not self._closed:
+                try:
+                    data, addr = await self._loop.sock_recvfrom(self._sock, _LARGEST_DATAGRAM)
+                except OSError as error:
+                    self.error_received(error)
+                    await asyncio.sleep(0)
+                else:
+                    self.datagram_received(data, addr)
 
     def _send(self, data: bytes, destination: TransportAddress) -> None:
         if self._sent(data, destination) or not self._reports_errors:

@@ -79,7 +79,7 @@ class SocketNetwork:
             lambda: self._bound(socket.SOCK_DGRAM, bound, interface=interface)
         )
         endpoint = SocketDatagramEndpoint(sock, receiver, self._scopes)
-        await asyncio.get_running_loop().create_datagram_endpoint(lambda: endpoint, sock=sock)
+        await endpoint.start()
         return endpoint
 
     async def open_stream(
