@@ -57,16 +57,14 @@ class SimTransport(asyncio.DatagramTransport):
         local: TransportAddress,
         remote: TransportAddress | None,
     ) -> None:
-        endpoint = network.bind(self, local)
-        super().__init__({"sockname": socket_name(endpoint.local)})
+        self._endpoint: SimDatagram = network.bind(self, local)
+        names = {"sockname": socket_name(self._endpoint.local)}
         if remote is not None:
-            self._extra["peername"] = socket_name(remote)
-        self._endpoint: SimDatagram = endpoint
+            names["peername"] = socket_name(remote)
+        super().__init__(names)
         self._protocol = protocol
         self._remote = remote
         self._closing = False
-
-    _extra: dict[str, Any]
 
     def sendto(self, data: bytes | bytearray | memoryview, addr: Any = None) -> None:
         """Send one datagram to `addr`, or to the remote address of a connected socket."""

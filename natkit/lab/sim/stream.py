@@ -105,7 +105,7 @@ class SimStream:
     # What the node calls.
 
     def arrived(self, packet: Packet) -> None:
-        """Take a header."""
+        """Take a segment."""
         header = packet.tcp
         if header is None:
             return

@@ -144,3 +144,20 @@ def test_an_error_of_main_comes_out_as_it_is() -> None:
 
     with pytest.raises(KeyError, match="mine"):
         sim.run(QUIET, main)
+
+
+def test_a_task_that_nobody_asked_how_it_went_is_logged_as_asyncio_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail() -> None:
+        raise ZeroDivisionError("in a task")
+
+    async def main(world: sim.SimWorld) -> str:
+        task = asyncio.create_task(fail())
+        await asyncio.sleep(1)
+        del task
+        await asyncio.sleep(1)
+        return "done"
+
+    assert sim.run(QUIET, main) == "done"
+    assert "never retrieved" in caplog.text

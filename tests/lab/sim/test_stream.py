@@ -235,3 +235,25 @@ def test_a_connection_cannot_leave_from_an_address_of_another_host() -> None:
             await network.open_stream(STUN, local=TransportAddress("10.0.1.3", 5000))
 
     from_alice(behind(Nat()), main)
+
+
+def test_an_attempt_that_was_given_up_sends_nothing_more() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        network = world.network("alice")
+        with pytest.raises(NetworkUnreachable):
+            await network.open_stream(TransportAddress("203.0.113.99", 80), patience=2.0)
+        sent = world.packets
+        await network.sleep(200)
+        assert sent == world.packets == 2  # SYN at 0 s and at 1 s
+
+    sim.run(behind(Nat()), main)
+
+
+def test_a_peer_that_falls_silent_is_given_up_after_127_seconds() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        network = world.network("alice")
+        with pytest.raises(NetworkUnreachable, match="does not answer"):
+            await network.open_stream(TransportAddress("203.0.113.99", 80), patience=1000.0)
+        assert network.now() == 127.0  # 1 + 2 + 4 + … + 64, Linux's tcp_syn_retries
+
+    sim.run(behind(Nat()), main)
