@@ -203,8 +203,11 @@ class Map:
         reply = decode_reply(data)
         if isinstance(reply, VersionRefused):
             return reply
+        # A late answer to the request that made the mapping does not confirm its deletion.
+        made = reply.result == ResultCode.SUCCESS and reply.lifetime > 0
+        late = made and self.lifetime == 0
         ours = reply.opcode == Opcode.MAP and self._is_ours(reply.mapping)
-        return reply if ours else None
+        return reply if ours and not late else None
 
     def _is_ours(self, other: Mapping | None) -> bool:
         """Compare what identifies a mapping (RFC 6887 §11.4); an error may leave it out."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, TypeAlias
 
-from natkit.aio.driver import Driver
+from natkit.aio.gateway_line import GatewayLine, open_line
 from natkit.aio.upnp import ask_gateway
 from natkit.errors import NetworkUnreachable, Unsupported
 from natkit.machine import Seconds
@@ -23,15 +24,12 @@ from natkit.portmap.client import (
     Backoff,
     GatewayClient,
     Outcome,
-    Question,
     Randomness,
     Refused,
     Unanswered,
 )
 from natkit.portmap.pcp import VersionRefused
 from natkit.wire import TransportAddress
-
-Reply = TypeVar("Reply")
 
 SHORTEST_LEASE = 120
 """Seconds asked for the mapping that reveals PCP's external address. Servers are told to grant no
@@ -108,16 +106,25 @@ async def find_port_mapping(
     if own is None:
         return _nobody_asked(gateway, f"no route to the gateway {gateway}")
     asking = _Asking(network, gateway, own, randomness, budget)
-    try:
-        found = await asyncio.gather(_find_pcp(asking), _find_nat_pmp(asking), _find_upnp(asking))
-    except NetworkUnreachable as error:
-        return _nobody_asked(gateway, str(error))
+    found = await asyncio.gather(
+        *(_tried(find(asking)) for find in (_find_pcp, _find_nat_pmp, _find_upnp))
+    )
     return PortMappingReport(gateway, own, *found)
 
 
+async def _tried(finding: Awaitable[MappingService]) -> MappingService:
+    try:
+        return await finding
+    except NetworkUnreachable as error:
+        return _unasked(str(error))
+
+
+def _unasked(reason: str) -> MappingService:
+    return MappingService(Measured.not_measured(reason), Measured.not_measured(reason))
+
+
 def _nobody_asked(gateway: str | None, reason: str) -> PortMappingReport:
-    unasked = MappingService(Measured.not_measured(reason), Measured.not_measured(reason))
-    return PortMappingReport(gateway, None, unasked, unasked, unasked)
+    return PortMappingReport(gateway, None, *[_unasked(reason)] * 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,93 +137,71 @@ class _Asking:
     randomness: Randomness
     budget: Seconds
 
-
-class _Line(Generic[Reply]):
-    """A socket of its own for the questions of one protocol."""
-
-    def __init__(self, asking: _Asking, port: int, also: tuple[TransportAddress, ...] = ()) -> None:
-        self._asking = asking
-        self._client: GatewayClient[Reply] = GatewayClient(
-            TransportAddress(asking.gateway, port),
+    def client(self, port: int, also: tuple[TransportAddress, ...] = ()) -> GatewayClient[Any]:
+        """Return a client that asks the gateway on `port`, and the groups `also`."""
+        return GatewayClient(
+            TransportAddress(self.gateway, port),
             also=also,
-            backoff=Backoff.within(asking.budget),
-            randomness=asking.randomness,
+            backoff=Backoff.within(self.budget),
+            randomness=self.randomness,
         )
-        self._outcome: asyncio.Future[Outcome[Reply]]
-        self._driver: Driver[Outcome[Reply]]
 
-    async def __aenter__(self) -> _Line[Reply]:
-        self._driver = await Driver.open(
-            self._asking.network,
-            self._client,
-            local=TransportAddress(self._asking.own, 0),
-            on_event=self._hear,
-            on_error=self._client.error_received,
-        )
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._driver.close()
-
-    @property
-    def local_port(self) -> int:
-        return self._driver.endpoint.local.port
-
-    async def ask(self, question: Question[Reply]) -> Outcome[Reply]:
-        self._outcome = asyncio.get_running_loop().create_future()
-        self._client.ask(question, now=self._asking.network.now())
-        self._driver.kick()
-        return await self._outcome
-
-    def _hear(self, outcome: Outcome[Reply]) -> None:
-        if not self._outcome.done():  # it is when the one who asked was cancelled
-            self._outcome.set_result(outcome)
+PcpLine: TypeAlias = GatewayLine[pcp.Reply | VersionRefused]
+PcpOutcome: TypeAlias = Outcome[pcp.Reply | VersionRefused]
 
 
 async def _find_pcp(asking: _Asking) -> MappingService:
     """ANNOUNCE tells whether it is there; a mapping, made and deleted, tells the address."""
-    line: _Line[pcp.Reply | VersionRefused] = _Line(asking, pcp.PORT)
-    async with line:
+    line: PcpLine
+    async with open_line(asking.network, asking.client(pcp.PORT), asking.own) as line:
         present = _presence("PCP", asking.gateway, await line.ask(pcp.Announce(asking.own)))
         if not present.value:
             return MappingService(present, Measured.not_measured(present.reason))
         nonce = asking.randomness(pcp.NONCE_SIZE)
         mapping = pcp.Mapping(nonce, pcp.Protocol.UDP, line.local_port, pcp.ANY_IPV4)
-        made = await line.ask(pcp.Map(asking.own, SHORTEST_LEASE, mapping))
-        if isinstance(made, Answered) and not _is_success(made):
-            return _not_mapped(present, made.reply)
-        # Deleted even if nothing came back: a lost answer may have left a mapping.
-        deleted = await line.ask(pcp.Map(asking.own, 0, mapping))
+        made, deleted = await _map_and_delete(line, asking.own, mapping)
     farewell = "deleted again" if _is_success(deleted) else LEFT_BEHIND
     match made:
-        case Answered(reply=pcp.Reply(mapping=pcp.Mapping(external=external))):
+        case Answered(reply=pcp.Reply(result=0, mapping=pcp.Mapping(external=external))):
             evidence = f"mapped UDP port {mapping.internal_port} to {external}, {farewell}"
             return _named(present, "PCP MAP", external.ip, evidence)
+        case Answered(reply=pcp.Reply(result=code)):
+            reason = f"PCP MAP answered {pcp.result_name(code)}"
+            withheld = code == pcp.ResultCode.NETWORK_FAILURE
+            return MappingService(present, Measured.inconclusive(reason), withheld)
         case _:
             reason = f"PCP MAP went unanswered, {farewell}"
             return MappingService(present, Measured.inconclusive(reason))
 
 
-def _is_success(outcome: Outcome[pcp.Reply | VersionRefused]) -> bool:
+async def _map_and_delete(
+    line: PcpLine, own: str, mapping: pcp.Mapping
+) -> tuple[PcpOutcome, PcpOutcome | None]:
+    """Return how both went; None for the delete where the gateway refused to map."""
+    delete = pcp.Map(own, 0, mapping)
+    try:
+        made = await line.ask(pcp.Map(own, SHORTEST_LEASE, mapping))
+        if isinstance(made, Answered) and not _is_success(made):
+            return made, None
+        # Deleted even if nothing came back: a lost answer may have left a mapping.
+        return made, await line.ask(delete)
+    except asyncio.CancelledError:
+        line.say(delete)  # once: there is no time left to wait for an answer
+        raise
+
+
+def _is_success(outcome: PcpOutcome | None) -> bool:
     match outcome:
         case Answered(reply=pcp.Reply(result=pcp.ResultCode.SUCCESS)):
             return True
     return False
 
 
-def _not_mapped(present: Measured[bool], reply: pcp.Reply | VersionRefused) -> MappingService:
-    if isinstance(reply, VersionRefused):
-        reason = f"PCP MAP was refused for version {reply.offered}"
-        return MappingService(present, Measured.inconclusive(reason))
-    reason = f"PCP MAP answered {pcp.result_name(reply.result)}"
-    withheld = reply.result == pcp.ResultCode.NETWORK_FAILURE
-    return MappingService(present, Measured.inconclusive(reason), withheld)
-
-
 async def _find_nat_pmp(asking: _Asking) -> MappingService:
     """Opcode 0 tells both."""
-    line: _Line[natpmp.ExternalAddress | VersionRefused] = _Line(asking, pcp.PORT)
-    async with line:
+    line: GatewayLine[natpmp.ExternalAddress | VersionRefused]
+    async with open_line(asking.network, asking.client(pcp.PORT), asking.own) as line:
         outcome = await line.ask(natpmp.AskExternalAddress())
     present = _presence("NAT-PMP", asking.gateway, outcome)
     match outcome:
@@ -232,8 +217,9 @@ async def _find_nat_pmp(asking: _Asking) -> MappingService:
 
 async def _find_upnp(asking: _Asking) -> MappingService:
     """SSDP tells whether it is there; a library asks for the address."""
-    line: _Line[ssdp.Found] = _Line(asking, ssdp.PORT, also=(ssdp.MULTICAST,))
-    async with line:
+    line: GatewayLine[ssdp.Found]
+    client = asking.client(ssdp.PORT, also=(ssdp.MULTICAST,))
+    async with open_line(asking.network, client, asking.own) as line:
         outcome = await line.ask(ssdp.SearchGateway())
     present = _presence("UPnP", asking.gateway, outcome)
     if not isinstance(outcome, Answered):

@@ -72,6 +72,14 @@ def test_a_reply_to_announce_does_not_answer_map_nor_the_other_way_round() -> No
     assert Announce("192.168.1.2").answer(reply(body=MAPPING.encode())) is None
 
 
+def test_a_late_answer_to_the_mapping_does_not_confirm_its_deletion() -> None:
+    delete = Map("192.168.1.2", 0, MAPPING)
+    made = reply(body=MAPPING.encode())
+    assert delete.answer(made) is None
+    gone = made[:4] + bytes(4) + made[8:]
+    assert delete.answer(gone) is not None
+
+
 def test_an_error_may_leave_the_mapping_out() -> None:
     answer = REQUEST.answer(reply(result=ResultCode.NOT_AUTHORIZED))
     assert answer == Reply(pcp.Opcode.MAP, ResultCode.NOT_AUTHORIZED, 60, 7)

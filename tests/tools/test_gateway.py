@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -13,6 +15,7 @@ from natkit.errors import NetworkUnreachable
 from natkit.lab import sim
 from natkit.lab.scenarios import SCENARIOS
 from natkit.lab.sim import SimWorld
+from natkit.lab.sim.network import SimNetwork
 from natkit.lab.topology import Topology
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Status
@@ -230,6 +233,40 @@ def test_an_unconfirmed_delete_is_admitted() -> None:
     external = look(server).report.pcp.external_ip
     assert external.value == "44.0.0.7"
     assert external.evidence[0].endswith("it goes by itself in 120 s")
+
+
+def test_a_probe_that_is_broken_off_still_deletes_its_mapping() -> None:
+    server = PcpServer(deaf_to=(2,))
+
+    async def main(world: SimWorld) -> list[int]:
+        service = Service(server)
+        service.endpoint = await world.network("home").open_datagram(
+            service, local=TransportAddress(GATEWAY, pcp.PORT)
+        )
+        alice = world.network("alice")
+        task = asyncio.create_task(find_port_mapping(alice, randomness=Random(1).randbytes))
+        await alice.sleep(0.1)
+        held = len(server.mappings)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await alice.sleep(0.1)
+        return [held, len(server.mappings)]
+
+    assert sim.run(HOME, main) == [1, 0]
+
+
+def test_a_socket_that_cannot_be_bound_leaves_its_protocol_unmeasured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise NetworkUnreachable("cannot bind")
+
+    monkeypatch.setattr(SimNetwork, "open_datagram", refuse)
+    report = look(listening=False).report
+    assert report.gateway == GATEWAY
+    assert report.upnp.present.reason == "cannot bind"
+    assert report.pcp.present.status is Status.NOT_MEASURED
 
 
 def test_a_refused_mapping_is_not_deleted() -> None:
