@@ -14,7 +14,9 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from natkit.aio.stun_server import serve_binding
 from natkit.lab import netns, sim
@@ -36,15 +38,22 @@ BUDGET = 6.0
 
 MEASURABLE = tuple(s for s in SCENARIOS.values() if s.truth.udp)
 
-Serve = Callable[[World], Awaitable[object]]
+
+class Closable(Protocol):
+    """A server that is running."""
+
+    def close(self) -> None: ...
 
 
-async def serve_natkit(world: World) -> object:
+Serve = Callable[[World], Awaitable[Closable]]
+
+
+async def serve_natkit(world: World) -> Closable:
     """Start natkit's own RFC 5780 server on `stun`."""
     return await serve_binding(world.network("stun"), STUN, PORTS)
 
 
-async def serve_coturn(world: World) -> object:
+async def serve_coturn(world: World) -> Closable:
     """Start coturn with two addresses on `stun`, and wait until it answers."""
     assert isinstance(world, NamespaceWorld)
     arguments = ["--listening-ip", STUN[0], "--listening-ip", STUN[1], "--listening-port", "3478"]
@@ -91,8 +100,8 @@ def in_netns(scenario: Scenario, loss: float, runs: int, serve: Serve) -> list[F
     """Probe `runs` times in the same real network, one after the other."""
 
     async def main(world: World) -> list[Findings]:
-        await serve(world)
-        return [await look(world, secrets.token_bytes) for _ in range(runs)]
+        with closing(await serve(world)):
+            return [await look(world, secrets.token_bytes) for _ in range(runs)]
 
     return netns.run(scenario.with_loss(loss).topology, main)
 

@@ -1,4 +1,4 @@
-"""Every scenario, in the simulator, from a clean path to 30 % loss each way: never a wrong answer."""
+"""Every scenario, simulated, from a clean path to 30 % loss each way: never a wrong answer."""
 
 from __future__ import annotations
 

@@ -1,0 +1,255 @@
+"""Servers that promise what they do not keep: "not measured" with the reason, never a guess."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from natkit.errors import MalformedMessage
+from natkit.lab import sim
+from natkit.lab.scenarios import SCENARIOS, STUN
+from natkit.lab.topology import World
+from natkit.nat.behaviour import Filtering, Mapping, Measured, Status
+from natkit.nat.discovery import Findings
+from natkit.network import DatagramEndpoint, Family, IcmpError, Network
+from natkit.tools.discover import discover
+from natkit.wire import (
+    ChangeRequest,
+    Message,
+    OtherAddress,
+    ResponsePort,
+    TransportAddress,
+    XorMappedAddress,
+)
+from tests.campaign import PORTS, SERVER, serve_natkit
+
+FIRST, SECOND = STUN
+OTHER = TransportAddress(SECOND, PORTS[1])
+PLAIN = TransportAddress("203.0.113.20", PORTS[0])
+PLAIN_TOO = TransportAddress("203.0.113.50", PORTS[0])
+
+Reply = tuple[bytes, TransportAddress, TransportAddress]
+"""Data, the server's endpoint it leaves from, and where to."""
+
+Answer = Callable[[Message, TransportAddress, TransportAddress], list[Reply]]
+"""Takes a request, its source and the endpoint it came to."""
+
+
+@dataclass
+class Server:
+    """Answers on given endpoints as `answer` says, after `delay` seconds."""
+
+    network: Network
+    answer: Answer
+    delay: float = 0.0
+    endpoints: dict[TransportAddress, DatagramEndpoint] = field(default_factory=dict)
+
+    async def listen(self, *addresses: TransportAddress) -> None:
+        for address in addresses:
+            self.endpoints[address] = await self.network.open_datagram(
+                _At(self, address), local=address
+            )
+
+
+@dataclass
+class _At:
+    server: Server
+    address: TransportAddress
+
+    def datagram_received(self, data: bytes, source: TransportAddress) -> None:
+        try:
+            request = Message.decode(data)
+        except MalformedMessage:
+            return
+        for reply, origin, destination in self.server.answer(request, source, self.address):
+            asyncio.get_running_loop().call_later(
+                self.server.delay, self.server.endpoints[origin].send, reply, destination
+            )
+
+    def error_received(self, error: IcmpError) -> None: ...
+
+
+def plain(request: Message, source: TransportAddress, at: TransportAddress) -> list[Reply]:
+    return [(request.success(XorMappedAddress(source)).encode(), at, source)]
+
+
+def promising(other: TransportAddress, *, silent: bool = False) -> Answer:
+    """Announce `other`; ignore CHANGE-REQUEST, or say nothing to it."""
+
+    def answer(request: Message, source: TransportAddress, at: TransportAddress) -> list[Reply]:
+        if silent and request.find(ChangeRequest) is not None:
+            return []
+        steered = request.find(ResponsePort)
+        to = TransportAddress(source.ip, steered.port) if steered is not None else source
+        reply = request.success(XorMappedAddress(source), OtherAddress(other))
+        return [(reply.encode(), at, to)]
+
+    return answer
+
+
+def garbage(request: Message, source: TransportAddress, at: TransportAddress) -> list[Reply]:
+    whole = request.success(XorMappedAddress(source)).encode()
+    junk = [whole[:-3], b"\x00" * 40, b"HTTP/1.1 400 Bad Request\r\n\r\n", whole + b"x"]
+    return [(data, at, source) for data in junk]
+
+
+def empty_answer(request: Message, source: TransportAddress, at: TransportAddress) -> list[Reply]:
+    return [(request.success().encode(), at, source)]
+
+
+def elsewhere(request: Message, source: TransportAddress, at: TransportAddress) -> list[Reply]:
+    reply = request.success(XorMappedAddress(source), OtherAddress(OTHER)).encode()
+    return [(reply, SERVER, source)]
+
+
+ALL_FOUR = tuple(TransportAddress(ip, port) for ip in STUN for port in PORTS)
+
+
+def probed(
+    scenario: str,
+    answer: Answer,
+    endpoints: tuple[TransportAddress, ...],
+    *,
+    delay: float = 0.0,
+    asked: tuple[TransportAddress, ...] = (SERVER,),
+    others: dict[str, TransportAddress] | None = None,
+    budget: float = 6.0,
+) -> tuple[Findings, float]:
+    """Return what was found with such a server, and how long it took in virtual seconds."""
+
+    async def main(world: World) -> tuple[Findings, float]:
+        await Server(world.network("stun"), answer, delay).listen(*endpoints)
+        for host, address in (others or {}).items():
+            await Server(world.network(host), plain).listen(address)
+        network = world.network("alice")
+        started = network.now()
+        found = await discover(
+            network,
+            tuple((str(address), address) for address in asked),
+            family=Family.IPV4,
+            randomness=random.Random(5).randbytes,
+            budget=budget,
+        )
+        return found, network.now() - started
+
+    return sim.run(SCENARIOS[scenario].topology, main, seed=5)
+
+
+def assert_unmeasured(finding: Measured[object], reason: str) -> None:
+    assert finding.status is Status.NOT_MEASURED, finding
+    assert finding.value is None
+    assert reason in finding.reason
+
+
+@pytest.mark.parametrize("scenario", ["home", "full-cone", "symmetric"])
+def test_a_server_that_ignores_change_request_makes_no_nat_a_full_cone(scenario: str) -> None:
+    found, _ = probed(scenario, promising(OTHER), ALL_FOUR)
+    assert_unmeasured(found.filtering, "ignores CHANGE-REQUEST")
+    assert found.mapping.value is SCENARIOS[scenario].truth.mapping
+
+
+@pytest.mark.parametrize("scenario", ["home", "full-cone", "symmetric"])
+def test_a_server_that_is_silent_to_change_request_makes_no_nat_restricted(scenario: str) -> None:
+    found, took = probed(scenario, promising(OTHER, silent=True), ALL_FOUR)
+    assert_unmeasured(found.filtering, "never answered a CHANGE-REQUEST")
+    assert took <= 6.2
+
+
+def test_a_private_other_address_is_not_believed() -> None:
+    private = TransportAddress("10.9.9.9", 3479)
+    found, took = probed("home", promising(private), (SERVER,))
+    assert_unmeasured(found.filtering, "is private")
+    assert_unmeasured(found.mapping, "two different server addresses")
+    assert took < 1
+
+
+def test_an_other_address_that_is_the_same_address_is_not_believed() -> None:
+    found, _ = probed("home", promising(TransportAddress(FIRST, 3479)), ALL_FOUR)
+    assert_unmeasured(found.filtering, "does not differ in both")
+
+
+@pytest.mark.parametrize("scenario", ["home", "symmetric"])
+def test_an_unreachable_other_address_leaves_both_unmeasured(scenario: str) -> None:
+    nowhere = TransportAddress("203.0.113.99", 3479)
+    found, took = probed(scenario, promising(nowhere, silent=True), (SERVER,))
+    assert_unmeasured(found.mapping, "do not answer")
+    assert_unmeasured(found.filtering, "never answered a CHANGE-REQUEST")
+    assert took <= 6.2
+
+
+def test_a_server_that_answers_from_one_address_only_is_found_out() -> None:
+    found, _ = probed("home", elsewhere, ALL_FOUR)
+    assert found.filtering.status is Status.NOT_MEASURED
+    assert found.mapping.value is None
+
+
+def test_late_answers_are_still_answers() -> None:
+    found, _ = probed("home", promising(OTHER), ALL_FOUR, delay=1.5)
+    assert found.reachable
+    assert found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
+
+
+@pytest.mark.parametrize("answer", [garbage, empty_answer])
+def test_garbage_is_no_answer(answer: Answer) -> None:
+    found, took = probed("home", answer, (SERVER,))
+    assert not found.reachable
+    assert found.mapping.value is None
+    assert "not with STUN" in found.servers[0].note
+    assert took < 3.2
+
+
+def test_garbage_beside_answers_does_no_harm() -> None:
+    def both(request: Message, source: TransportAddress, at: TransportAddress) -> list[Reply]:
+        return garbage(request, source, at) + plain(request, source, at)
+
+    found, _ = probed("home", both, (SERVER,), asked=(SERVER, PLAIN), others={"stun2": PLAIN})
+    assert found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
+
+
+def test_a_dead_server_costs_nothing() -> None:
+    dead = TransportAddress("203.0.113.98", 3478)
+    others = {"stun2": PLAIN}
+    found, took = probed("home", plain, (SERVER,), asked=(dead, SERVER, PLAIN), others=others)
+    assert found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
+    assert found.servers[0].note == "no answer"
+    assert took < 0.5
+
+
+def test_two_plain_servers_tell_the_mapping_and_never_the_filtering() -> None:
+    others = {"stun2": PLAIN}
+    found, _ = probed("full-cone", plain, (SERVER,), asked=(SERVER, PLAIN), others=others)
+    assert found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
+    assert_unmeasured(found.filtering, "no OTHER-ADDRESS")
+
+
+def test_two_plain_servers_on_one_port_each_cannot_tell_address_from_port() -> None:
+    others = {"stun2": PLAIN, "bob": PLAIN_TOO}
+    asked = (SERVER, PLAIN, PLAIN_TOO)
+    found, _ = probed("symmetric", plain, (SERVER,), asked=asked, others=others)
+    assert found.mapping.status is Status.INCONCLUSIVE
+    assert found.depends
+
+
+def test_two_names_of_one_address_are_one_server() -> None:
+    found, _ = probed("home", plain, (SERVER,), asked=(SERVER, SERVER))
+    assert_unmeasured(found.mapping, "two different server addresses")
+
+
+def test_an_rfc5780_server_is_preferred_over_a_quicker_plain_one() -> None:
+    async def main(world: World) -> Findings:
+        await serve_natkit(world)
+        await Server(world.network("stun2"), plain).listen(PLAIN)
+        return await discover(
+            world.network("alice"),
+            (("plain", PLAIN), ("full", SERVER)),
+            family=Family.IPV4,
+            randomness=random.Random(5).randbytes,
+            budget=6.0,
+        )
+
+    found = sim.run(SCENARIOS["address-restricted"].topology, main)
+    assert found.filtering.value is Filtering.ADDRESS_DEPENDENT
