@@ -1,7 +1,7 @@
 """The STUN codec against aioice's, on the message that both spend their lives on: an ICE check.
 
-Each side gets the same bytes in the same run. The two take turns, so that a busy machine slows both;
-a row's number is the median over the turns.
+Each side gets the same bytes in the same run. The two take turns, so that a busy machine slows
+both; a row's number is the median over the turns.
 """
 
 from __future__ import annotations

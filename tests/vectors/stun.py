@@ -1,4 +1,4 @@
-"""Published STUN messages: RFC 5769 §2.1 to §2.4 and RFC 8489 B.1 as verified erratum 6268 has it."""
+"""Published STUN messages: RFC 5769 §2.1 to §2.4, RFC 8489 B.1 as corrected by erratum 6268."""
 
 from __future__ import annotations
 
@@ -132,7 +132,8 @@ SHA256_REQUEST = Vector(
     data=bytes.fromhex(
         "00010090 2112a442 78ad3433c6ad72c029da412e"
         "001e0020 4a3cf38fef6992bda952c6780417da0f24819415569e60b205c46e41407f1704"
-        "00150029 6f624d61744a6f7332414141 43662f2f3439396b39353464364f4c33346f4c39465354767936347341"
+        "00150029 6f624d61744a6f7332414141"
+        "43662f2f3439396b39353464364f4c33346f4c39465354767936347341"
         "000000"
         "0014000b 6578616d706c652e6f726700"
         "001d0004 00020000"

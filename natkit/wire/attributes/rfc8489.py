@@ -7,7 +7,16 @@ from struct import Struct
 from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import PlainAddress, Scalar, Text, XorAddress, limited, sized
+from natkit.wire.attributes.shapes import (
+    PlainAddress,
+    Scalar,
+    Text,
+    XorAddress,
+    joined_code,
+    limited,
+    sized,
+    split_code,
+)
 from natkit.wire.cursor import Cursor
 
 _TEXT_LIMIT = 763
@@ -90,16 +99,12 @@ class ErrorCode(Attribute):
     def decode(cls, value: bytes) -> Self:
         cursor = Cursor(value, cls.RFC)
         hundreds, number = cursor.unpack(cls.LAYOUT, cls.NAME)
-        hundreds &= 7
-        if not (3 <= hundreds <= 6 and number <= 99):
-            raise cursor.malformed(cls.NAME, f"class {hundreds}, number {number}")
-        return cls(hundreds * 100 + number, cursor.rest().decode(errors="replace"))
+        code = joined_code(hundreds, number, cls)
+        return cls(code, cursor.rest().decode(errors="replace"))
 
     def encode(self) -> bytes:
-        if not 300 <= self.code <= 699:
-            raise ValueError(f"{self.NAME}: {self.code} is not in 300 .. 699")
         reason = limited(self.reason.encode(), _TEXT_LIMIT, self.NAME)
-        return self.LAYOUT.pack(*divmod(self.code, 100)) + reason
+        return self.LAYOUT.pack(*split_code(self.code, self.NAME)) + reason
 
 
 @attribute
@@ -172,7 +177,13 @@ _TWO_U16 = Struct("!HH")
 @attribute
 @dataclass(frozen=True, slots=True)
 class PasswordAlgorithms(Attribute):
-    """The algorithms that a server takes, best first: PASSWORD-ALGORITHM values in a row."""
+    """The algorithms that a server takes, best first: PASSWORD-ALGORITHM values in a row.
+
+    |         Algorithm 1           | Algorithm 1 Parameters Length |
+    |                    Algorithm 1 Parameters (variable)
+    |         Algorithm 2           | Algorithm 2 Parameters Length |
+    |                    Algorithm 2 Parameters (variable)        ...
+    """
 
     TYPE = 0x8002
     NAME = "PASSWORD-ALGORITHMS"

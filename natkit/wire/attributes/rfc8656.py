@@ -6,9 +6,18 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import Self
 
-from natkit.errors import MalformedMessage
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import Fixed, Flag, Octets, Scalar, XorAddress, limited, sized
+from natkit.wire.attributes.shapes import (
+    Fixed,
+    Flag,
+    Octets,
+    Scalar,
+    XorAddress,
+    joined_code,
+    limited,
+    sized,
+    split_code,
+)
 from natkit.wire.cursor import Cursor
 
 _TEXT_LIMIT = 763
@@ -224,14 +233,12 @@ class AddressErrorCode(Attribute):
     def decode(cls, value: bytes) -> Self:
         cursor = Cursor(value, cls.RFC)
         family, hundreds, number = cursor.unpack(cls.LAYOUT, cls.NAME)
-        hundreds &= 7
-        if not (3 <= hundreds <= 6 and number <= 99):
-            raise MalformedMessage(cls.NAME, cls.RFC, f"class {hundreds}, number {number}")
-        return cls(family, hundreds * 100 + number, cursor.rest().decode(errors="replace"))
+        code = joined_code(hundreds, number, cls)
+        return cls(family, code, cursor.rest().decode(errors="replace"))
 
     def encode(self) -> bytes:
         reason = limited(self.reason.encode(), _TEXT_LIMIT, self.NAME)
-        return self.LAYOUT.pack(self.family, *divmod(self.code, 100)) + reason
+        return self.LAYOUT.pack(self.family, *split_code(self.code, self.NAME)) + reason
 
 
 @attribute

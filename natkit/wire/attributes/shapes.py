@@ -198,6 +198,25 @@ def limited(encoded: bytes, size: int, where: str) -> bytes:
     return encoded
 
 
+def joined_code(hundreds: int, number: int, kind: type[Attribute]) -> int:
+    """Return an error code from its class and number fields (RFC 8489 §14.8).
+
+    Raises: MalformedMessage: it is not in 300 .. 699.
+    """
+    # Five reserved bits share the byte with the class.
+    hundreds &= 7
+    if not (3 <= hundreds <= 6 and number <= 99):
+        raise MalformedMessage(kind.NAME, kind.RFC, f"class {hundreds}, number {number}")
+    return hundreds * 100 + number
+
+
+def split_code(code: int, where: str) -> tuple[int, int]:
+    """Return class and number of an error code. Raises: ValueError: it is not in 300 .. 699."""
+    if not 300 <= code <= 699:
+        raise ValueError(f"{where}: {code} is not in 300 .. 699")
+    return divmod(code, 100)
+
+
 def sized(value: bytes, size: int, where: str) -> bytes:
     """Return `value`. Raises: ValueError: it is not `size` bytes long."""
     if len(value) != size:
