@@ -1,4 +1,7 @@
-"""Measurements: each module here has `rows()`, which measures natkit and a peer in one run."""
+"""Measurements: each module here has `rows()`, which measures natkit and a peer in one run.
+
+One that repeats itself takes `rounds`, an int, with a default that fits into a few minutes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One thing measured for natkit and for a peer, the lower the better.
+    """One thing measured for natkit and for a peer, the lower the better where no more is said.
 
     Attributes:
         name:       what was measured ("parse ICE check").
@@ -22,14 +25,15 @@ class Row(NamedTuple):
     peer_name: str
 
     @property
-    def ratio(self) -> float:
-        """What natkit takes of what the peer takes."""
-        return self.ours / self.peer
+    def ratio(self) -> float | None:
+        """What natkit takes of what the peer takes; None where the peer takes nothing."""
+        return self.ours / self.peer if self.peer else None
 
     def as_json(self) -> dict[str, object]:
         """Return the row's JSON form."""
         ours, peer = _rounded(self.ours), _rounded(self.peer)
-        return {**self._asdict(), "ours": ours, "peer": peer, "ratio": round(self.ratio, 2)}
+        ratio = None if self.ratio is None else round(self.ratio, 2)
+        return {**self._asdict(), "ours": ours, "peer": peer, "ratio": ratio}
 
 
 def _rounded(value: float) -> float:
