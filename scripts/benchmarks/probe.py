@@ -12,7 +12,6 @@ part that the others do, mapping and filtering, stands in rows of its own ("disc
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ from multiprocessing import get_context
 
 from natkit.cli.render import Progress
 from natkit.errors import Unsupported
-from natkit.lab.netns import capability, enter_user_namespace, programs
+from natkit.lab.netns import Privilege, capability, enter_user_namespace, programs
 from scripts.benchmarks import Row
 from scripts.benchmarks._nat_round import (
     DISCOVERY,
@@ -81,8 +80,9 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
 
 def measured(tasks: Sequence[Task]) -> list[Answer]:
     """Measure `tasks`, AT_ONCE of them at a time. Raises: Unsupported: no namespaces here."""
-    capability().require()
-    enter = None if os.geteuid() == 0 else enter_user_namespace
+    found = capability()
+    found.require()
+    enter = enter_user_namespace if found.privilege is Privilege.USER_NAMESPACE else None
     answers: list[Answer] = []
     # Spawned, not forked: a process that enters a user namespace may have no second thread.
     with (
