@@ -36,10 +36,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         for need in marker.args:
             reason = missing(need)
             if reason is not None:
-                _cannot_run(reason)
+                cannot_run(reason)
 
 
-def _cannot_run(reason: str) -> None:
+def cannot_run(reason: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and with CI=true nothing may be missing", pytrace=False)
     pytest.skip(reason)

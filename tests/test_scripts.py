@@ -14,6 +14,7 @@ import pytest
 
 from scripts.benchmarks import Row
 from scripts.benchmarks.__main__ import as_table
+from tests.needs import CHECKS
 
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", ".hypothesis")
@@ -43,6 +44,18 @@ def test_the_tour_runs_from_a_fresh_copy_with_nothing_but_python(tmp_path: Path)
         assert f"natkit lab probe {nat} --backend sim" in done.stdout
     assert "contradicts nothing" in done.stdout
     assert done.stdout.rstrip().splitlines()[-1].startswith("    .venv-try/bin/natkit doctor")
+
+
+def test_a_fresh_machine_gets_every_program_that_a_test_needs():
+    script = (ROOT / "scripts" / "test").read_text(encoding="utf-8")
+    installed = set(re.findall(r"^    (\w+):[\w-]+$", script, re.MULTILINE))
+    needed = {
+        need
+        for path in ROOT.glob("tests/**/*.py")
+        for marker in re.findall(r"mark\.needs\(([^)]*)\)", path.read_text(encoding="utf-8"))
+        for need in re.findall(r'"([\w-]+)"', marker)
+    }
+    assert needed - set(CHECKS) - {"bash"} == installed
 
 
 def test_a_row_says_what_we_take_of_what_the_peer_takes():

@@ -152,7 +152,9 @@ class Group(RichGroup):
     """A group whose sub-commands are `Command`s."""
 
     command_class = Command
-    group_class = type
+
+
+Group.group_class = Group
 
 
 class Root(Group):

@@ -14,7 +14,7 @@ import pytest
 import rich_click as click
 from click.testing import CliRunner, Result
 
-from natkit.cli.common import Command, Root, colour_wanted, emit_json, json_option
+from natkit.cli.common import Command, Group, Root, colour_wanted, emit_json, json_option
 from natkit.errors import (
     AuthenticationFailed,
     NatkitError,
@@ -241,5 +241,6 @@ def test_a_group_makes_commands_with_the_common_options():
     def leaf() -> None:
         pass
 
+    assert type(inner) is Group
     assert isinstance(leaf, Command)
     assert {"--color", "--traceback"} <= {o for p in leaf.params for o in p.opts}
