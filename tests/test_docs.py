@@ -111,6 +111,16 @@ def test_every_dependency_is_in_the_decision_record_with_its_locked_version():
         assert f"| {locked[name]} |" in rows[name], f"the lock has {name} {locked[name]}"
 
 
+def test_the_lock_is_made_from_what_the_project_asks_for():
+    [natkit] = [package for package in LOCK["package"] if package["name"] == "natkit"]
+    metadata = natkit["metadata"]
+    locked = [*metadata["requires-dist"], *metadata["requires-dev"]["dev"]]
+    project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
+    groups = [project["dependencies"], *extras.values(), PROJECT["dependency-groups"]["dev"]]
+    asked = sorted(line for group in groups for line in group)
+    assert sorted(r["name"] + r["specifier"] for r in locked) == asked, "run: uv lock"
+
+
 def test_the_lock_names_the_public_index_and_no_other():
     sources = {source for p in LOCK["package"] for source in p["source"].items()}
     assert sources == {("registry", "https://pypi.org/simple"), ("editable", ".")}
