@@ -47,6 +47,7 @@ async def find_fallback(
     *,
     name: str | None = None,
     others: Sequence[TransportAddress] = (),
+    interface: str | None = None,
     randomness: Callable[[int], bytes],
     budget: Seconds = 2.0,
 ) -> FallbackReport:
@@ -56,10 +57,14 @@ async def find_fallback(
         name:       host name for TLS to ask for; None: the IP. Any certificate will do: what is
                     measured is whether packets get through, and nothing secret is sent.
         others:     further STUN servers, to see how the NAT maps TCP.
+        interface:  connect from this one's first address; None: as the system routes.
         randomness: for transaction ids.
         budget:     seconds for the connections, and again for those that compare mappings.
     """
-    asking = _Asking(network, randomness, budget)
+    source = _source(network, server, interface)
+    if source is None:
+        return _unmeasured(f"{interface} has no address to reach {server.ip} from")
+    asking = _Asking(network, source, randomness, budget)
     tls = Tls(name or server.ip, verify=False)
     over_tcp = [TransportAddress(server.ip, p) for p in _unique(server.port, *TCP_PORTS)]
     over_tls = [TransportAddress(server.ip, p) for p in TLS_PORTS]
@@ -103,9 +108,14 @@ class _Asking:
     """Keeps every connection open until `close`: a NAT forgets a closed one's mapping."""
 
     def __init__(
-        self, network: Network, randomness: Callable[[int], bytes], budget: Seconds
+        self,
+        network: Network,
+        source: str,
+        randomness: Callable[[int], bytes],
+        budget: Seconds,
     ) -> None:
         self._network = network
+        self._source = source
         self._randomness = randomness
         self._budget = budget
         self._streams: list[StreamEndpoint] = []
@@ -118,12 +128,14 @@ class _Asking:
         to: TransportAddress,
         *,
         tls: Tls | None = None,
-        local: TransportAddress | None = None,
+        port: int = 0,
     ) -> _Answer:
+        """Connect from local `port` (0: any) and send a Binding request."""
+        # A local address even where any will do: it makes the port one that can be shared.
+        local = TransportAddress(self._source, port)
         try:
-            # A local address even where any will do: it makes the port one that can be shared.
             stream = await self._network.open_stream(
-                to, tls=tls, local=local or _any_port(to), patience=self._budget
+                to, tls=tls, local=local, patience=self._budget
             )
         except Unsupported as error:
             return _Answer(to, None, None, str(error), refusal=str(error))
@@ -156,13 +168,13 @@ async def _mapping(
     first = await _first_answered(tried)
     if first is None or first.local is None or first.mapped is None:
         return Measured.not_measured("no server answered STUN over TCP")
-    local = TransportAddress(_any_port(first.to).ip, first.local.port)
-    further = [asking.ask(to, local=local) for to in targets if to != first.to]
+    port = first.local.port
+    further = [asking.ask(to, port=port) for to in targets if to != first.to]
     answers = (first, *await asyncio.gather(*further))
     seen: dict[TransportAddress, tuple[TransportAddress, ...]]
     seen = {a.to: (a.mapped,) for a in answers if a.mapped is not None}
-    sample = Sample(local, seen)
-    evidence = tuple(f"from port {local.port}: {a}" for a in answers)
+    sample = Sample(first.local, seen)
+    evidence = tuple(f"from port {port}: {a}" for a in answers)
     value = sample.classify()
     if value is not None:
         return Measured.found(value, f"{len(seen)} servers compared from one port", *evidence)
@@ -199,8 +211,19 @@ def _ports(kind: str, answers: Sequence[_Answer]) -> Measured[tuple[int, ...]]:
     return Measured.inconclusive(reason, *evidence)
 
 
-def _any_port(to: TransportAddress) -> TransportAddress:
-    return TransportAddress("::" if to.is_ipv6 else "0.0.0.0", 0)
+def _source(network: Network, to: TransportAddress, interface: str | None) -> str | None:
+    """Return the local IP to connect from: the wildcard, or the interface's; None: it has none."""
+    if interface is None:
+        return "::" if to.is_ipv6 else "0.0.0.0"
+    named = (i.ip for i in network.interfaces() if i.name == interface)
+    usable = (ip for ip in named if (":" in ip) == to.is_ipv6 and not ip.startswith("fe80:"))
+    return next(usable, None)
+
+
+def _unmeasured(reason: str) -> FallbackReport:
+    return FallbackReport(
+        Measured.not_measured(reason), Measured.not_measured(reason), Measured.not_measured(reason)
+    )
 
 
 def _unique(*ports: int) -> tuple[int, ...]:

@@ -90,18 +90,24 @@ class PortMappingReport:
 
 
 async def find_port_mapping(
-    network: Network, *, randomness: Randomness, budget: Seconds = 1.0
+    network: Network,
+    *,
+    interface: str | None = None,
+    randomness: Randomness,
+    budget: Seconds = 1.0,
 ) -> PortMappingReport:
     """Ask the first IPv4 gateway for PCP, NAT-PMP and UPnP-IGD, all at once.
 
     Args:
+        interface:  ask the first gateway on this one's network; None: the first of all.
         randomness: for nonces and for the spacing of requests.
         budget:     seconds to wait for a protocol's first answer; where there is one, the
                     questions that follow have as long again.
     """
-    gateway = next(iter(network.gateways(Family.IPV4)), None)
+    gateway = _gateway(network, interface)
     if gateway is None:
-        return _nobody_asked(None, "no IPv4 gateway is known")
+        where = "" if interface is None else f" on {interface}"
+        return _nobody_asked(None, f"no IPv4 gateway is known{where}")
     own = network.source_for(TransportAddress(gateway, pcp.PORT))
     if own is None:
         return _nobody_asked(gateway, f"no route to the gateway {gateway}")
@@ -110,6 +116,15 @@ async def find_port_mapping(
         *(_tried(find(asking)) for find in (_find_pcp, _find_nat_pmp, _find_upnp))
     )
     return PortMappingReport(gateway, own, *found)
+
+
+def _gateway(network: Network, interface: str | None) -> str | None:
+    named = (i for i in network.interfaces() if i.name == interface and ":" not in i.ip)
+    links = [ipaddress.ip_network(f"{i.ip}/{i.prefix}", strict=False) for i in named]
+    for gateway in network.gateways(Family.IPV4):
+        if interface is None or any(ipaddress.ip_address(gateway) in link for link in links):
+            return gateway
+    return None
 
 
 async def _tried(finding: Awaitable[MappingService]) -> MappingService:

@@ -32,7 +32,11 @@ _UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 1}
 
 
 async def trace_hops(
-    network: Network, server: TransportAddress, *, randomness: Callable[[int], bytes]
+    network: Network,
+    server: TransportAddress,
+    *,
+    interface: str | None = None,
+    randomness: Callable[[int], bytes],
 ) -> Trace:
     """Return the hops to `server`, in under a second.
 
@@ -40,12 +44,13 @@ async def trace_hops(
     up to the server. natkit.nat.layers.count_layers says what they mean.
 
     Args:
+        interface:  send from this one only; None: as the system routes.
         randomness: for transaction ids.
     """
-    way = _Way(server)
+    way = _Way(network, server, interface)
     try:
         for distance in range(1, FARTHEST + 1):
-            await way.probe(network, distance, randomness)
+            await way.probe(distance, randomness)
         await way.known()
     except NetworkUnreachable as error:
         return Trace((), None, str(error))
@@ -57,8 +62,10 @@ async def trace_hops(
 class _Way:
     """What is known so far of each distance."""
 
-    def __init__(self, server: TransportAddress) -> None:
+    def __init__(self, network: Network, server: TransportAddress, interface: str | None) -> None:
+        self._network = network
         self._server = server
+        self._interface = interface
         self._family = Family.IPV6 if server.is_ipv6 else Family.IPV4
         self._drivers: list[Driver[BindingEvent]] = []
         self._reporters: dict[int, str] = {}
@@ -67,20 +74,19 @@ class _Way:
         self._barrier: str | None = None
         self._known = asyncio.Event()
 
-    async def probe(
-        self, network: Network, distance: int, randomness: Callable[[int], bytes]
-    ) -> None:
+    async def probe(self, distance: int, randomness: Callable[[int], bytes]) -> None:
         """Send the requests for one distance."""
         client = BindingClient(lambda: randomness(12), PATIENCE)
         driver = await Driver.open(
-            network,
+            self._network,
             client,
             family=self._family,
+            interface=self._interface,
             on_event=lambda event: self._heard(distance, event),
             on_error=lambda error: self._failed(distance, error),
         )
         self._drivers.append(driver)
-        client.ask(self._server, ttl=distance, now=network.now())
+        client.ask(self._server, ttl=distance, now=self._network.now())
         driver.kick()
 
     async def known(self) -> None:

@@ -215,15 +215,19 @@ class _Probe:
     async def _surroundings(self) -> tuple[PortMappingReport, Trace, FallbackReport]:
         name, server = next(s for servers in self.servers.values() for s in servers)
         others = [a for servers in self.servers.values() for _, a in servers if a != server]
+        interface, randomness = self.options.interface, self.randomness
         return await asyncio.gather(
-            find_port_mapping(self.network, randomness=self.randomness, budget=SIDE_BUDGET),
-            trace_hops(self.network, server, randomness=self.randomness),
+            find_port_mapping(
+                self.network, interface=interface, randomness=randomness, budget=SIDE_BUDGET
+            ),
+            trace_hops(self.network, server, interface=interface, randomness=randomness),
             find_fallback(
                 self.network,
                 server,
                 name=name,
                 others=others,
-                randomness=self.randomness,
+                interface=interface,
+                randomness=randomness,
                 budget=SIDE_BUDGET,
             ),
         )

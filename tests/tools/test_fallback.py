@@ -45,6 +45,7 @@ def look(
     *,
     listening: Sequence[TransportAddress] = ALL,
     others: Sequence[TransportAddress] = (STUN_PORT2, STUN_IP2),
+    interface: str | None = None,
 ) -> tuple[FallbackReport, Seconds]:
     async def main(world: SimWorld) -> tuple[FallbackReport, Seconds]:
         for address in listening:
@@ -52,7 +53,12 @@ def look(
         alice = world.network("alice")
         began = alice.now()
         report = await find_fallback(
-            alice, STUN, others=others, randomness=Random(1).randbytes, budget=2.0
+            alice,
+            STUN,
+            others=others,
+            interface=interface,
+            randomness=Random(1).randbytes,
+            budget=2.0,
         )
         return report, alice.now() - began
 
@@ -94,6 +100,13 @@ def test_a_server_without_tcp_is_no_proof_against_tcp() -> None:
     assert report.tcp.status is Status.INCONCLUSIVE
     assert report.tcp.value is None
     assert report.tcp_mapping.reason == "no server answered STUN over TCP"
+
+
+def test_connections_leave_from_the_chosen_interface() -> None:
+    assert look(SCENARIOS["home"], interface="eth0")[0].tcp.value == (3478, 443)
+    report, _ = look(SCENARIOS["home"], interface="lan")
+    assert report.tcp.status is Status.NOT_MEASURED
+    assert report.tcp.reason == "lan has no address to reach 203.0.113.10 from"
 
 
 def test_the_simulator_has_no_tls() -> None:

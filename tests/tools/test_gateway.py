@@ -63,6 +63,7 @@ def look(
     port: int = pcp.PORT,
     topology: Topology = HOME,
     listening: bool = True,
+    interface: str | None = None,
 ) -> Seen:
     """Ask from alice, with `answer` on the router's UDP `port`."""
 
@@ -74,7 +75,7 @@ def look(
             )
         alice: Network = world.network("alice")
         began = alice.now()
-        report = await find_port_mapping(alice, randomness=Random(1).randbytes)
+        report = await find_port_mapping(alice, interface=interface, randomness=Random(1).randbytes)
         return Seen(report, service.heard, alice.now() - began)
 
     return sim.run(topology, main)
@@ -147,6 +148,13 @@ def test_without_a_gateway_nothing_is_asked() -> None:
         assert service.present.status is Status.NOT_MEASURED
         assert service.present.reason == "no IPv4 gateway is known"
         assert service.external_ip.status is Status.NOT_MEASURED
+
+
+def test_only_a_gateway_on_the_chosen_interface_is_asked() -> None:
+    assert look(nat_pmp_only(), interface="eth0").report.nat_pmp.present.value is True
+    report = look(nat_pmp_only(), interface="lo").report
+    assert report.gateway is None
+    assert report.nat_pmp.present.reason == "no IPv4 gateway is known on lo"
 
 
 def test_a_closed_port_is_an_answer() -> None:

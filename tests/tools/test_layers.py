@@ -12,6 +12,7 @@ import pytest
 
 from natkit.aio.network import SocketNetwork
 from natkit.aio.stun_server import serve_binding
+from natkit.errors import UsageError
 from natkit.lab import sim
 from natkit.lab.scenarios import SCENARIOS, Scenario
 from natkit.lab.sim import SimWorld
@@ -95,6 +96,16 @@ def test_nobody_listening_is_an_arrival_all_the_same() -> None:
 
     trace = sim.run(SCENARIOS["home"].topology, main)
     assert str(trace) == "1: 10.0.1.1, 2: the server"
+
+
+def test_requests_leave_through_the_chosen_interface() -> None:
+    async def main(world: SimWorld) -> Trace:
+        alice, randomness = world.network("alice"), Random(1).randbytes
+        with pytest.raises(UsageError, match="no interface"):
+            await trace_hops(alice, STUN, interface="lan", randomness=randomness)
+        return await trace_hops(alice, STUN, interface="eth0", randomness=randomness)
+
+    assert str(sim.run(SCENARIOS["home"].topology, main)) == "1: 10.0.1.1, 2: the server"
 
 
 def test_over_ipv6_a_public_hop_settles_it() -> None:
