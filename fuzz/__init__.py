@@ -1,0 +1,1 @@
+"""Random and mutated bytes for every decoder: `python -m fuzz.run`."""

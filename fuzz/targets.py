@@ -1,0 +1,164 @@
+"""One target a decoder: what to feed it, and the only exception that may come out.
+
+To add one: write a function that decodes bytes and uses what comes out, and append a Target to
+`TARGETS` with some valid inputs as samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from natkit.errors import MalformedMessage
+from natkit.portmap import natpmp, pcp, ssdp
+from natkit.wire import (
+    REGISTRY,
+    Attribute,
+    ChangeRequest,
+    ChannelData,
+    ChannelNumber,
+    Data,
+    ErrorCode,
+    FrameReader,
+    IceControlling,
+    Icmp,
+    Integrity,
+    Lifetime,
+    Message,
+    Method,
+    Nonce,
+    PasswordAlgorithm,
+    PasswordAlgorithms,
+    Priority,
+    Realm,
+    RequestedTransport,
+    ResponsePort,
+    Software,
+    TransportAddress,
+    UnknownAttributes,
+    UseCandidate,
+    Username,
+    XorMappedAddress,
+    XorPeerAddress,
+    features_of,
+)
+
+_ID = bytes(range(12))
+_KEY = b"key"
+_IPV4 = TransportAddress("192.0.2.1", 3478)
+_IPV6 = TransportAddress("2001:db8::1", 3478)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A decoder under fire.
+
+    Attributes:
+        name:    what a report calls it.
+        run:     decodes the bytes and uses the result.
+        samples: valid inputs, to mutate.
+        allowed: the only exceptions that may escape.
+    """
+
+    name: str
+    run: Callable[[bytes], object]
+    samples: tuple[bytes, ...]
+    allowed: tuple[type[Exception], ...] = (MalformedMessage,)
+
+
+def _stun_samples() -> tuple[bytes, ...]:
+    check = Message.request(
+        Method.BINDING, _ID, Username("a:b"), Priority(1), IceControlling(2), UseCandidate()
+    )
+    allocate = Message.request(
+        Method.ALLOCATE,
+        _ID,
+        RequestedTransport(17),
+        Nonce("obMatJos2AAAD0"),
+        Realm("example.org"),
+        PasswordAlgorithms((PasswordAlgorithm(2), PasswordAlgorithm(1))),
+    )
+    answers = (
+        check.success(XorMappedAddress(_IPV4), Software("fuzz")),
+        check.success(XorMappedAddress(_IPV6)),
+        check.error(420, "Unknown Attribute", UnknownAttributes((0x7FFF,))),
+    )
+    relayed = Message.indication(Method.DATA, _ID, XorPeerAddress(_IPV4), Data(b"payload"))
+    return (
+        check.encode(key=_KEY, fingerprint=True),
+        check.encode(key=_KEY),
+        check.encode(),
+        allocate.encode(key=_KEY, integrity=Integrity.BOTH),
+        allocate.encode(key=_KEY, integrity=Integrity.SHA256, fingerprint=True),
+        relayed.encode(),
+        Message.request(Method.BINDING, _ID, ChangeRequest(True, True), ResponsePort(1)).encode(),
+        *(answer.encode() for answer in answers),
+    )
+
+
+def _message(data: bytes) -> None:
+    message = Message.decode(data)
+    message.verify(_KEY)
+    message.find(Username)
+    hash((message.attributes, message.unknown_required, message.integrity))
+    # What was received can be sent on as it is.
+    if Message.decode(message.encode(fingerprint=True)) != message:
+        raise AssertionError("a received message reads differently when sent again")
+
+
+_KINDS = tuple(REGISTRY.values())
+_ATTRIBUTES: tuple[Attribute, ...] = (
+    ErrorCode(401, "Unauthorized"),
+    Icmp(3, 4),
+    Lifetime(600),
+    ChannelNumber(0x4000),
+    PasswordAlgorithm(1, b"abc"),
+    Realm("example.org"),
+    Data(b"payload"),
+)
+
+
+def _attribute(data: bytes) -> None:
+    """The first byte picks the attribute class, the rest is its value."""
+    if data:
+        hash(_KINDS[data[0] % len(_KINDS)].decode(data[1:]))
+
+
+def _channel_data(data: bytes) -> None:
+    ChannelData.decode(data).encode(padded=True)
+
+
+def _stream(data: bytes) -> None:
+    """Feed a stream in two pieces, cut where its last byte says."""
+    reader = FrameReader()
+    cut = data[-1] if data else 0
+    for piece in (data[:cut], data[cut:]):
+        for frame in reader.feed(piece):
+            hash(frame)
+
+
+def _nonce(data: bytes) -> None:
+    features_of(data.decode(errors="replace"))
+
+
+_STUN_SAMPLES = _stun_samples()
+_CHANNEL_SAMPLES = tuple(
+    ChannelData(0x4000 + size, bytes(size)).encode(padded=True) for size in (0, 1, 4, 100)
+)
+_PCP_ANNOUNCE = bytes((2, 0x80, 0, 0)) + bytes(20)
+_PCP_MAP = bytes((2, 0x81, 0, 0)) + bytes(20) + bytes(12) + bytes((17, 0, 0, 0)) + bytes(20)
+
+TARGETS = (
+    Target("STUN message", _message, _STUN_SAMPLES),
+    Target(
+        "STUN attribute",
+        _attribute,
+        tuple(bytes([_KINDS.index(type(it))]) + it.encode() for it in _ATTRIBUTES),
+    ),
+    Target("ChannelData", _channel_data, _CHANNEL_SAMPLES),
+    Target("stream", _stream, (b"".join(_STUN_SAMPLES[:2] + _CHANNEL_SAMPLES), *_STUN_SAMPLES)),
+    Target("nonce cookie", _nonce, (b"obMatJos2AAAD0", b"obMatJos2"), allowed=()),
+    Target("PCP reply", pcp.decode_reply, (_PCP_ANNOUNCE, _PCP_MAP)),
+    Target("NAT-PMP reply", natpmp.decode_reply, (bytes((0, 128)) + bytes(10),)),
+    Target("SSDP reply", ssdp.decode_headers, (b"HTTP/1.1 200 OK\r\nLOCATION: http://a/\r\n\r\n",)),
+)
