@@ -147,6 +147,9 @@ _CHANNEL_SAMPLES = tuple(
 )
 _PCP_ANNOUNCE = bytes((2, 0x80, 0, 0)) + bytes(20)
 _PCP_MAP = bytes((2, 0x81, 0, 0)) + bytes(20) + bytes(12) + bytes((17, 0, 0, 0)) + bytes(20)
+_SSDP_FOUND = (
+    f"HTTP/1.1 200 OK\r\nST: {ssdp.GATEWAY}\r\nLOCATION: http://[::1]:80/a\r\n\r\n".encode()
+)
 
 TARGETS = (
     Target("STUN message", _message, _STUN_SAMPLES),
@@ -160,5 +163,5 @@ TARGETS = (
     Target("nonce cookie", _nonce, (b"obMatJos2AAAD0", b"obMatJos2"), allowed=()),
     Target("PCP reply", pcp.decode_reply, (_PCP_ANNOUNCE, _PCP_MAP)),
     Target("NAT-PMP reply", natpmp.decode_reply, (bytes((0, 128)) + bytes(10),)),
-    Target("SSDP reply", ssdp.decode_headers, (b"HTTP/1.1 200 OK\r\nLOCATION: http://a/\r\n\r\n",)),
+    Target("SSDP reply", ssdp.SearchGateway().answer, (_SSDP_FOUND,)),
 )
