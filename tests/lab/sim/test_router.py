@@ -259,6 +259,16 @@ def test_a_static_mapping_hairpins_before_its_host_sent_anything() -> None:
     play(behind(Nat(filtering=EIF, pool=POOL[1:3], one_to_one=True, hairpin=hairpin)), main)
 
 
+def test_a_hairpin_to_nobodys_mapping_ends_at_the_routers_closed_port() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        alice = await listen(world, "alice", ALICE)
+        alice.send(b"", TransportAddress(WAN, 9))
+        await settle(world)
+        assert [(e.kind, e.code, e.reporter) for e in alice.errors] == [(3, 3, WAN)]
+
+    play(behind(Nat(filtering=EIF, hairpin=Hairpin.EXTERNAL_SOURCE)), main)
+
+
 # Time to live and ICMP
 
 
@@ -434,6 +444,16 @@ def test_two_nats_in_a_row_both_map_and_both_filter() -> None:
     steps = play(behind_two(Nat(), Nat(filtering=EIF)), main)
     assert verdicts(steps, "cgn")[0] == "source 100.64.0.2:40000 becomes 203.0.113.100:40000"
     assert any("filtered" in verdict for verdict in verdicts(steps, "home"))
+
+
+def test_a_one_to_one_nat_pairs_routers_inside_it_too() -> None:
+    async def main(world: sim.SimWorld) -> None:
+        alice, stun = await listen(world, "alice", ALICE), await listen(world, "stun", STUN)
+        alice.send(b"", STUN)
+        await settle(world)
+        assert stun.sources == [TransportAddress(POOL[1], ALICE.port)]
+
+    play(behind_two(Nat(), Nat(pool=POOL[1:], one_to_one=True)), main)
 
 
 def test_the_second_host_on_a_port_gets_another_at_the_same_destination() -> None:
