@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 import rich_click as click
@@ -28,28 +28,6 @@ FINE, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes that no error class owns; the others are each `NatkitError.exit_code`."""
 
 
-@dataclass(slots=True)
-class Session:
-    """What the options of one run of the command line said about reporting.
-
-    Attributes:
-        json:      data, and so errors too, are JSON on stdout.
-        emitted:   JSON data went out; an error after it goes to stderr, so that stdout stays one
-                   document.
-        traceback: show where an error came from.
-    """
-
-    json: bool = False
-    emitted: bool = False
-    traceback: bool = False
-
-    @classmethod
-    def current(cls) -> Session:
-        """Return the running command's session; a fresh one outside of any command."""
-        context = click.get_current_context(silent=True)
-        return context.ensure_object(cls) if context is not None else cls()
-
-
 def colour_wanted(choice: str) -> bool | None:
     """Return whether to colour: True, False, or None to let each stream's terminal decide.
 
@@ -62,8 +40,32 @@ def colour_wanted(choice: str) -> bool | None:
     return True if os.environ.get("FORCE_COLOR") else None
 
 
+@dataclass(slots=True)
+class Session:
+    """What the options of one run of the command line said about reporting.
+
+    Attributes:
+        json:      data, and so errors too, are JSON on stdout.
+        emitted:   JSON data went out; an error after it goes to stderr, so that stdout stays one
+                   document.
+        traceback: show where an error came from.
+        colour:    colour the errors; None: if stderr is a terminal.
+    """
+
+    json: bool = False
+    emitted: bool = False
+    traceback: bool = False
+    colour: bool | None = field(default_factory=lambda: colour_wanted("auto"))
+
+    @classmethod
+    def current(cls) -> Session:
+        """Return the running command's session; a fresh one outside of any command."""
+        context = click.get_current_context(silent=True)
+        return context.ensure_object(cls) if context is not None else cls()
+
+
 def _set_colour(context: click.Context, _parameter: click.Parameter, choice: str) -> None:
-    context.color = colour_wanted(choice)
+    context.color = context.ensure_object(Session).colour = colour_wanted(choice)
 
 
 def _set_traceback(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -203,7 +205,7 @@ def _fail(error: Exception, session: Session) -> NoReturn:
     if session.json and not session.emitted:
         click.echo(json.dumps({"error": error_as_json(expected)}, indent=2, ensure_ascii=False))
     else:
-        _report(expected)
+        _report(expected, session.colour)
     sys.exit(expected.exit_code)
 
 
@@ -228,11 +230,11 @@ def error_as_json(error: NatkitError) -> dict[str, object]:
     }
 
 
-def _report(error: NatkitError) -> None:
+def _report(error: NatkitError, colour: bool | None) -> None:
     text = error.what if error.why is None else f"{error.what}: {error.why}"
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True, color=colour)
     if error.hint is not None:
-        click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True)
+        click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True, color=colour)
 
 
 def _leave_quietly() -> NoReturn:

@@ -174,6 +174,18 @@ def test_the_colour_option_reaches_the_output(run_with, colour: str, escapes: bo
     assert ("\x1b[" in run_with(body, "--color", colour).stdout) is escapes
 
 
+@pytest.mark.parametrize(
+    ("words", "no_colour", "escapes"),
+    [((), None, True), ((), "1", False), (("--color", "never"), None, False)],
+)
+def test_an_error_on_a_terminal_is_coloured_unless_asked_not_to(
+    run_with, words: tuple[str, ...], no_colour: str | None, escapes: bool
+):
+    environment = {"NO_COLOR": no_colour, "FORCE_COLOR": None, "TERM": "xterm"}
+    result = run_with(failing(NatkitError("x")), *words, color=True, env=environment)
+    assert ("\x1b[" in result.stderr) is escapes
+
+
 def test_a_reader_that_goes_away_is_no_error():
     code = (
         "import rich_click as click\n"
