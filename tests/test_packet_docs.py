@@ -14,8 +14,8 @@ from scripts.packet_docs import KINDS, MARK, TARGET, refreshed
 
 FIRST_COME = ("symmetric-eif", "home")
 """Direct only if the home router's host sends first: the other NAT answers from the port that the
-packet came to, unless it has another one for that destination by then. Linux finds a way (it changes
-the packet's source), the simulator drops it, as a NAT that only looks at destinations would."""
+packet came to, unless it has another one for that destination by then. Linux finds a way (it
+changes the packet's source); the simulator drops it, as a NAT does that looks at destinations."""
 
 PAIRS = list(itertools.combinations_with_replacement(KINDS, 2))
 
