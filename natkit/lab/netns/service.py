@@ -22,14 +22,14 @@ class Service:
     def __init__(self, namespace: Namespace, argv: Sequence[str]) -> None:
         command = [programs.path_of("setpriv"), "--pdeathsig", "KILL", "--"]
         command += [programs.path_of(argv[0]), *argv[1:]]
-        self._output = os.memfd_create("output")
+        self._output: int | None = output = os.memfd_create("output")
         # The death signal comes when the *thread* that started the program ends, so it must be
         # one of the namespace's, which live as long as the namespace.
         self._process = namespace.call(
             lambda: subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=self._output,
+                stdout=output,
                 stderr=subprocess.STDOUT,
             )
         )
@@ -49,12 +49,16 @@ class Service:
         return await asyncio.to_thread(self._process.wait)
 
     def output(self) -> str:
-        """Return all that it has printed so far, to both of its outputs."""
+        """Return all that it has printed so far, to both of its outputs; nothing once closed."""
+        if self._output is None:
+            return ""
         size = os.fstat(self._output).st_size
         return os.pread(self._output, size, 0).decode(errors="replace")
 
     def close(self) -> None:
-        """Kill it, and forget what it printed. The world calls this."""
+        """Kill it, and forget what it printed. The world calls this; twice is harmless."""
         self._process.kill()
         self._process.wait(_PATIENCE)
-        os.close(self._output)
+        output, self._output = self._output, None
+        if output is not None:
+            os.close(output)
