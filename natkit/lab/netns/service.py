@@ -22,7 +22,8 @@ class Service:
     def __init__(self, namespace: Namespace, argv: Sequence[str]) -> None:
         command = [programs.path_of("setpriv"), "--pdeathsig", "KILL", "--"]
         command += [programs.path_of(argv[0]), *argv[1:]]
-        self._output: int | None = output = os.memfd_create("output")
+        output = os.memfd_create("output")
+        self._output: int | None = output
         # The death signal comes when the *thread* that started the program ends, so it must be
         # one of the namespace's, which live as long as the namespace.
         self._process = namespace.call(
