@@ -67,7 +67,7 @@ class _Way:
         self._server = server
         self._interface = interface
         self._family = Family.IPV6 if server.is_ipv6 else Family.IPV4
-        self._drivers: list[Driver[BindingEvent]] = []
+        self._drivers: dict[int, Driver[BindingEvent]] = {}
         self._reporters: dict[int, str] = {}
         self._arrived: set[int] = set()
         self._silent: set[int] = set()
@@ -85,7 +85,7 @@ class _Way:
             on_event=lambda event: self._heard(distance, event),
             on_error=lambda error: self._failed(distance, error),
         )
-        self._drivers.append(driver)
+        self._drivers[distance] = driver
         client.ask(self._server, ttl=distance, now=self._network.now())
         driver.kick()
 
@@ -95,7 +95,7 @@ class _Way:
 
     def close(self) -> None:
         """Release the sockets."""
-        for driver in self._drivers:
+        for driver in self._drivers.values():
             driver.close()
 
     def trace(self) -> Trace:
@@ -125,6 +125,9 @@ class _Way:
         elif error.kind == _UNREACHABLE[self._family]:
             self._reporters[distance] = error.reporter
             self._barrier = f"{error.reporter} lets no packet through (ICMP code {error.code})"
+        else:
+            return
+        self._drivers[distance].close()  # asks no more
         self._look()
 
     def _look(self) -> None:
