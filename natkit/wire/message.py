@@ -51,6 +51,7 @@ _Received: TypeAlias = tuple[bytes, int, Proofs]
 
 _read_head = Struct("!I").unpack_from
 _read_type = Struct("!H").unpack_from
+_header = HEADER.pack
 _new = object.__new__
 
 
@@ -109,12 +110,13 @@ class Message:
         MESSAGE-INTEGRITY, -SHA256 and FINGERPRINT prove the bytes, so they are not part of the
         value: `encode` makes them, `decode` and `verify` check them.
         """
-        if isinstance(self._attributes, list):
-            data = cast(_Received, self._received)[0]
-            self._attributes = tuple(
-                [it[0](data, it[1]) if isinstance(it, tuple) else it for it in self._attributes]
-            )
-        return self._attributes
+        found = self._attributes
+        if isinstance(found, tuple):
+            return found
+        data = cast(_Received, self._received)[0]
+        built = tuple([it[0](data, it[1]) if isinstance(it, tuple) else it for it in found])
+        self._attributes = built
+        return built
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
@@ -245,31 +247,31 @@ class Message:
         """
         if len(self._transaction_id) != TRANSACTION_ID_SIZE:
             raise ValueError(f"transaction ID: {self._transaction_id!r} is not 12 bytes")
+        number = self._kind[0] | self._kind[1]
+        own_id = self._transaction_id
         try:
             body = self._encode_attributes()
+            # Each proof covers a header that counts it in already (§14.5 to §14.7).
             if key is not None and integrity is not Integrity.SHA256:
-                body += sha1_attribute(key, self._with_header(body, SHA1_ATTRIBUTE_SIZE))
+                length = len(body) + SHA1_ATTRIBUTE_SIZE
+                body += sha1_attribute(key, _header(number, length, MAGIC_COOKIE, own_id) + body)
             if key is not None and integrity is not Integrity.SHA1:
-                body += sha256_attribute(key, self._with_header(body, SHA256_ATTRIBUTE_SIZE))
+                length = len(body) + SHA256_ATTRIBUTE_SIZE
+                body += sha256_attribute(key, _header(number, length, MAGIC_COOKIE, own_id) + body)
             if not fingerprint:
-                return self._with_header(body, 0)
-            covered = self._with_header(body, FINGERPRINT_ATTRIBUTE_SIZE)
+                return _header(number, len(body), MAGIC_COOKIE, own_id) + body
+            length = len(body) + FINGERPRINT_ATTRIBUTE_SIZE
+            covered = _header(number, length, MAGIC_COOKIE, own_id) + body
             return covered + fingerprint_attribute(covered)
         except struct.error as cause:
             raise ValueError(f"{self}: {cause}") from None
-
-    def _with_header(self, body: bytes, proof_size: int) -> bytes:
-        """Return the header and `body`, as if a proof of `proof_size` bytes came after it."""
-        number = self._kind[0] | self._kind[1]
-        length = len(body) + proof_size
-        return HEADER.pack(number, length, MAGIC_COOKIE, self._transaction_id) + body
 
     def _encode_attributes(self) -> bytes:
         if self._received is not None:
             data, end, _ = self._received
             return data[HEADER_SIZE:end]
-        transaction_id = self._transaction_id
-        return b"".join([attribute.packed(transaction_id) for attribute in self.attributes])
+        own_id = self._transaction_id
+        return b"".join([attribute.packed(own_id) for attribute in self.attributes])
 
 
 def _unrecognised(message: bytes, start: int, end: int) -> Unrecognised:

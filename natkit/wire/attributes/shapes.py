@@ -111,8 +111,7 @@ class Text(Attribute):
         return cast(Self, READERS[cls.TYPE](value, 0, len(value)))
 
     def encode(self) -> bytes:
-        value = self.text.encode()
-        return value if len(value) <= self.MAX_BYTES else limited(value, self.MAX_BYTES, self.NAME)
+        return limited(self.text.encode(), self.MAX_BYTES, self.NAME)
 
 
 @dataclass(frozen=True, slots=True)
