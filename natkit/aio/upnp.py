@@ -45,8 +45,12 @@ async def ask_gateway(network: Network, location: str, *, patience: Seconds) -> 
         NetworkUnreachable: no gateway there, or no answer in time.
     """
     library = _library()
+
+    def upnp() -> UpnpGateway:  # the name is what a network without threads complains about
+        return _ask(library, location)
+
     try:
-        return await asyncio.wait_for(network.in_thread(lambda: _ask(library, location)), patience)
+        return await asyncio.wait_for(network.in_thread(upnp), patience)
     except TimeoutError:
         why = f"no answer in {patience:g} s"
         raise NetworkUnreachable(f"cannot ask the gateway at {location}", why=why) from None

@@ -93,5 +93,5 @@ def test_the_simulator_has_no_threads() -> None:
     async def main(world: SimWorld) -> UpnpGateway:
         return await ask_gateway(world.network("alice"), LOCATION, patience=5.0)
 
-    with pytest.raises(Unsupported):
+    with pytest.raises(Unsupported, match="upnp cannot run in the simulator"):
         sim.run(SCENARIOS["home"].topology, main)
