@@ -168,7 +168,7 @@ def _check_not_a_proof(head: int, sha1: int, sha256: int) -> None:
 def holds(data: bytes, proofs: Proofs, key: bytes) -> bool:
     """Tell, in constant time, whether the holder of `key` made the HMAC in `data`.
 
-    Of two, MESSAGE-INTEGRITY-SHA256 decides (§9.1.4, §9.2.4). False without any.
+    Of two, MESSAGE-INTEGRITY-SHA256 decides (§9.1.3, §9.2.4). False without any.
     """
     sha1, sha256, _ = proofs
     at = sha256 or sha1
