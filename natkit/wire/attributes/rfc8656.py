@@ -284,4 +284,4 @@ class MobilityTicket(Octets):
     __slots__ = ()
     TYPE = 0x8030
     NAME = "MOBILITY-TICKET"
-    RFC = "RFC 8016 §3.5"
+    RFC = "RFC 8016 §3"
