@@ -24,6 +24,10 @@ from natkit.wire import TransportAddress
 T = TypeVar("T")
 
 PACE = Pace(0.05, 100)
+LOOK_PACE = Pace(0.02, 200)
+"""A look at an idle mapping is over quickly, so that the mapping is as old as it says."""
+KEEP_ALIVE = Pace(0.25, 1000)
+"""Outlasts the ladder, and every lifetime that was ever seen."""
 PATIENCE: Seconds = 4.0
 """Seconds to wait for a single finding before it is inconclusive."""
 
@@ -43,7 +47,7 @@ class Lifetime:
 
     Attributes:
         alive_after: seconds after which it was still there, 0 for none.
-        gone_after:  seconds after which it was gone; None: there to the last look.
+        gone_after:  seconds by which it was gone; None: there to the last look.
     """
 
     alive_after: Seconds
@@ -115,7 +119,11 @@ class _Lab:
     # -- hairpinning (RFC 4787 §6, RFC 5780 §4.5) ------------------------------------------------
 
     async def hairpinning(self, sockets: Sockets) -> Measured[bool]:
-        """Two sockets send to each other's external address."""
+        """Two sockets of this host send to each other's external address.
+
+        A NAT that turns packets back with their internal source fails this, too: a host drops
+        what seems to come from itself. RFC 4787 REQ-9 wants the external source.
+        """
         if self.findings.nat.value is False:
             return Measured.not_measured("there is no NAT to turn packets back")
         a = await sockets.mapped(self._any_server, patience=PATIENCE)
@@ -152,7 +160,7 @@ class _Lab:
                 f"a packet to our own external address came back, from the {kind} address",
                 f"sent between {external}; it came from {stray.source}",
             )
-        reason = "nothing that was sent to our own external address came back"
+        reason = "nothing sent to our own external address came back with an external source"
         evidence = f"sent between {external}, while the server's answers came through"
         found = self.findings
         admitted = (
@@ -176,49 +184,29 @@ class _Lab:
         server = self.findings.server
         if server is None:
             return Measured.not_measured("needs an RFC 5780 server (RESPONSE-PORT)")
-        opened = [await sockets.mapped(server.primary, patience=PATIENCE) for _ in LADDER]
-        rungs = [(age, s) for age, s in zip(LADDER, opened, strict=True) if s is not None]
+        kept, *rungs = await asyncio.gather(
+            *(sockets.mapped(server.primary, patience=PATIENCE) for _ in (None, *LADDER))
+        )
+        if kept is None:
+            return Measured.inconclusive("the server did not answer")
+        kept.ask(Question.plain(server.primary), KEEP_ALIVE)
         alive_after: Seconds = 0.0
         evidence: list[str] = []
-        for age, rung in rungs:
-            await self.network.sleep(
-                max(0.0, rung.probe.asker.last_asked_at + age - self.network.now())
-            )
-            alive, line = await self._is_alive(sockets, rung, server.primary)
-            evidence.append(f"after {age:g} s: {line}")
+        for age, rung in zip(LADDER, rungs, strict=True):
+            if rung is None:
+                continue
+            idle_since = rung.probe.asker.last_asked_at
+            await self.network.sleep(max(0.0, idle_since + age - self.network.now()))
+            looked_at = self.network.now() - idle_since
+            alive, line = await _look(sockets, server.primary, rung, kept)
+            evidence.append(f"after {looked_at:.1f} s: {line}")
             if alive is None:
                 return Measured.inconclusive(line, *evidence)
             if not alive:
-                return _lifetime(Lifetime(alive_after, age), evidence)
-            alive_after = age
+                gone_after = self.network.now() - idle_since
+                return _lifetime(Lifetime(alive_after, round(gone_after, 1)), evidence)
+            alive_after = round(looked_at, 1)
         return _lifetime(Lifetime(alive_after, None), evidence)
-
-    async def _is_alive(
-        self, sockets: Sockets, rung: Socket, server: TransportAddress
-    ) -> tuple[bool | None, str]:
-        """Have the server send to `rung`, and to a fresh socket as the control."""
-        fresh = await sockets.mapped(server, patience=PATIENCE)
-        asker = await sockets.mapped(server, patience=PATIENCE)
-        if fresh is None or asker is None:
-            return None, "the server stopped answering"
-        old, new, own = (_seen_by(server, socket) for socket in (rung, fresh, asker))
-        if len({old.ip, new.ip, own.ip}) > 1:
-            return None, "the NAT gives this host several addresses, so RESPONSE-PORT cannot tell"
-        to_rung, to_fresh = (Question(server, server, response_port=m.port) for m in (old, new))
-        asker.ask(to_rung, PACE)
-        asker.ask(to_fresh, PACE)
-
-        def silent() -> bool:
-            asked = sockets.tally((asker, to_fresh)).asked
-            controls = Tally(asked, min(asked, len(fresh.all_heard_from(asker))))
-            return is_convincing(sockets.tally((asker, to_rung)).asked, controls)
-
-        await sockets.until(lambda: bool(rung.all_heard_from(asker)) or silent(), patience=PATIENCE)
-        if rung.all_heard_from(asker):
-            return True, f"{old} still led here"
-        if silent():
-            return False, f"{old} no longer led here, while a fresh mapping did"
-        return None, "the server did not send to the port it was asked to (RESPONSE-PORT)"
 
     # -- fragments (RFC 5780 §7.6) -------------------------------------------------------------
 
@@ -253,6 +241,41 @@ class _Lab:
         return Measured.inconclusive("the server does not answer requests with PADDING")
 
 
+async def _look(
+    sockets: Sockets, server: TransportAddress, idle: Socket, kept: Socket
+) -> tuple[bool | None, str]:
+    """Have the server send to an idle mapping, and to one that is kept alive.
+
+    Returns: whether the idle one still led here, None if that stays open; and the words for it.
+    """
+    asker, plain = await sockets.open(), Question.plain(server)
+    old, control = (_seen_by(server, socket) for socket in (idle, kept))
+    to_old, to_kept = (
+        Question(server, server, response_port=mapped.port) for mapped in (old, control)
+    )
+    for question in (plain, to_old, to_kept):
+        asker.ask(question, LOOK_PACE)
+
+    def silent() -> bool:
+        asked = sockets.tally((asker, to_kept)).asked
+        controls = Tally(asked, min(asked, len(kept.all_heard_from(asker))))
+        return is_convincing(sockets.tally((asker, to_old)).asked, controls)
+
+    def came() -> bool:
+        return bool(idle.all_heard_from(asker))
+
+    await sockets.until(lambda: came() or silent(), patience=PATIENCE)
+    asker.probe.asker.stop_all()
+    if came():
+        return True, f"{old} still led here"
+    own = asker.probe.mapped(server)
+    if own is None or len({own.ip, old.ip, control.ip}) > 1:
+        return None, "RESPONSE-PORT cannot reach a mapping on another external address"
+    if silent():
+        return False, f"{old} no longer led here, while {control}, kept alive, did"
+    return None, "the server did not send to the port it was asked to (RESPONSE-PORT)"
+
+
 def _seen_by(server: TransportAddress, socket: Socket) -> TransportAddress:
     mapped = socket.probe.mapped(server)
     if mapped is None:
@@ -264,5 +287,5 @@ def _lifetime(found: Lifetime, evidence: list[str]) -> Measured[Lifetime]:
     if found.gone_after is None:
         reason = f"an idle mapping was still there after {found.alive_after:g} s"
     else:
-        reason = f"an idle mapping was gone after {found.gone_after:g} s"
+        reason = f"an idle mapping was gone by {found.gone_after:g} s"
     return Measured.found(found, reason, *evidence)
