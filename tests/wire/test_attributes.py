@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -203,3 +204,11 @@ def test_value_that_does_not_fit_is_not_sent(attribute: Attribute) -> None:
 @pytest.mark.parametrize("size", [509, 5000])
 def test_username_longer_than_allowed_is_received_for_the_server_to_judge(size: int) -> None:
     assert Username.decode(b"u" * size) == Username("u" * size)
+
+
+def test_every_attribute_is_in_the_rfc_map() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rfc-map.md").read_text(encoding="utf-8")
+    rows = {tuple(cell.strip() for cell in row.split("|")[1:4]) for row in text.splitlines()}
+    for kind in REGISTRY.values():
+        clause = kind.RFC.removeprefix("RFC ").replace(" §", ", ")
+        assert (clause, f"{kind.NAME} {kind.TYPE:#06x}", f"`wire.{kind.__name__}`") in rows
