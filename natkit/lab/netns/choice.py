@@ -56,17 +56,24 @@ def original_key(mapping: Mapping) -> str:
 def remembers(nat: Nat) -> bool:
     """Tell whether the kernel has to be told to use a mapping again.
 
-    It does so by itself only for the endpoint-independent mapping, and only where the port is
-    not from a counter; a hash gives the same port again anyhow.
+    For the endpoint-independent mapping it does so by itself, where it picks the port, too.
     """
-    match nat.mapping, nat.ports:
-        case (_, PortPolicy.PRESERVING | PortPolicy.HASHED):
+    match nat.mapping:
+        case Mapping.ENDPOINT_INDEPENDENT:
+            return bool(ports(nat))
+        case Mapping.ADDRESS_DEPENDENT:
+            return True
+        case Mapping.ADDRESS_AND_PORT_DEPENDENT:
             return False
-        case (Mapping.ADDRESS_AND_PORT_DEPENDENT, _):
-            return False
-        case (Mapping.ENDPOINT_INDEPENDENT, PortPolicy.RANDOM):
-            return False
-    return True
+
+
+def replaces_taken(nat: Nat) -> bool:
+    """Tell whether the kernel has to be told to give a socket's second mapping another port.
+
+    By itself it takes the port that the socket has, which is the endpoint-independent mapping.
+    """
+    depends = nat.mapping is not Mapping.ENDPOINT_INDEPENDENT
+    return depends and nat.ports is PortPolicy.PRESERVING and nat.pooling is not Pooling.ARBITRARY
 
 
 def source_nat(nat: Nat, outside: Sequence[str], seed: int) -> Iterator[str]:
@@ -78,28 +85,36 @@ def source_nat(nat: Nat, outside: Sequence[str], seed: int) -> Iterator[str]:
     address, persistent = _address(nat, outside, seed)
     match nat.ports:
         case PortPolicy.PRESERVING:
-            _check_preserving(nat)
+            if replaces_taken(nat):
+                yield f"udp sport @taken {_randomly(nat, address, persistent)}"
             if nat.port_range != EPHEMERAL:
                 yield f"{TRANSPORTS}snat to {address}:{_span(*nat.port_range)}{persistent}"
         case PortPolicy.RANDOM if nat.mapping is Mapping.ENDPOINT_INDEPENDENT:
             yield from _never_preserving(nat.port_range, address, persistent)
         case PortPolicy.RANDOM:
-            span = _span(*nat.port_range)
-            flags = ",".join(["fully-random", *persistent.split()])
-            yield f"{TRANSPORTS}snat to {address}:{span} {flags}"
-        case PortPolicy.SEQUENTIAL:
-            number = f"numgen inc mod {len(ports(nat))}"
-            yield f"{TRANSPORTS}snat to {address} : {number} map @ports{persistent}"
-        case PortPolicy.HASHED:
-            number = f"jhash {key(nat.mapping, 'th')} mod {len(ports(nat))} seed {_seed(seed)}"
-            yield f"{TRANSPORTS}snat to {address} : {number} map @ports{persistent}"
+            yield TRANSPORTS + _randomly(nat, address, persistent)
+        case PortPolicy.SEQUENTIAL | PortPolicy.HASHED:
+            for draw in _draws(nat, seed):
+                yield TRANSPORTS + draw
+            yield f"{TRANSPORTS}snat to {address} : ct mark map @ports{persistent}"
     yield f"snat to {address}{persistent}"
 
 
-def _check_preserving(nat: Nat) -> None:
-    if nat.mapping is Mapping.ENDPOINT_INDEPENDENT or nat.pooling is Pooling.ARBITRARY:
+def _draws(nat: Nat, seed: int) -> Iterator[str]:
+    """Yield what puts a number from 1 on into the flow's mark: where its port stands in `ports`."""
+    count = len(ports(nat))
+    if nat.ports is PortPolicy.SEQUENTIAL:
+        yield f"ct mark set numgen inc mod {count} offset 1"
         return
-    raise beyond("a mapping that depends on the destination and keeps the port")
+    hashed = f"ct mark set jhash {key(nat.mapping, 'th')} mod {count}"
+    yield f"{hashed} seed {_seed(seed)} offset 1"
+    # Two flows with one hash would be one flow to the kernel, which drops the second.
+    yield f"ct mark @busy {hashed} seed {_seed(~seed)} offset 1"
+
+
+def _randomly(nat: Nat, address: str, persistent: str) -> str:
+    flags = ",".join(["fully-random", *persistent.split()])
+    return f"snat to {address}:{_span(*nat.port_range)} {flags}"
 
 
 def _never_preserving(span: tuple[int, int], address: str, persistent: str) -> Iterator[str]:
@@ -120,7 +135,7 @@ def _span(low: int, high: int) -> str:
 
 
 def ports(nat: Nat) -> range:
-    """Return what the map `ports` holds: the ports that a counter or a hash chooses from, in order.
+    """Return what the map `ports` holds: the ports that a counter or a hash chooses from.
 
     The generators give numbers in host byte order, so a port cannot be computed, only looked up.
     """
@@ -149,10 +164,8 @@ def _address(nat: Nat, outside: Sequence[str], seed: int) -> tuple[str, str]:
         case Pooling.ARBITRARY if nat.mapping is Mapping.ENDPOINT_INDEPENDENT:
             # One draw for each inside endpoint: a hash of it, since a new draw for each flow
             # would make the mapping depend on the destination.
-            return (
-                f"jhash {key(nat.mapping, 'th')} mod {len(outside)} seed {_seed(seed)} {table}",
-                "",
-            )
+            drawn = f"jhash {key(nat.mapping, 'th')} mod {len(outside)} seed {_seed(seed)}"
+            return f"{drawn} {table}", ""
         case Pooling.ARBITRARY:
             return f"numgen random mod {len(outside)} {table}", ""
         case Pooling.PER_DESTINATION:

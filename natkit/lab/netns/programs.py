@@ -12,6 +12,7 @@ from natkit.errors import NatkitError, Unsupported
 PACKAGES = {
     "ip": "iproute2",
     "tc": "iproute2",
+    "bridge": "iproute2",
     "nft": "nftables",
     "unshare": "util-linux",
     "setpriv": "util-linux",

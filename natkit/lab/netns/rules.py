@@ -16,7 +16,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Sequence
 
 from natkit.lab.netns import choice
-from natkit.lab.topology import Firewall, Hairpin, Nat, Router, Topology
+from natkit.lab.topology import Firewall, Hairpin, Nat, PortPolicy, Router, Topology
 from natkit.nat.behaviour import Filtering, Mapping
 
 INSIDE, OUTSIDE = "lan", "wan"
@@ -57,7 +57,7 @@ _BATCH = 6000  # elements of 28 bytes, with some room
 
 
 def _port_elements(ports: range) -> Iterator[str]:
-    entries = [f"{index} : {port}" for index, port in enumerate(ports)]
+    entries = [f"{index} : {port}" for index, port in enumerate(ports, 1)]
     for start in range(0, len(entries), _BATCH):
         yield f"{_ADD_PORTS}{{ {', '.join(entries[start : start + _BATCH])} }}\n"
 
@@ -105,9 +105,13 @@ def _tables(nat: Nat) -> Iterator[str]:
     if nat.filtering is Filtering.ADDRESS_DEPENDENT:
         yield f"set met {{ type {endpoint} . ipv4_addr; {ageing}; }}"
     if choice.ports(nat):
-        yield "map ports { typeof numgen inc mod 65536 : th dport; }"
+        yield "map ports { type mark : inet_service; }"
+    if nat.ports is PortPolicy.HASHED:
+        yield f"set busy {{ type mark; {ageing}; }}"
     if choice.remembers(nat):
         yield f"map kept {{ type {choice.key_type(nat.mapping)} : {endpoint}; {ageing}; }}"
+    if choice.replaces_taken(nat):
+        yield f"set taken {{ type inet_service; {ageing}; }}"
     if nat.table_size is not None:
         # Entries that have run out count until they are collected: do that often.
         limits = f"size {nat.table_size}; gc-interval 1s"
@@ -169,6 +173,10 @@ def _left(nat: Nat, outside: Sequence[str]) -> Iterator[str]:
     if choice.remembers(nat):
         entry = f"{choice.original_key(nat.mapping)} : ip saddr . udp sport"
         yield f"{udp}ct direction original update @kept {{ {entry} }}"
+    if nat.ports is PortPolicy.HASHED:
+        yield f"{udp}ct mark != 0 update @busy {{ ct mark }}"
+    if choice.replaces_taken(nat):
+        yield f"{udp}update @taken {{ udp sport }}"
 
 
 def _through(nat: Nat) -> Iterator[str]:

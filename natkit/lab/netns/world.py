@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from natkit.errors import UsageError
+from natkit.errors import NatkitError, UsageError
 from natkit.lab.netns import layout, links
 from natkit.lab.netns.namespace import Namespace
 from natkit.lab.netns.network import NodeNetwork
@@ -17,6 +18,9 @@ from natkit.lab.netns.service import Service
 from natkit.lab.topology import Main, Topology
 
 T = TypeVar("T")
+
+_PATIENCE = 10.0  # seconds for the bridges; they take milliseconds unless the machine is starved
+_PAUSE = 0.002  # seconds, about as long as asking takes
 
 
 def run(topology: Topology, main: Main[T], *, seed: int = 0) -> T:
@@ -71,22 +75,22 @@ class NamespaceWorld:
 
     def network(self, node: str) -> NodeNetwork:
         """Return the network as `node` sees it. Raises: UsageError: no such node."""
-        try:
-            return self._networks[node]
-        except KeyError:
-            raise UsageError(f"no node is called {node!r}") from None
+        return self._networks[self._known(node)]
 
     def spawn(self, node: str, argv: Sequence[str]) -> Service:
         """Start a program in `node`. It ends with the world.
 
         Raises: UsageError: no such node. Unsupported: a program is missing.
         """
-        try:
-            service = Service(self._namespaces[node], argv)
-        except KeyError:
-            raise UsageError(f"no node is called {node!r}") from None
+        service = Service(self._namespaces[self._known(node)], argv)
         self._resources.callback(service.close)
         return service
+
+    def _known(self, node: str) -> str:
+        if node not in self._namespaces:
+            known = ", ".join(self._namespaces)
+            raise UsageError(f"no node is called {node!r}", hint=f"known: {known}")
+        return node
 
     def __enter__(self) -> Self:
         try:
@@ -117,6 +121,18 @@ class NamespaceWorld:
             for batch in batches(self._rules.get(name, "")):
                 namespace.command(["nft", "-f", "-"], batch)
             _feed(namespace, ["tc", "-batch", "-"], links.rate_batch(self._ports, node=name))
+        self._wait_for_bridges(switch)
+
+    def _wait_for_bridges(self, switch: Namespace) -> None:
+        """Wait until every cable carries packets, which a kernel worker sees to in its own time.
+
+        Otherwise an ARP request is lost now and then, and what waits for it is a second late.
+        """
+        give_up = time.monotonic() + _PATIENCE
+        while switch.command(["bridge", "link"]).count("state forwarding") < len(self._ports):
+            if time.monotonic() > give_up:
+                raise NatkitError("the bridges of the lab do not begin to forward")
+            time.sleep(_PAUSE)
 
     def _plug_in(self, switch: Namespace) -> None:
         """Make the bridges, and the cables from them to the nodes."""
