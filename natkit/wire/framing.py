@@ -35,14 +35,15 @@ class FrameReader:
         return len(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[Message | ChannelData]:
-        """Take the next bytes of the stream and yield each message that they complete.
+        """Take the next bytes of the stream and return what they complete, one by one.
 
-        Iterate to the end before feeding again.
-
-        Raises: MalformedMessage: the stream is neither STUN nor ChannelData, or a message in it is
-                malformed. Close it: where the next one begins is not known.
+        The iterator raises MalformedMessage where the stream is neither STUN nor ChannelData, or a
+        message in it is malformed. Close the stream then: where the next one begins is not known.
         """
         self._buffer += data
+        return self._frames()
+
+    def _frames(self) -> Iterator[Message | ChannelData]:
         while (frame := self._next_frame()) is not None:
             is_stun = frame[0] in _STUN_FIRST_BYTES
             yield Message.decode(frame) if is_stun else ChannelData.decode(frame)

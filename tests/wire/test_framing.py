@@ -81,3 +81,10 @@ def test_malformed_message_in_the_stream_is_refused() -> None:
     broken[23] = 0xFF
     with pytest.raises(MalformedMessage, match="attribute length"):
         read(bytes(broken))
+
+
+def test_bytes_are_taken_even_before_anybody_looks_at_the_frames() -> None:
+    reader = FrameReader()
+    reader.feed(STREAM[:10])
+    assert reader.pending == 10
+    assert list(reader.feed(STREAM[10:])) == FRAMES

@@ -17,7 +17,7 @@ READERS: dict[int, Reader] = {}
 """How to read each attribute that natkit knows, by type number."""
 
 SafeReader: TypeAlias = "Callable[[bytes, int], Attribute]"
-"""Takes a whole message, and where in it the value begins; struct.error: the message is shorter."""
+"""Takes a whole message, and where in it a value begins that is known to be there."""
 
 SAFE_READERS: dict[int, SafeReader] = {}
 """How to read the attributes that have a SIZE, by their first word (type and length)."""

@@ -7,7 +7,7 @@ from struct import Struct
 from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
-from natkit.wire.attributes.shapes import Text
+from natkit.wire.attributes.shapes import TEXT_LIMIT, Text
 from natkit.wire.cursor import Cursor
 
 
@@ -50,4 +50,4 @@ class ThirdPartyAuthorization(Text):
     TYPE = 0x802E
     NAME = "THIRD-PARTY-AUTHORIZATION"
     RFC = "RFC 7635 §6.1"
-    MAX_BYTES = 763
+    MAX_BYTES = TEXT_LIMIT

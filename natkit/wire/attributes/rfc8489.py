@@ -8,6 +8,7 @@ from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
 from natkit.wire.attributes.shapes import (
+    TEXT_LIMIT,
     PlainAddress,
     Scalar,
     Text,
@@ -18,9 +19,6 @@ from natkit.wire.attributes.shapes import (
     split_code,
 )
 from natkit.wire.cursor import Cursor
-
-_TEXT_LIMIT = 763
-"""Bytes of fewer than 128 characters, as §14.8 to §14.14 count them."""
 
 
 @attribute
@@ -103,7 +101,7 @@ class ErrorCode(Attribute):
         return cls(code, cursor.rest().decode(errors="replace"))
 
     def encode(self) -> bytes:
-        reason = limited(self.reason.encode(), _TEXT_LIMIT, self.NAME)
+        reason = limited(self.reason.encode(), TEXT_LIMIT, self.NAME)
         return self.LAYOUT.pack(*split_code(self.code, self.NAME)) + reason
 
 
@@ -115,7 +113,7 @@ class Realm(Text):
     TYPE = 0x0014
     NAME = "REALM"
     RFC = "RFC 8489 §14.9"
-    MAX_BYTES = _TEXT_LIMIT
+    MAX_BYTES = TEXT_LIMIT
 
 
 @attribute
@@ -126,7 +124,7 @@ class Nonce(Text):
     TYPE = 0x0015
     NAME = "NONCE"
     RFC = "RFC 8489 §14.10"
-    MAX_BYTES = _TEXT_LIMIT
+    MAX_BYTES = TEXT_LIMIT
 
 
 @attribute
@@ -249,7 +247,7 @@ class Software(Attribute):
         return cls(value.decode(errors="replace"))
 
     def encode(self) -> bytes:
-        return limited(self.text.encode(), _TEXT_LIMIT, self.NAME)
+        return limited(self.text.encode(), TEXT_LIMIT, self.NAME)
 
 
 @attribute

@@ -8,6 +8,7 @@ from typing import Self
 
 from natkit.wire.attributes.base import Attribute, attribute
 from natkit.wire.attributes.shapes import (
+    TEXT_LIMIT,
     Fixed,
     Flag,
     Octets,
@@ -20,7 +21,6 @@ from natkit.wire.attributes.shapes import (
 )
 from natkit.wire.cursor import Cursor
 
-_TEXT_LIMIT = 763
 _EVEN_PORT_RESERVE = 0x80
 
 
@@ -237,7 +237,7 @@ class AddressErrorCode(Attribute):
         return cls(family, code, cursor.rest().decode(errors="replace"))
 
     def encode(self) -> bytes:
-        reason = limited(self.reason.encode(), _TEXT_LIMIT, self.NAME)
+        reason = limited(self.reason.encode(), TEXT_LIMIT, self.NAME)
         return self.LAYOUT.pack(self.family, *split_code(self.code, self.NAME)) + reason
 
 

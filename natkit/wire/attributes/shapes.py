@@ -12,6 +12,9 @@ from natkit.wire.attributes.base import READERS, Attribute, Reader, SafeReader, 
 from natkit.wire.cursor import Cursor, unpack_all
 from natkit.wire.header import HEADER_SIZE, MAGIC_COOKIE
 
+TEXT_LIMIT = 763
+"""Most bytes of a text of fewer than 128 characters, as RFC 8489 §14.8 to §14.14 reckon."""
+
 _IPV4 = 1
 _IPV6 = 2
 _ADDRESS_SIZES = {_IPV4: 4, _IPV6: 16}
