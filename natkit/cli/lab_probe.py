@@ -9,7 +9,7 @@ from typing import Any
 
 from natkit.cli.lab_text import truth_as_json
 from natkit.cli.probe_text import render
-from natkit.cli.render import Progress
+from natkit.cli.render import Progress, screen_width
 from natkit.lab import netns, sim
 from natkit.lab.scenarios import Scenario, Truth
 from natkit.lab.servers import STUN_SERVERS, stun_servers
@@ -126,4 +126,6 @@ def as_text(run: LabRun, report: ProbeReport, wrong: tuple[str, ...], *, verbose
     judgement = [f"wrong - {words}" for words in wrong]
     judgement = judgement or ["The probe contradicts nothing of what the lab has built."]
     notes = [f"note: {note}" for note in run.notes]
-    return "\n".join([built, "", render(report, verbose=verbose), "", *notes, *judgement])
+    return "\n".join(
+        [built, "", render(report, verbose=verbose, width=screen_width()), "", *notes, *judgement]
+    )

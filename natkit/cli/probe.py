@@ -13,7 +13,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
 from natkit.cli.params import DURATION, HOST_PORT, HostPort
 from natkit.cli.probe_text import render
-from natkit.cli.render import Progress
+from natkit.cli.render import Progress, screen_width
 from natkit.errors import NetworkUnreachable, RequirementNotMet, UsageError
 from natkit.network import Family
 from natkit.tools.probe import (
@@ -123,7 +123,8 @@ def _show(report: ProbeReport, as_json: bool, jsonl: bool, redacted: bool, verbo
         text = redact(json.dumps(to_json(report)), replacements)
         emit_json(json.loads(text), compact=jsonl)
     else:
-        click.echo(redact(render(report, verbose=verbose), replacements))
+        text = render(report, verbose=verbose, width=screen_width())
+        click.echo(redact(text, replacements))
 
 
 def _check(report: ProbeReport, require: Sequence[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
@@ -38,15 +40,17 @@ HEADLINES = {
 }
 
 
-def render(report: ProbeReport, *, verbose: bool) -> str:
+def render(report: ProbeReport, *, verbose: bool, width: int) -> str:
     """Return the screen.
 
-    Args: verbose: show the single observations behind each property.
+    Args:
+        verbose: show the single observations behind each property.
+        width:   columns to fill; longer lines go on below, under the values.
     """
-    return "\n".join(_lines(report, verbose))
+    return "\n".join(folded for line in _lines(report, verbose) for folded in _fold(line, width))
 
 
-def _lines(report: ProbeReport, verbose: bool) -> Iterator[str]:
+def _lines(report: ProbeReport, verbose: bool) -> Iterator[Row | str]:
     yield from _verdict(report)
     for family, found in report.families.items():
         yield ""
@@ -59,19 +63,41 @@ def _lines(report: ProbeReport, verbose: bool) -> Iterator[str]:
 def _verdict(report: ProbeReport) -> Iterator[str]:
     verdict = report.verdict
     yield click.style(HEADLINES[verdict.direct], fg=COLOURS[verdict.direct], bold=True)
-    yield from _wrapped(verdict.summary)
+    yield verdict.summary
     if report.rfc3489 is not None:
         yield click.style(f'(RFC 3489 called this "{report.rfc3489}".)', dim=True)
 
 
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    wrapped = click.wrap_text(text, width=88, initial_indent=indent, subsequent_indent=indent)
-    return wrapped.splitlines()
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A label, a value, and in a fainter voice the reason for it."""
+
+    label: str
+    value: str
+    reason: str = ""
 
 
-def _row(label: str, value: str, reason: str = "") -> str:
-    why = click.style(f"  {reason}", dim=True) if reason else ""
-    return f"  {label:<{LABEL}}{value}{why}"
+def _fold(line: Row | str, width: int) -> Iterator[str]:
+    """Return the line, or several no wider than `width`."""
+    if isinstance(line, str):
+        yield from _wrapped(line, width) if click.unstyle(line) == line else [line]
+        return
+    head = f"  {line.label:<{LABEL}}{line.value}"
+    if not line.reason:
+        yield head
+        return
+    if len(click.unstyle(head)) + 2 + len(line.reason) <= width:
+        yield f"{head}  {click.style(line.reason, dim=True)}"
+        return
+    yield head
+    for rest in _wrapped(line.reason, width, " " * (2 + LABEL)):
+        yield click.style(rest, dim=True)
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    ) or [""]
 
 
 def _finding(
@@ -79,16 +105,16 @@ def _finding(
     finding: Measured[T],
     verbose: bool,
     word: Callable[[T], str] | None = None,
-) -> Iterator[str]:
+) -> Iterator[Row]:
     if finding.value is None:
         status = finding.status.value.replace("-", " ")
         colour = "yellow" if finding.status is Status.INCONCLUSIVE else None
-        yield _row(label, click.style(status, fg=colour), finding.reason)
+        yield Row(label, click.style(status, fg=colour), finding.reason)
     else:
         value = word(finding.value) if word is not None else _plain(finding.value)
-        yield _row(label, click.style(value, bold=True), finding.reason)
+        yield Row(label, click.style(value, bold=True), finding.reason)
     if verbose:
-        yield from (_row("", click.style(f"· {line}", dim=True)) for line in finding.evidence)
+        yield from (Row("", "·", line) for line in finding.evidence)
 
 
 def _plain(value: object) -> str:
@@ -97,7 +123,7 @@ def _plain(value: object) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
-def _family(family: Family, found: FamilyReport | str, verbose: bool) -> Iterator[str]:
+def _family(family: Family, found: FamilyReport | str, verbose: bool) -> Iterator[Row | str]:
     name = f"IPv{family.value}"
     if isinstance(found, str):
         yield f"{click.style(name, bold=True)}  none: {found}"
@@ -107,7 +133,6 @@ def _family(family: Family, found: FamilyReport | str, verbose: bool) -> Iterato
         yield f"{click.style(name, bold=True)}  no server answered over UDP"
         return
     yield click.style(name, bold=True)
-    yield _row("seen as", ", ".join(findings.all_external), findings.nat.reason)
     yield from _finding("NAT", findings.nat, verbose)
     yield from _finding("mapping", findings.mapping, verbose)
     yield from _finding("filtering", findings.filtering, verbose)
@@ -121,12 +146,12 @@ def _family(family: Family, found: FamilyReport | str, verbose: bool) -> Iterato
     yield from _finding("fragments", extras.fragments, verbose)
 
 
-def _way_out(report: ProbeReport, verbose: bool) -> Iterator[str]:
+def _way_out(report: ProbeReport, verbose: bool) -> Iterator[Row | str]:
     yield click.style("The way out", bold=True)
     yield from _finding("NATs", report.layers, verbose, _layers)
-    yield _row("hops", _hops(report.trace), report.trace.reason or "")
+    yield Row("hops", _hops(report.trace), report.trace.reason or "")
     mapping = report.port_mapping
-    yield _row(
+    yield Row(
         "port mapping",
         ", ".join(
             _service(name, service)
@@ -140,12 +165,12 @@ def _way_out(report: ProbeReport, verbose: bool) -> Iterator[str]:
     )
     if verbose:
         for service in (mapping.pcp, mapping.nat_pmp, mapping.upnp):
-            yield _row("", click.style(f"· {service.present.reason}", dim=True))
+            yield Row("", "·", service.present.reason)
     yield from _finding("STUN over TCP", report.fallback.tcp, verbose, _ports)
     yield from _finding("STUN over TLS", report.fallback.tls, verbose, _ports)
     for index, server in enumerate(report.servers):
-        yield _row("servers" if index == 0 else "", *_server(server))
-    yield _row("took", f"{report.elapsed:.1f} s")
+        yield Row("servers" if index == 0 else "", *_server(server))
+    yield Row("took", f"{report.elapsed:.1f} s")
 
 
 def _layers(found: NatLayers) -> str:
@@ -190,6 +215,4 @@ def _improve(report: ProbeReport) -> Iterator[str]:
         yield ""
         yield click.style("What would improve it", bold=True)
         for hint in report.verdict.improve:
-            first, *rest = _wrapped(hint, "  ")
-            yield "- " + first.strip()
-            yield from rest
+            yield f"- {hint}"

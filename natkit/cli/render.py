@@ -34,6 +34,15 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
+MOST_COLUMNS = 100
+"""Wider lines of prose are hard to read."""
+
+
+def screen_width() -> int:
+    """Return how many columns to fill: the terminal's, or COLUMNS, up to `MOST_COLUMNS`."""
+    return min(MOST_COLUMNS, shutil.get_terminal_size((MOST_COLUMNS, 24)).columns)
+
+
 class Progress:
     """One line on stderr that says what goes on, while stderr is a terminal; else nothing.
 

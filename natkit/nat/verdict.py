@@ -77,6 +77,12 @@ ASK_FOR_STEADY = (
     "masquerade without random, on pfSense and OPNsense a static port rule"
 )
 MAP_A_PORT = "let applications map ports (switch on UPnP, NAT-PMP or PCP in the router)"
+USE_PORT_MAPPING = (
+    "the router maps ports ({protocol}): an application that uses it can be called by everyone"
+)
+ASK_FOR_AN_ADDRESS = (
+    "ask the provider for a public address: port mapping in the home router ends at the second NAT"
+)
 ADD_IPV6 = "IPv6 on both sides avoids the NAT altogether"
 OPEN_UDP = "let UDP out (at least to port 3478 of the relay, better to every port)"
 RUN_TURN_TLS = "a TURN relay on TCP or TLS port 443 carries calls that UDP cannot"

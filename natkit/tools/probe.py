@@ -17,7 +17,16 @@ from natkit.nat.behaviour import Mapping, Measured
 from natkit.nat.discovery import Findings
 from natkit.nat.layers import NatLayers, Surroundings, Trace, count_layers
 from natkit.nat.survey import ServerReport
-from natkit.nat.verdict import Behaviour, Reach, Verdict, judge, rfc3489_name
+from natkit.nat.verdict import (
+    ASK_FOR_AN_ADDRESS,
+    MAP_A_PORT,
+    USE_PORT_MAPPING,
+    Behaviour,
+    Reach,
+    Verdict,
+    judge,
+    rfc3489_name,
+)
 from natkit.network import Family, Network
 from natkit.tools.discover import Randomness, discover, no_route
 from natkit.tools.extras import Extras, measure_extras
@@ -177,12 +186,14 @@ class _Probe:
         )
         by_family: dict[Family, FamilyReport | str] = dict(zip(families, reports, strict=True))
         verdict, alias = conclude(by_family, fallback)
+        surroundings = _surroundings(by_family, port_mapping, trace)
+        layers = count_layers(surroundings)
         return ProbeReport(
-            verdict,
+            advise(verdict, layers, surroundings),
             alias,
             by_family,
             trace,
-            count_layers(_surroundings(by_family, port_mapping, trace)),
+            layers,
             port_mapping,
             fallback,
             elapsed=0.0,
@@ -265,6 +276,20 @@ def conclude(
             verdict = replace(verdict, direct=_no_better_than_some(verdict.direct))
         return verdict, None
     return _with_ipv6(judge(ipv4), ipv6), _alias(families.get(Family.IPV4))
+
+
+def advise(verdict: Verdict, layers: Measured[NatLayers], seen: Surroundings) -> Verdict:
+    """Fit the advice on port mapping to the NATs that are there."""
+    if MAP_A_PORT not in verdict.improve:
+        return verdict
+    if layers.value is not None and layers.value.at_least > 1:
+        better = ASK_FOR_AN_ADDRESS
+    elif any(ip == seen.mapped for _, ip in seen.wan):
+        better = USE_PORT_MAPPING.format(protocol=next(name for name, _ in seen.wan))
+    else:
+        return verdict
+    hints = tuple(better if hint == MAP_A_PORT else hint for hint in verdict.improve)
+    return replace(verdict, improve=hints)
 
 
 def _no_better_than_some(direct: Reach) -> Reach:
