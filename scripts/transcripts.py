@@ -21,6 +21,9 @@ from natkit.cli.main import main
 ROOT = Path(__file__).parent.parent
 TARGETS = (ROOT / "README.md", ROOT / "docs" / "guide-probe.md")
 
+WIDTH = "100"
+"""Columns of the terminal that the documents show."""
+
 MARK = re.compile(
     r"(?P<mark><!-- transcript: (?P<command>natkit [^\n]*) -->)\n```console\n.*?```\n", re.S
 )
@@ -32,7 +35,7 @@ def transcript(command: str) -> str:
     Raises: RuntimeError: it failed.
     """
     words, _, lines = command.partition(" | head -")
-    done = CliRunner().invoke(main, shlex.split(words)[1:])
+    done = CliRunner(env={"COLUMNS": WIDTH}).invoke(main, shlex.split(words)[1:])
     if done.exit_code != 0:
         raise RuntimeError(f"{command} ended with {done.exit_code}: {done.output}")
     shown = done.stdout.rstrip().splitlines()[: int(lines) if lines else None]
