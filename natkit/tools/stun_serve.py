@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.aio.stun_server import BindingService, serve_binding
 from natkit.aio.stun_stream import answer_stream
 from natkit.errors import UsageError
+from natkit.network import Network
 from natkit.stun.uri import Transport
 from natkit.wire import TransportAddress
 
@@ -86,7 +88,8 @@ async def serve(
     Raises: UsageError: RFC 5780 cannot use these addresses.
             NetworkUnreachable: one of them cannot be bound.
     """
-    addresses = _expanded(network, listen)
+    # A client elsewhere would be sent to a loopback address by OTHER-ADDRESS.
+    addresses = _expanded(network, listen, loopback=alternate_port is None)
     groups = (
         [((at.ip,), (at.port,)) for at in addresses]
         if alternate_port is None
@@ -123,15 +126,21 @@ def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _expanded(network: SocketNetwork, listen: Sequence[TransportAddress]) -> list[TransportAddress]:
-    """Replace each wildcard by the addresses behind it; link-local ones are left out."""
+def _expanded(
+    network: Network, listen: Sequence[TransportAddress], *, loopback: bool
+) -> list[TransportAddress]:
+    """Replace each wildcard by the addresses behind it, link-local ones left out.
+
+    Args: loopback: wildcards stand for loopback addresses, too.
+    """
     found: list[TransportAddress] = []
     for at in listen:
         if at.ip not in WILDCARDS:
             found.append(at)
             continue
         ips = [i.ip for i in network.interfaces() if (":" in i.ip) == WILDCARDS[at.ip]]
-        found += (at._replace(ip=ip) for ip in ips if not ip.startswith("fe80:"))
+        wanted = (ip for ip in ips if not ip.startswith("fe80:") and (loopback or not _local(ip)))
+        found += (at._replace(ip=ip) for ip in wanted)
     return list(dict.fromkeys(found))
 
 
@@ -139,6 +148,17 @@ def _site(addresses: Sequence[TransportAddress], alternate: int) -> tuple[list[s
     """Return the IPs and the two ports that RFC 5780 combines."""
     ports = sorted({at.port for at in addresses})
     if len(ports) != 1:
-        listed = ", ".join(map(str, ports))
+        listed = ", ".join(map(str, ports)) or "none"
         raise UsageError("RFC 5780 takes one main port for all addresses", why=f"given: {listed}")
-    return [at.ip for at in addresses], [*ports, alternate]
+    ips = [at.ip for at in addresses]
+    for ipv6 in (False, True):
+        if len({_local(ip) for ip in ips if (":" in ip) == ipv6}) > 1:
+            raise UsageError(
+                "RFC 5780 cannot use a loopback address beside another one",
+                why="nobody who reaches the one reaches both",
+            )
+    return ips, [*ports, alternate]
+
+
+def _local(ip: str) -> bool:
+    return ipaddress.ip_address(ip.partition("%")[0]).is_loopback

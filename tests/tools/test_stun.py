@@ -13,7 +13,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.aio.stun_server import serve_binding
 from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable, UsageError
 from natkit.machine import Seconds
-from natkit.network import DatagramEndpoint, Family, IcmpError
+from natkit.network import DatagramEndpoint, Family, IcmpError, Interface
 from natkit.stun.uri import SrvRecord, StunUri
 from natkit.tools.stun import QueryReport, SrvLookup, query
 from natkit.tools.stun_serve import serve
@@ -274,6 +274,36 @@ async def test_wildcard_is_replaced_by_every_address_of_the_machine() -> None:
     ips = {at.ip for _, at in service.listening}
     assert ips == {entry.ip for entry in network.interfaces() if ":" not in entry.ip}
     await service.close()
+
+
+class Interfaces(SocketNetwork):
+    """Real sockets, with interfaces that a test makes up."""
+
+    def __init__(self, *ips: str) -> None:
+        super().__init__()
+        self.ips = ips
+
+    def interfaces(self) -> tuple[Interface, ...]:
+        return tuple(Interface("any", ip, 24) for ip in self.ips)
+
+
+async def test_rfc_5780_wildcard_leaves_loopback_and_link_local_out() -> None:
+    network = Interfaces("127.0.0.1", "192.0.2.77", "fe80::1", "2001:db8::77")
+    with pytest.raises(NetworkUnreachable, match=r"192\.0\.2\.77:33478"):
+        await serve(network, [TransportAddress("0.0.0.0", 33478)], alternate_port=33479)
+    with pytest.raises(NetworkUnreachable, match=r"\[2001:db8::77\]:33478"):
+        await serve(network, [TransportAddress("::", 33478)], alternate_port=33479)
+
+
+async def test_rfc_5780_refuses_loopback_beside_a_real_address() -> None:
+    listen = [TransportAddress(ip, 33478) for ip in ("127.0.0.1", "192.0.2.77")]
+    with pytest.raises(UsageError, match="loopback address beside another"):
+        await serve(SocketNetwork(), listen, alternate_port=33479)
+
+
+async def test_rfc_5780_without_any_address_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="given: none"):
+        await serve(Interfaces("127.0.0.1"), [TransportAddress("0.0.0.0", 3478)], alternate_port=1)
 
 
 async def test_rfc_5780_refuses_two_main_ports() -> None:
