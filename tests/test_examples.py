@@ -1,14 +1,21 @@
-"""The Python examples in the documents run, print what they say, and use public names only."""
+"""The examples in the documents: Python runs, prints what it says and uses public names only; jq
+filters fit the probe's JSON."""
 
 from __future__ import annotations
 
 import ast
 import contextlib
 import io
+import json
 import re
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from natkit.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = [
@@ -55,3 +62,31 @@ def test_a_private_name_in_an_example_is_found():
     assert private_names("from natkit.tools._probe import x") == ["_probe"]
     assert private_names("import natkit; natkit.tools._x()") == ["_x"]
     assert private_names("from natkit import lab; lab.sim") == []
+
+
+GUIDES = (ROOT / "README.md", ROOT / "docs" / "guide-probe.md")
+FILTER = re.compile(r"natkit probe --json \| jq (-r )?('[^']+'|[\w.]+)")
+FILTERS = sorted({found for guide in GUIDES for found in FILTER.findall(guide.read_text("utf-8"))})
+
+
+@pytest.mark.needs("jq")
+@pytest.mark.parametrize(("options", "program"), FILTERS)
+def test_a_jq_filter_finds_something(options: str, program: str):
+    probed = CliRunner().invoke(main, ["lab", "probe", "port-block", "--json"])
+    report = json.dumps(unsettled(json.loads(probed.stdout)["probe"]))
+    words = ["jq", *options.split(), program.strip("'")]
+    done = subprocess.run(words, input=report, capture_output=True, text=True, check=True)
+    found = done.stdout.split()
+    assert found
+    assert "null" not in found
+
+
+def unsettled(report: dict[str, Any]) -> dict[str, Any]:
+    """Return the report with one inconclusive property, for a filter that looks for those."""
+    pooling = report["families"]["ipv4"]["pooling"]
+    pooling.update(value=None, status="inconclusive", reason="made up")
+    return report
+
+
+def test_there_are_jq_filters():
+    assert len(FILTERS) >= 4
