@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,20 @@ def test_every_mark_has_a_transcript(document: Path):
 def test_a_stale_transcript_is_noticed():
     block = "<!-- transcript: natkit lab probe home -->\n```console\n$ natkit\nnothing\n```\n"
     assert "direct calls: with most peers" in refreshed(block)
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what the headings of a document can be linked by."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", TARGETS, ids=name_of)
+def test_links_into_a_document_meet_a_heading(document: Path):
+    text = document.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\(([^)#]*)#([^)]*)\)", text):
+        assert anchor in anchors(document.parent / target if target else document)
+
+
+def test_headings_are_linked_as_the_web_does():
+    assert {"your-own-server", "a-guide-to-natkit-probe"} <= anchors(TARGETS[1])
