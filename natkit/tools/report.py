@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from enum import Enum
@@ -10,7 +9,7 @@ from typing import Any, TypeVar
 
 from natkit.nat.behaviour import Measured
 from natkit.nat.layers import NatLayers, Trace
-from natkit.nat.survey import ServerReport
+from natkit.nat.survey import ServerReport, is_local
 from natkit.network import Family
 from natkit.tools.extras import Lifetime
 from natkit.tools.gateway import MappingService
@@ -173,7 +172,7 @@ def redactions(report: ProbeReport) -> dict[str, str]:
     for ip in _own_addresses(report):
         if ip in own:
             continue
-        kind = "public" if ipaddress.ip_address(ip.partition("%")[0]).is_global else "private"
+        kind = "private" if is_local(ip) else "public"
         counts[kind] += 1
         own[ip] = f"{kind}-{counts[kind]}"
     return own

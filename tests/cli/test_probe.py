@@ -1,0 +1,137 @@
+"""`natkit probe`: the screen, the JSON, the exit codes, and how it is broken off."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from natkit.cli.main import main
+from natkit.cli.probe_text import render
+from tests.cli.test_stun import free_port, serving
+from tests.tools.test_probe import probed
+
+QUICK = ("-4", "--timeout", "3s")
+AGAIN = ("--every", "0.1s", "--jsonl")
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ["probe", *words])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """HOST:PORT of an RFC 5780 server with two loopback addresses."""
+    port = free_port()
+    words = ("--listen", f"127.0.0.1:{port}", "--listen", f"127.0.0.2:{port}", "--rfc5780")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(serving(*words))
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def screen(server: str) -> Result:
+    """One probe of loopback, on a screen of 80 columns."""
+    env = {"COLUMNS": "80"}
+    return CliRunner().invoke(main, ["probe", "--server", server, *QUICK], env=env)
+
+
+def test_the_verdict_comes_first(screen: Result) -> None:
+    assert screen.exit_code == 0, screen.output
+    lines = screen.stdout.splitlines()
+    assert lines[0] == "direct calls: with everyone"
+    assert any(re.match(r"  NAT +no  ", line) for line in lines)
+    assert any(re.match(r"  mapping +endpoint-independent", line) for line in lines)
+
+
+def test_the_screen_fits_eighty_columns_and_one_page(screen: Result) -> None:
+    lines = screen.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 40
+
+
+def test_progress_and_colour_never_reach_a_pipe(screen: Result) -> None:
+    assert screen.stderr == ""
+    assert "\x1b" not in screen.stdout
+
+
+def test_a_requirement_that_is_not_met_ends_with_five_after_the_json(server: str) -> None:
+    result = run("--server", server, *QUICK, "--require", "direct", "--require", "ipv6", "--json")
+    assert result.exit_code == 5
+    document = json.loads(result.stdout)
+    assert document["schema"] == "natkit.probe/1"
+    assert document["families"]["ipv4"]["mapping"]["value"] == "endpoint-independent"
+    assert document["families"]["ipv4"]["lifetime"]["value"] is None
+    assert "not met: ipv6:" in result.stderr
+
+
+@pytest.mark.slow
+def test_jsonl_is_one_line_for_each_probe(server: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "natkit", "probe", "--server", server, *QUICK, *AGAIN],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    documents = [json.loads(process.stdout.readline()) for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert {d["schema"] for d in documents} == {"natkit.probe/1"}
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+
+
+def test_redact_hides_where_the_user_is() -> None:
+    from natkit.tools.report import redact, redactions
+
+    report = probed("home")
+    text = redact(render(report, verbose=True, width=100), redactions(report))
+    assert "203.0.113.100" not in text
+    assert "10.0.1." not in text
+    assert "public-1" in text
+    assert "private-1" in text
+    assert "203.0.113.10:3478" in text
+
+
+@pytest.mark.slow
+def test_a_requirement_that_is_met_ends_with_zero(server: str) -> None:
+    assert run("--server", server, *QUICK, "--require", "direct").exit_code == 0
+
+
+def test_silence_ends_with_three_and_says_what_to_do() -> None:
+    result = run("--server", f"127.0.0.1:{free_port()}", "-4", "--timeout", "0.3s")
+    assert result.exit_code == 3
+    assert "direct calls: unknown" in result.stdout
+    assert "--server" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("-4", "-6"), "exclude each other"),
+        (("--server", "a b"), "not a host"),
+        (("--timeout", "soon"), "not a length of time"),
+        (("--require", "luck"), "luck"),
+        (("--interface", "nosuch0", "--server", "127.0.0.1"), "nosuch0"),
+    ],
+)
+def test_wrong_usage_ends_with_two(words: tuple[str, ...], complaint: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2, result.output
+    assert complaint in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_verbose_shows_the_single_observations() -> None:
+    report = probed("home")
+    short, long = (render(report, verbose=verbose, width=100) for verbose in (False, True))
+    assert "local port" not in short
+    assert "local port" in long
