@@ -20,7 +20,7 @@ from natkit.wire import TransportAddress
 SILENCE = 0.15
 """Seconds after which a packet of the lab will not come any more."""
 
-PATIENCE = 1.0
+PATIENCE = 2.0
 """Seconds to wait for what ought to come; on a busy machine it may take a while."""
 
 SAMPLES = 5
@@ -65,10 +65,12 @@ class Socket:
             return None
 
     async def all(self) -> set[str]:
-        """Return what comes in until nothing more does."""
+        """Return what comes in, which is something, until nothing more does."""
         texts = set()
-        while (packet := await self.next()) is not None:
+        patience = PATIENCE
+        while (packet := await self.next(patience)) is not None:
             texts.add(packet[0])
+            patience = SILENCE
         return texts
 
 

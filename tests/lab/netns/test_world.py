@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from natkit.errors import NetworkUnreachable, Unsupported, UsageError
 from natkit.lab import netns
 from natkit.lab.netns import NamespaceWorld
+from natkit.lab.netns.namespace import Namespace
 from natkit.lab.scenarios import SCENARIOS, WAN, behind
 from natkit.lab.topology import Firewall, Nat, PortPolicy, World
 from natkit.nat.behaviour import Filtering, Mapping
@@ -40,6 +42,21 @@ def test_a_world_is_up_in_well_under_half_a_second() -> None:
         with NamespaceWorld(SCENARIOS["double"].topology):
             times.append(time.monotonic() - started)
     assert min(times) < 0.5
+
+
+def test_a_world_is_not_up_before_its_bridges_forward(monkeypatch: pytest.MonkeyPatch) -> None:
+    command, asked = Namespace.command, []
+
+    def late(self: Namespace, argv: Sequence[str], text: str = "") -> str:
+        shown = command(self, argv, text)
+        if argv[0] != "bridge":
+            return shown
+        asked.append(shown)
+        return shown if len(asked) > 2 else shown.replace("forwarding", "disabled", 1)
+
+    monkeypatch.setattr(Namespace, "command", late)
+    with NamespaceWorld(HOME):
+        assert len(asked) >= 3
 
 
 def test_names_of_hosts_resolve_and_others_do_not() -> None:
