@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.transcripts import MARK, TARGETS, refreshed
+from scripts.transcripts import MARK, ROOT, TARGETS, refreshed
 
 
 def name_of(document: Path) -> str:
@@ -29,6 +29,14 @@ def test_every_mark_has_a_transcript(document: Path):
 def test_a_stale_transcript_is_noticed():
     block = "<!-- transcript: natkit lab probe home -->\n```console\n$ natkit\nnothing\n```\n"
     assert "direct calls: with most peers" in refreshed(block)
+
+
+def test_measurements_are_quoted_as_they_were_made():
+    made = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8").splitlines()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    quoted = readme.partition("discovery alone")[2].partition("\n\n")[0].splitlines()[2:]
+    assert quoted
+    assert [row for row in quoted if row not in made] == []
 
 
 def anchors(document: Path) -> set[str]:

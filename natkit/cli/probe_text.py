@@ -50,7 +50,7 @@ def render(report: ProbeReport, *, verbose: bool, width: int) -> str:
     return "\n".join(folded for line in _lines(report, verbose) for folded in _fold(line, width))
 
 
-def _lines(report: ProbeReport, verbose: bool) -> Iterator[Row | str]:
+def _lines(report: ProbeReport, verbose: bool) -> Iterator[Row | Note | str]:
     yield from _verdict(report)
     for family, found in report.families.items():
         yield ""
@@ -77,8 +77,20 @@ class Row:
     reason: str = ""
 
 
-def _fold(line: Row | str, width: int) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One observation behind the row above."""
+
+    text: str
+
+
+def _fold(line: Row | Note | str, width: int) -> Iterator[str]:
     """Return the line, or several no wider than `width`."""
+    if isinstance(line, Note):
+        bullet, hang = " " * (2 + LABEL) + "· ", " " * (4 + LABEL)
+        for part in _wrapped(line.text, width, bullet, hang):
+            yield click.style(part, dim=True)
+        return
     if isinstance(line, str):
         yield from _wrapped(line, width) if click.unstyle(line) == line else [line]
         return
@@ -94,9 +106,13 @@ def _fold(line: Row | str, width: int) -> Iterator[str]:
         yield click.style(rest, dim=True)
 
 
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+def _wrapped(text: str, width: int, indent: str = "", hang: str | None = None) -> list[str]:
     return textwrap.wrap(
-        text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent if hang is None else hang,
+        break_on_hyphens=False,
     ) or [""]
 
 
@@ -105,7 +121,7 @@ def _finding(
     finding: Measured[T],
     verbose: bool,
     word: Callable[[T], str] | None = None,
-) -> Iterator[Row]:
+) -> Iterator[Row | Note]:
     if finding.value is None:
         status = finding.status.value.replace("-", " ")
         colour = "yellow" if finding.status is Status.INCONCLUSIVE else None
@@ -114,7 +130,7 @@ def _finding(
         value = word(finding.value) if word is not None else _plain(finding.value)
         yield Row(label, click.style(value, bold=True), finding.reason)
     if verbose:
-        yield from (Row("", "·", line) for line in finding.evidence)
+        yield from map(Note, finding.evidence)
 
 
 def _plain(value: object) -> str:
@@ -123,7 +139,7 @@ def _plain(value: object) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
-def _family(family: Family, found: FamilyReport | str, verbose: bool) -> Iterator[Row | str]:
+def _family(family: Family, found: FamilyReport | str, verbose: bool) -> Iterator[Row | Note | str]:
     name = f"IPv{family.value}"
     if isinstance(found, str):
         yield f"{click.style(name, bold=True)}  none: {found}"
@@ -146,7 +162,7 @@ def _family(family: Family, found: FamilyReport | str, verbose: bool) -> Iterato
     yield from _finding("fragments", extras.fragments, verbose)
 
 
-def _way_out(report: ProbeReport, verbose: bool) -> Iterator[Row | str]:
+def _way_out(report: ProbeReport, verbose: bool) -> Iterator[Row | Note | str]:
     yield click.style("The way out", bold=True)
     yield from _finding("NATs", report.layers, verbose, _layers)
     yield Row("hops", _hops(report.trace), report.trace.reason or "")
@@ -165,7 +181,7 @@ def _way_out(report: ProbeReport, verbose: bool) -> Iterator[Row | str]:
     )
     if verbose:
         for service in (mapping.pcp, mapping.nat_pmp, mapping.upnp):
-            yield Row("", "·", service.present.reason)
+            yield Note(service.present.reason)
     yield from _finding("STUN over TCP", report.fallback.tcp, verbose, _ports)
     yield from _finding("STUN over TLS", report.fallback.tls, verbose, _ports)
     for index, server in enumerate(report.servers):
