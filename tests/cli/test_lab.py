@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from natkit.cli.lab_probe import LabRun, disagreements
 from natkit.cli.lab_text import describe
 from natkit.cli.main import main
+from natkit.cli.params import SHARE
 from natkit.lab.scenarios import POOL, SCENARIOS, Truth, behind, scenario
 from natkit.lab.topology import Firewall, Hairpin, Link, Nat, Pooling
 from natkit.nat.behaviour import Filtering, Mapping
@@ -111,6 +112,18 @@ def test_probe_as_json_holds_the_probes_own_document():
     assert (document["loss"], document["seed"], document["backend"]) == (0.05, 3, "sim")
     assert document["disagreements"] == document["notes"] == []
     assert document["probe"]["families"]["ipv4"]["filtering"]["value"] == "endpoint-independent"
+
+
+@pytest.mark.parametrize(("text", "share"), [("10%", 0.1), ("0.1", 0.1), ("0", 0.0), ("100%", 1.0)])
+def test_a_share_is_written_either_way(text: str, share: float):
+    assert SHARE.convert(text, None, None) == share
+
+
+@pytest.mark.parametrize("text", ["200%", "1.1", "-1%", "ten", "%", "5%5"])
+def test_what_is_no_share_is_a_usage_error(text: str):
+    result = CliRunner().invoke(main, ["lab", "probe", "home", f"--loss={text}"])
+    assert result.exit_code == 2
+    assert "write 10% or 0.1" in result.stderr
 
 
 def test_probe_is_the_same_for_the_same_seed():
