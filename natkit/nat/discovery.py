@@ -1,7 +1,9 @@
 """The plan of a probe for one IP version: what to ask next, and what the answers come to.
 
     survey ──▶ mapping and filtering side by side ──▶ done
-       └────── nobody answered in time ───────────────┘
+       │          ▲ the server turned out unfit: │        ▲
+       │          └───── with the next one ──────┘        │
+       └────── nobody answered in time ───────────────────┘
 
 A discovery owns sockets (machines of natkit.nat.asker) but never opens one: the tool that drives
 it opens what `unopened` hands over and returns every observation. Rule of the file: until `is_done`
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 
 from natkit.machine import Instant, Seconds
 from natkit.nat.asker import Answered, Observation
-from natkit.nat.behaviour import Filtering, Mapping, Measured
+from natkit.nat.behaviour import Filtering, Mapping, Measured, Status
 from natkit.nat.filtering import FilteringTest, Rfc5780Server
 from natkit.nat.mapping import MappingTest
 from natkit.nat.ports import (
@@ -101,6 +103,8 @@ class Discovery:
         self._survey = Survey(self._bench, servers, now=now)
         self._mapping: MappingTest | None = None
         self._filtering: FilteringTest | None = None
+        self._server: Rfc5780Server | None = None
+        self._tried: list[Rfc5780Server | None] = []
         self.is_done = False
 
     def unopened(self) -> list[ProbeSocket]:
@@ -123,15 +127,41 @@ class Discovery:
             self._mapping.review(now=now)
             if self._filtering is not None:
                 self._filtering.review(now=now)
+                self._try_another_server(now)
         silent = self._mapping is None and now >= self._speaks_by
         if silent or now >= self._ends_at or self._is_settled():
             self._finish(now)
 
     def _start_tests(self, now: Instant) -> None:
-        self._mapping = MappingTest(self._bench, self._survey.targets(), now=now)
-        full = self._survey.full_server()
-        if full is not None:
-            self._filtering = FilteringTest(self._bench, full, now=now)
+        self._use(next(iter(self._survey.full_servers()), None), now)
+
+    def _use(self, server: Rfc5780Server | None, now: Instant) -> None:
+        """Test with that server; None: with what plain servers can tell.
+
+        A mapping that is known already stays known.
+        """
+        self._tried.append(server)
+        if self._mapping is None or self._mapping.value is None:
+            self._mapping = MappingTest(self._bench, self._survey.targets(server), now=now)
+        if server is not None:
+            self._server = server
+            self._filtering = FilteringTest(self._bench, server, now=now)
+
+    def _try_another_server(self, now: Instant) -> None:
+        """Go on with the next server where this one did not keep what it announced."""
+        result = self._filtering.result if self._filtering is not None else None
+        if result is None or result.status is not Status.NOT_MEASURED:
+            return
+        untried = [s for s in self._survey.full_servers() if s not in self._tried]
+        if untried:
+            self._use(untried[0], now)
+        elif None not in self._tried and self._plain_servers_could_tell_more():
+            self._use(None, now)
+
+    def _plain_servers_could_tell_more(self) -> bool:
+        result = self._mapping.result if self._mapping is not None else None
+        several = len({target.ip for target in self._survey.targets(None)}) > 1
+        return result is not None and result.value is None and several
 
     def _is_settled(self) -> bool:
         if self._mapping is None or self._mapping.result is None:
@@ -165,7 +195,7 @@ class Discovery:
             port_allocation=judge_allocation(mappings),
             pooling=judge_pooling(mappings),
             rewrites_payload=_judge_alg(list(answers.values())),
-            server=self._survey.full_server(),
+            server=self._server,
             servers=self._survey.report(),
             all_external=tuple(sorted({m.external.ip for m in mappings})),
         )

@@ -104,7 +104,7 @@ class FilteringTest:
         """Look at what came in; settle, or ask more."""
         if self.result is not None:
             return
-        self._settle(self._server_fault())
+        self._settle(self._server_fault(now))
         if self.result is None:
             self._steer_controls(now)
             self._settle(self._judge(now))
@@ -115,15 +115,8 @@ class FilteringTest:
         """Decide with what there is: time is up."""
         if self.result is not None:
             return
-        if not any(self._control_tally(a, now).answered for a in self._controls):
-            reason = (
-                f"the server never answered a CHANGE-REQUEST from {self._server.other}, "
-                "not even where nothing can filter it"
-            )
-            self._settle(Measured.not_measured(reason, *self._evidence(now)))
-        else:
-            reason = "too much was lost to tell silence from filtering"
-            self._settle(Measured.inconclusive(reason, *self._evidence(now)))
+        reason = "too much was lost to tell silence from filtering"
+        self._settle(Measured.inconclusive(reason, *self._evidence(now)))
 
     # -- sockets ------------------------------------------------------------------------------
 
@@ -177,7 +170,7 @@ class FilteringTest:
 
     # -- judgement ----------------------------------------------------------------------------
 
-    def _server_fault(self) -> Measured[Filtering] | None:
+    def _server_fault(self, now: Instant) -> Measured[Filtering] | None:
         """Say what makes the server unfit for the test, if anything does."""
         for socket in (*self._fresh, *self._opened):
             for question, refusal in socket.refused.items():
@@ -188,6 +181,23 @@ class FilteringTest:
             for answer in socket.misplaced:
                 if answer.question.change_ip or answer.question.change_port:
                     return Measured.not_measured(_ignored(answer))
+        return self._deaf_server(now)
+
+    def _deaf_server(self, now: Instant) -> Measured[Filtering] | None:
+        """Find a server whose other addresses are dead, or that never answers from them."""
+        heard = self._bench.tally(self._opened, [self._plain], now=now)
+        for stranger, controls in self._controls.items():
+            direct = Question.plain(stranger)
+            asked = self._bench.tally(self._opened, [direct], now=now).asked
+            if not any(s.answered(direct) for s in self._opened) and is_convincing(asked, heard):
+                return Measured.not_measured(f"the server announces {stranger}, which is silent")
+            answered = any(socket.answered(question) for socket, question in controls)
+            if not answered and is_convincing(self._control_tally(stranger, now).asked, heard):
+                return Measured.not_measured(
+                    f"the server never answered a CHANGE-REQUEST from {stranger}, "
+                    "not even where nothing can filter it",
+                    *self._evidence(now),
+                )
         return None
 
     def _control_tally(self, stranger: TransportAddress, now: Instant) -> Tally:

@@ -158,6 +158,11 @@ class MappingTest:
             self._grow(SAMPLES, now)
 
     @property
+    def value(self) -> Mapping | None:
+        """The finding, where there is one already."""
+        return self.result.value if self.result is not None else None
+
+    @property
     def silent(self) -> frozenset[TransportAddress]:
         """Targets that gave no answer while the first one did."""
         return frozenset(self._silent)

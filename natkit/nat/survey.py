@@ -80,29 +80,23 @@ class Survey:
             return
         if self._first_answer_at is None:
             self._first_answer_at = now
-        enough = self.full_server() is not None or len(answers) == len(self._order)
+        enough = bool(self.full_servers()) or len(answers) == len(self._order)
         if enough or now >= self._first_answer_at + GRACE + self._bench.slowest:
             self.is_done = True
 
-    def full_server(self) -> Rfc5780Server | None:
-        """Return the first server that answered and offers a usable OTHER-ADDRESS."""
-        for address, answer in self.answers.items():
-            if answer.other is not None and not other_address_fault(address, answer.other):
-                return Rfc5780Server(address, answer.other)
-        return None
+    def full_servers(self) -> list[Rfc5780Server]:
+        """Return the servers that answered and offer a usable OTHER-ADDRESS."""
+        return [
+            Rfc5780Server(address, answer.other)
+            for address, answer in self.answers.items()
+            if answer.other is not None and not other_address_fault(address, answer.other)
+        ]
 
-    def targets(self, at_most: int = 4) -> tuple[TransportAddress, ...]:
+    def targets(self, full: Rfc5780Server | None, at_most: int = 4) -> tuple[TransportAddress, ...]:
         """Return addresses for the mapping test: the RFC 5780 server's four, or plain servers."""
-        full = self.full_server()
-        chosen = list(full.targets) if full is not None else []
-        ips = {target.ip for target in chosen}
-        for address in self.answers:
-            if len(chosen) >= at_most:
-                break
-            if address.ip not in ips or full is None:
-                chosen.append(address)
-                ips.add(address.ip)
-        return tuple(dict.fromkeys(chosen))
+        if full is not None:
+            return full.targets
+        return tuple(self.answers)[:at_most]
 
     def report(self) -> tuple[ServerReport, ...]:
         """Describe every server."""

@@ -39,11 +39,13 @@ STUN_PORT = 3478
 
 DEFAULT_SERVERS = (
     ("stunserver2025.stunprotocol.org", STUN_PORT),
+    ("stun.voipgate.com", STUN_PORT),
     ("stun.sipgate.net", STUN_PORT),
     ("stun.cloudflare.com", STUN_PORT),
     ("stun.l.google.com", 19302),
 )
-"""Public servers: the first two offer RFC 5780, the others are plain and nearly everywhere."""
+"""Public servers: the first three are known for RFC 5780, the others are plain and nearly
+everywhere. Their operators change, so none is relied on: docs/decisions/0006-default-servers.md."""
 
 DEFAULT_BUDGET: Seconds = 6.0
 """Seconds after which a discovery decides with what it has."""
