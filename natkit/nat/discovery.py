@@ -51,7 +51,7 @@ class Findings:
         nat:       whether something between here and the servers translates addresses.
         depends:   most sockets looked different to different servers, whatever `mapping` could
                    make of it.
-        rewrites_payload: an ALG changed MAPPED-ADDRESS on its way (RFC 5780 §4.2 warns of it).
+        rewrites_payload: an ALG changed MAPPED-ADDRESS on its way (RFC 5780 §3.6).
         all_external: every external IP that any socket had.
         server:    the RFC 5780 server that was used; None: there was none.
     """

@@ -41,7 +41,7 @@ class BindingSucceeded:
         source:          where the answer came from.
         mapped:          the request's source as the server saw it.
         plain_mapped:    MAPPED-ADDRESS where XOR-MAPPED-ADDRESS came too: a NAT's ALG may have
-                         rewritten this one, and then they differ (RFC 5780 §4.6).
+                         rewritten this one, and then they differ (RFC 5780 §3.6).
         round_trip:      seconds; None when the request was sent more than once.
         sent:            how often it was sent.
         other_address:   the server's alternate IP and port (RFC 5780 §7.4).

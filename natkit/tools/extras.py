@@ -116,7 +116,7 @@ class _Lab:
     def _any_server(self) -> TransportAddress:
         return self.findings.mapped[0][0]
 
-    # -- hairpinning (RFC 4787 §6, RFC 5780 §4.5) ------------------------------------------------
+    # -- hairpinning (RFC 4787 §6, RFC 5780 §3.4) ------------------------------------------------
 
     async def hairpinning(self, sockets: Sockets) -> Measured[bool]:
         """Two sockets of this host send to each other's external address.

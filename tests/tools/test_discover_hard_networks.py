@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from natkit.lab import netns, sim
-from natkit.lab.scenarios import HOME, SCENARIOS, STUN, Scenario
-from natkit.lab.topology import Topology, World
+from natkit.lab.scenarios import HOME, SCENARIOS, STUN, WAN, Scenario, behind
+from natkit.lab.topology import Nat, Topology, World
 from natkit.nat.behaviour import Filtering, Mapping
 from natkit.nat.discovery import Findings
 from natkit.network import DatagramEndpoint, IcmpError
@@ -123,3 +123,16 @@ def test_collisions_show_in_the_evidence() -> None:
     assert found.mapping.value in (None, Mapping.ENDPOINT_INDEPENDENT)
     assert found.filtering.value in (None, Filtering.ADDRESS_AND_PORT_DEPENDENT)
     assert any(" to 203.0.113.11:3479" in line for line in found.mapping.evidence)
+
+
+def test_an_alg_is_found_and_not_believed() -> None:
+    (found,) = probed(behind(Nat(rewrites_payload=True)))
+    assert found.rewrites_payload.value is True
+    assert found.rewrites_payload.evidence
+    assert found.all_external == (WAN,)
+    assert found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
+
+
+def test_without_an_alg_none_is_found() -> None:
+    (found,) = probed(behind(Nat()))
+    assert found.rewrites_payload.value is False
