@@ -127,9 +127,9 @@ class Discovery:
             self._mapping.review(now=now)
             if self._filtering is not None:
                 self._filtering.review(now=now)
-                self._try_another_server(now)
+            self._try_another_server(now)
         silent = self._mapping is None and now >= self._speaks_by
-        if silent or now >= self._ends_at or self._is_settled():
+        if silent or now >= self._ends_at or self._is_settled(now):
             self._finish(now)
 
     def _start_tests(self, now: Instant) -> None:
@@ -145,12 +145,12 @@ class Discovery:
             self._mapping = MappingTest(self._bench, self._survey.targets(server), now=now)
         if server is not None:
             self._server = server
+            self._survey.settle_on(server.primary, now=now)
             self._filtering = FilteringTest(self._bench, server, now=now)
 
     def _try_another_server(self, now: Instant) -> None:
-        """Go on with the next server where this one did not keep what it announced."""
-        result = self._filtering.result if self._filtering is not None else None
-        if result is None or result.status is not Status.NOT_MEASURED:
+        """Go on with the next server where there was none, or it did not keep what it announced."""
+        if self._filtering is not None and not self._is_unfit():
             return
         untried = [s for s in self._survey.full_servers() if s not in self._tried]
         if untried:
@@ -158,15 +158,21 @@ class Discovery:
         elif None not in self._tried and self._plain_servers_could_tell_more():
             self._use(None, now)
 
+    def _is_unfit(self) -> bool:
+        result = self._filtering.result if self._filtering is not None else None
+        return result is not None and result.status is Status.NOT_MEASURED
+
     def _plain_servers_could_tell_more(self) -> bool:
         result = self._mapping.result if self._mapping is not None else None
         several = len({target.ip for target in self._survey.targets(None)}) > 1
         return result is not None and result.value is None and several
 
-    def _is_settled(self) -> bool:
+    def _is_settled(self, now: Instant) -> bool:
         if self._mapping is None or self._mapping.result is None:
             return False
-        return self._filtering is None or self._filtering.result is not None
+        if self._filtering is None or self._is_unfit():
+            return self._survey.is_exhausted(now=now)
+        return self._filtering.result is not None
 
     def _finish(self, now: Instant) -> None:
         if self._mapping is not None:

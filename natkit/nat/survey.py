@@ -1,8 +1,9 @@
 """The first question to every server at once: who answers, how fast, and who can do more?
 
 Nobody waits for a dead server: once one answers, the others get a moment's grace to offer more
-(RFC 5780, or a second address), and the discovery goes on with what there is. The survey's socket
-goes on asking slowly until the discovery ends; that is its heartbeat.
+(RFC 5780, or a second address), and the discovery goes on with what there is. A better server whose
+answers got lost is still asked meanwhile. The survey's socket goes on asking one server until the
+discovery ends; that is its heartbeat.
 """
 
 from __future__ import annotations
@@ -13,10 +14,18 @@ from dataclasses import dataclass
 from natkit.machine import Instant, Seconds
 from natkit.nat.asker import Answered, Pace, Question
 from natkit.nat.filtering import Rfc5780Server
+from natkit.nat.silence import is_convincing
 from natkit.nat.sockets import ProbeSocket, Workbench
 from natkit.wire import TransportAddress
 
-PACE = Pace(0.1, 200)
+PACE = Pace(0.05, 200)
+"""Every server is asked this often until it answers, or until a better one has."""
+
+HEARTBEAT = Pace(0.1, 1000)
+"""How often the chosen server is asked on, so that the discovery never falls asleep."""
+
+UNLIKELY = 1e-6
+"""A server that might offer more is waited for until its silence is less likely luck than this."""
 
 GRACE: Seconds = 0.15
 """How long after the first answer a better server may still turn up, beside one round trip."""
@@ -83,6 +92,25 @@ class Survey:
         enough = bool(self.full_servers()) or len(answers) == len(self._order)
         if enough or now >= self._first_answer_at + GRACE + self._bench.slowest:
             self.is_done = True
+
+    def is_exhausted(self, *, now: Instant) -> bool:
+        """Say whether no further server will answer: the answers of the others are the controls."""
+        answers = self.answers
+        controls = self._bench.tally([self.socket], map(Question.plain, answers), now=now)
+        return all(
+            is_convincing(self._asked(address, now), controls, UNLIKELY)
+            for address in self._order
+            if address not in answers
+        )
+
+    def _asked(self, address: TransportAddress, now: Instant) -> int:
+        return self._bench.tally([self.socket], [Question.plain(address)], now=now).asked
+
+    def settle_on(self, server: TransportAddress, *, now: Instant) -> None:
+        """Leave the others that have answered alone; ask that one on, slowly."""
+        for address in self.answers:
+            self.socket.stop(Question.plain(address))
+        self.socket.ask(Question.plain(server), HEARTBEAT, now=now)
 
     def full_servers(self) -> list[Rfc5780Server]:
         """Return the servers that answered and offer a usable OTHER-ADDRESS."""

@@ -239,6 +239,33 @@ def test_two_names_of_one_address_are_one_server() -> None:
     assert_unmeasured(found.mapping, "two different server addresses")
 
 
+@pytest.mark.parametrize("loss", [0.1, 0.3])
+def test_a_full_server_whose_first_answers_get_lost_is_waited_for(loss: float) -> None:
+    async def main(world: World) -> Findings:
+        await serve_natkit(world)
+        await Server(world.network("stun2"), plain).listen(PLAIN)
+        return await discover(
+            world.network("alice"),
+            (("full", SERVER), ("plain", PLAIN)),
+            family=Family.IPV4,
+            randomness=random.Random(5).randbytes,
+            budget=6.0,
+        )
+
+    topology = SCENARIOS["home"].with_loss(loss).topology
+    for seed in range(30):
+        found = sim.run(topology, main, seed=seed)
+        assert found.filtering.value is Filtering.ADDRESS_AND_PORT_DEPENDENT, seed
+
+
+def test_an_unfit_server_beside_a_dead_one_keeps_nobody_waiting() -> None:
+    dead = TransportAddress("203.0.113.98", 3478)
+    found, took = probed("home", promising(OTHER), ALL_FOUR, asked=(SERVER, dead))
+    assert_unmeasured(found.filtering, "ignores CHANGE-REQUEST")
+    assert found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
+    assert took < 1.5
+
+
 FAULTY = {
     "ignores CHANGE-REQUEST": promising(TransportAddress("203.0.113.21", 3479)),
     "silent to CHANGE-REQUEST": promising(TransportAddress("203.0.113.50", 3479), silent=True),
