@@ -115,6 +115,7 @@ def test_a_real_nat_that_remaps_on_port_collisions_is_not_taken_for_symmetric() 
     assert_all_right(SCENARIOS["home"], [netns.run(SCENARIOS["home"].topology, main)])
 
 
+@pytest.mark.slow
 def test_collisions_show_in_the_evidence() -> None:
     dice = random.Random(3)
     [found] = probed(
