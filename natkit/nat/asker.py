@@ -16,19 +16,16 @@ from dataclasses import dataclass, field
 from natkit.errors import MalformedMessage
 from natkit.machine import Instant, Seconds, Transmit, soonest
 from natkit.nat.silence import Tally
+from natkit.stun.binding import Answer, read_success
 from natkit.wire import (
     ChangeRequest,
     ErrorCode,
-    MappedAddress,
     Message,
     MessageClass,
     Method,
-    OtherAddress,
     Padding,
     ResponsePort,
-    Software,
     TransportAddress,
-    XorMappedAddress,
 )
 
 
@@ -94,23 +91,21 @@ class Answered:
     """A try was answered.
 
     Attributes:
-        mapped:         where the request came from, as the server saw it (XOR-MAPPED-ADDRESS,
-                        or MAPPED-ADDRESS from a server that knows no better).
-        plain_mapped:   MAPPED-ADDRESS, where it was sent as well: an ALG may have rewritten it.
+        answer:         what the server said.
         source:         where the answer came from.
         asked_at, at:   when the try was sent and when the answer came.
-        other:          OTHER-ADDRESS (RFC 5780 §7.4), where it was sent.
-        software:       SOFTWARE, where it was sent.
     """
 
     question: Question
-    mapped: TransportAddress
-    plain_mapped: TransportAddress | None
+    answer: Answer
     source: TransportAddress
     asked_at: Instant
     at: Instant
-    other: TransportAddress | None = None
-    software: str | None = None
+
+    @property
+    def mapped(self) -> TransportAddress:
+        """Where the try came from, as the server saw it."""
+        return self.answer.mapped
 
     @property
     def round_trip(self) -> Seconds:
@@ -288,20 +283,9 @@ def _read(
         if error is None:
             return Garbled(source, "an error response without ERROR-CODE")
         return Refused(ask.question, error.code, error.reason)
-    if message.message_class is not MessageClass.SUCCESS or message.unknown_required:
-        return Garbled(source, "not a response that can be understood")
-    xor, plain = message.find(XorMappedAddress), message.find(MappedAddress)
-    seen = xor or plain
-    if seen is None or seen.address.port == 0:
-        return Garbled(source, "a success response without a usable mapped address")
-    other, software = message.find(OtherAddress), message.find(Software)
-    return Answered(
-        ask.question,
-        seen.address,
-        plain.address if xor and plain else None,
-        source,
-        attempt.asked_at,
-        now,
-        other.address if other else None,
-        software.text if software else None,
-    )
+    if message.message_class is not MessageClass.SUCCESS:
+        return Garbled(source, "a request instead of a response")
+    answer = read_success(message)
+    if isinstance(answer, str):
+        return Garbled(source, answer)
+    return Answered(ask.question, answer, source, attempt.asked_at, now)

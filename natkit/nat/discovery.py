@@ -253,7 +253,7 @@ class Discovery:
 
 def _judge_alg(answers: list[Answered]) -> Measured[bool]:
     """Compare MAPPED-ADDRESS with XOR-MAPPED-ADDRESS: only the plain one can be rewritten."""
-    both = [(a.plain_mapped, a.mapped) for a in answers if a.plain_mapped is not None]
+    both = [(a.answer.plain_mapped, a.mapped) for a in answers if a.answer.plain_mapped is not None]
     if not both:
         return Measured.not_measured("no server sends MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS")
     changed = [f"MAPPED-ADDRESS {plain}, XOR {xor}" for plain, xor in both if plain != xor]

@@ -114,10 +114,11 @@ class Survey:
 
     def full_servers(self) -> list[Rfc5780Server]:
         """Return the servers that answered and offer a usable OTHER-ADDRESS."""
+        announced = ((address, first.answer.other) for address, first in self.answers.items())
         return [
-            Rfc5780Server(address, answer.other)
-            for address, answer in self.answers.items()
-            if answer.other is not None and not other_address_fault(address, answer.other)
+            Rfc5780Server(address, other)
+            for address, other in announced
+            if other is not None and not other_address_fault(address, other)
         ]
 
     def targets(self, full: Rfc5780Server | None, at_most: int = 4) -> tuple[TransportAddress, ...]:
@@ -139,10 +140,12 @@ class Survey:
             )
         first = answers[0]
         note = "offers no OTHER-ADDRESS (RFC 5780): filtering cannot be measured with it"
-        if first.other is not None:
-            note = other_address_fault(address, first.other)
+        if first.answer.other is not None:
+            note = other_address_fault(address, first.answer.other)
         quickest = min(a.round_trip for a in answers)
-        return ServerReport(self._names[address], address, quickest, not note, first.software, note)
+        return ServerReport(
+            self._names[address], address, quickest, not note, first.answer.software, note
+        )
 
     def _why_silent(self, address: TransportAddress) -> str:
         refusal = self.socket.refused.get(Question.plain(address))

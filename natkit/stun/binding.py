@@ -219,21 +219,55 @@ def _read(
     """Turn a response to `pending` into its event (RFC 8489 §6.3.3, §6.3.4)."""
     if message.message_class is MessageClass.ERROR:
         return _failure(message, source, pending.server)
-    xor, plain = message.find(XorMappedAddress), message.find(MappedAddress)
-    seen = xor or plain  # servers older than RFC 5389 know only MAPPED-ADDRESS
-    if message.unknown_required or seen is None:
-        why = "its answer holds no address" if seen is None else "its answer is not understood"
-        return BindingFailed(message.transaction_id, pending.server, source, None, why)
-    other, origin = message.find(OtherAddress), message.find(ResponseOrigin)
-    software = message.find(Software)
+    answer = read_success(message)
+    if isinstance(answer, str):
+        return BindingFailed(message.transaction_id, pending.server, source, None, answer)
     return BindingSucceeded(
         message.transaction_id,
         pending.server,
         source,
-        seen.address,
-        plain.address if xor and plain else None,
+        answer.mapped,
+        answer.plain_mapped,
         pending.transaction.round_trip(now=now),
         pending.transaction.sent,
+        answer.other,
+        answer.origin,
+        answer.software,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a Binding success response says.
+
+    Attributes:
+        mapped:       where the request came from, as the server saw it.
+        plain_mapped: MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS, where both were sent: an ALG may
+                      have rewritten it.
+        other, origin: OTHER-ADDRESS and RESPONSE-ORIGIN (RFC 5780 §7.3, §7.4), where sent.
+        software:     SOFTWARE, where sent.
+    """
+
+    mapped: TransportAddress
+    plain_mapped: TransportAddress | None
+    other: TransportAddress | None
+    origin: TransportAddress | None
+    software: str | None
+
+
+def read_success(message: Message) -> Answer | str:
+    """Read a Binding success response; a string says why it is of no use."""
+    xor, plain = message.find(XorMappedAddress), message.find(MappedAddress)
+    seen = xor or plain  # servers older than RFC 5389 know only MAPPED-ADDRESS
+    if seen is None or seen.address.port == 0:
+        return "its answer holds no address"
+    if message.unknown_required:
+        return "its answer is not understood"
+    other, origin = message.find(OtherAddress), message.find(ResponseOrigin)
+    software = message.find(Software)
+    return Answer(
+        seen.address,
+        plain.address if xor and plain else None,
         other.address if other else None,
         origin.address if origin else None,
         software.text if software else None,

@@ -147,7 +147,11 @@ def test_what_the_server_says_of_itself_is_kept(asker: Asker) -> None:
     asker.receive(reply.encode(), SERVER, now=0.1)
     [answer] = only(asker, Answered)
     assert isinstance(answer, Answered)
-    assert (answer.plain_mapped, answer.other, answer.software) == (rewritten, OTHER, "x")
+    assert (answer.answer.plain_mapped, answer.answer.other, answer.answer.software) == (
+        rewritten,
+        OTHER,
+        "x",
+    )
 
 
 def test_a_classic_server_is_understood(asker: Asker) -> None:
@@ -156,7 +160,7 @@ def test_a_classic_server_is_understood(asker: Asker) -> None:
     asker.receive(request.success(MappedAddress(MAPPED)).encode(), SERVER, now=0.1)
     [answer] = only(asker, Answered)
     assert isinstance(answer, Answered)
-    assert (answer.mapped, answer.plain_mapped) == (MAPPED, None)
+    assert (answer.mapped, answer.answer.plain_mapped) == (MAPPED, None)
 
 
 def test_an_error_is_reported_with_its_code(asker: Asker) -> None:
