@@ -15,8 +15,9 @@ from natkit.nat.layers import NatLayers, Trace
 from natkit.nat.survey import ServerReport
 from natkit.nat.verdict import Reach
 from natkit.network import Family
+from natkit.tools.conclusion import FamilyReport
 from natkit.tools.gateway import MappingService
-from natkit.tools.probe import FamilyReport, ProbeReport
+from natkit.tools.probe import ProbeReport
 
 T = TypeVar("T")
 

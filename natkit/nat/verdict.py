@@ -98,7 +98,11 @@ def judge(me: Behaviour) -> Verdict:
             (OPEN_UDP, RUN_TURN_TLS),
         )
     if me.udp is None:
-        return Verdict(Reach.UNKNOWN, "No server answered, so nothing is known about calls.")
+        return Verdict(
+            Reach.UNKNOWN,
+            "No server answered over UDP, so nothing is known about calls. Either UDP is blocked "
+            "here, or the servers are away.",
+        )
     if me.open:
         return _everyone(me)
     if me.steady:

@@ -13,23 +13,15 @@ from dataclasses import dataclass, replace
 
 from natkit.errors import UsageError
 from natkit.machine import Seconds
-from natkit.nat.behaviour import Mapping, Measured
+from natkit.nat.behaviour import Measured
 from natkit.nat.discovery import Findings
 from natkit.nat.layers import NatLayers, Surroundings, Trace, count_layers
 from natkit.nat.survey import ServerReport
-from natkit.nat.verdict import (
-    ASK_FOR_AN_ADDRESS,
-    MAP_A_PORT,
-    USE_PORT_MAPPING,
-    Behaviour,
-    Reach,
-    Verdict,
-    judge,
-    rfc3489_name,
-)
+from natkit.nat.verdict import Reach, Verdict
 from natkit.network import Family, Network
+from natkit.tools.conclusion import Families, FamilyReport, advise, conclude
 from natkit.tools.discover import Randomness, discover, no_route
-from natkit.tools.extras import Extras, measure_extras
+from natkit.tools.extras import measure_extras
 from natkit.tools.fallback import FallbackReport, find_fallback
 from natkit.tools.gateway import PortMappingReport, find_port_mapping
 from natkit.tools.layers import trace_hops
@@ -78,25 +70,16 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyReport:
-    """One IP version: what the discovery found, and what was asked for besides."""
-
-    findings: Findings
-    extras: Extras
-
-
-@dataclass(frozen=True, slots=True)
 class ProbeReport:
     """Everything a probe found out.
 
     Attributes:
-        families: IP version -> report, or the reason why there is none.
         elapsed:  seconds it took.
     """
 
     verdict: Verdict
     rfc3489: str | None
-    families: dict[Family, FamilyReport | str]
+    families: Families
     trace: Trace
     layers: Measured[NatLayers]
     port_mapping: PortMappingReport
@@ -186,7 +169,7 @@ class _Probe:
         reports, (port_mapping, trace, fallback) = await asyncio.gather(
             asyncio.gather(*(self._family(family) for family in families)), self._surroundings()
         )
-        by_family: dict[Family, FamilyReport | str] = dict(zip(families, reports, strict=True))
+        by_family: Families = dict(zip(families, reports, strict=True))
         verdict, alias = conclude(by_family, fallback)
         surroundings = _surroundings(by_family, port_mapping, trace)
         layers = count_layers(surroundings)
@@ -247,7 +230,7 @@ class _Probe:
 
 
 def _surroundings(
-    families: dict[Family, FamilyReport | str], port_mapping: PortMappingReport, trace: Trace
+    families: Families, port_mapping: PortMappingReport, trace: Trace
 ) -> Surroundings:
     ipv4 = families.get(Family.IPV4)
     findings = ipv4.findings if isinstance(ipv4, FamilyReport) else None
@@ -258,89 +241,6 @@ def _surroundings(
         wan=port_mapping.wan_addresses_on_the_way(own),
         trace=trace,
     )
-
-
-# -- the verdict over both families ---------------------------------------------------------------
-
-
-def conclude(
-    families: dict[Family, FamilyReport | str], fallback: FallbackReport
-) -> tuple[Verdict, str | None]:
-    """Return the verdict over all IP versions, and RFC 3489's name for the IPv4 side.
-
-    IPv4 decides, since most peers have nothing else; IPv6 adds what it makes possible.
-    """
-    ipv4, ipv6 = (_behaviour(families.get(f), fallback) for f in (Family.IPV4, Family.IPV6))
-    if ipv4 is None:
-        verdict = judge(ipv6 if ipv6 is not None else Behaviour(None, None, None, None))
-        if ipv6 is not None and ipv6.udp:
-            verdict = replace(verdict, summary="Over IPv6, all there is: " + verdict.summary)
-            verdict = replace(verdict, direct=_no_better_than_some(verdict.direct))
-        return verdict, None
-    return _with_ipv6(judge(ipv4), ipv6), _alias(families.get(Family.IPV4))
-
-
-def advise(verdict: Verdict, layers: Measured[NatLayers], seen: Surroundings) -> Verdict:
-    """Fit the advice on port mapping to the NATs that are there."""
-    if MAP_A_PORT not in verdict.improve:
-        return verdict
-    if layers.value is not None and layers.value.at_least > 1:
-        better = ASK_FOR_AN_ADDRESS
-    elif any(ip == seen.mapped for _, ip in seen.wan):
-        better = USE_PORT_MAPPING.format(protocol=next(name for name, _ in seen.wan))
-    else:
-        return verdict
-    hints = tuple(better if hint == MAP_A_PORT else hint for hint in verdict.improve)
-    return replace(verdict, improve=hints)
-
-
-def _no_better_than_some(direct: Reach) -> Reach:
-    return Reach.SOME if direct in (Reach.EVERYONE, Reach.MOST) else direct
-
-
-def _with_ipv6(verdict: Verdict, ipv6: Behaviour | None) -> Verdict:
-    if ipv6 is None or not ipv6.udp or verdict.direct is Reach.EVERYONE:
-        return verdict
-    over_ipv6 = judge(ipv6)
-    if over_ipv6.direct not in (Reach.EVERYONE, Reach.MOST):
-        return verdict
-    improved = tuple(hint for hint in verdict.improve if not hint.startswith("IPv6"))
-    direct = verdict.direct if verdict.direct is not Reach.NONE else Reach.SOME
-    return replace(
-        verdict,
-        direct=direct,
-        summary=verdict.summary + " Peers that have IPv6, too, get a direct call over it.",
-        improve=improved,
-    )
-
-
-def _behaviour(report: FamilyReport | str | None, fallback: FallbackReport) -> Behaviour | None:
-    """Return what counts for a call; None: this IP version is not there at all."""
-    if not isinstance(report, FamilyReport):
-        return None
-    found = report.findings
-    udp = True if found.reachable else _udp_blocked(fallback)
-    return Behaviour(udp, _steady(found), found.filtering.value, found.nat.value)
-
-
-def _udp_blocked(fallback: FallbackReport) -> bool | None:
-    """Silence over UDP means "blocked" only if the same servers answer over a stream."""
-    return False if fallback.tcp.value or fallback.tls.value else None
-
-
-def _steady(found: Findings) -> bool | None:
-    if found.mapping.value is not None:
-        return found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
-    return False if found.depends else None
-
-
-def _alias(report: FamilyReport | str | None) -> str | None:
-    if not isinstance(report, FamilyReport):
-        return None
-    found = report.findings
-    if not found.reachable:
-        return None
-    return rfc3489_name(found.nat.value, found.mapping.value, found.filtering.value)
 
 
 def meets(report: ProbeReport, requirement: str) -> bool:

@@ -11,9 +11,10 @@ from natkit.nat.behaviour import Measured
 from natkit.nat.layers import NatLayers, Trace
 from natkit.nat.survey import ServerReport, is_local
 from natkit.network import Family
+from natkit.tools.conclusion import FamilyReport
 from natkit.tools.extras import Lifetime
 from natkit.tools.gateway import MappingService
-from natkit.tools.probe import FamilyReport, ProbeReport
+from natkit.tools.probe import ProbeReport
 from natkit.wire import TransportAddress
 
 T = TypeVar("T")
