@@ -76,7 +76,8 @@ def _with_ipv6(verdict: Verdict, ipv6: Behaviour | None) -> Verdict:
     if over_ipv6.direct not in (Reach.EVERYONE, Reach.MOST):
         return verdict
     improved = tuple(hint for hint in verdict.improve if hint != ADD_IPV6)
-    direct = verdict.direct if verdict.direct is not Reach.NONE else Reach.SOME
+    worse = verdict.direct in (Reach.NONE, Reach.UNKNOWN)
+    direct = Reach.SOME if worse else verdict.direct
     return replace(
         verdict,
         direct=direct,
