@@ -271,8 +271,15 @@ class Asker:
         )
         self._observations.append(Asked(ask.question, now))
         more = len(ask.tries) < ask.pace.tries
-        # From now, not from when it was due: a burst after a stall would look like loss.
-        ask.due = now + ask.pace.interval if more else None
+        # From now, not from when it was due: a burst after a stall would look like loss. And never
+        # in step with other sockets: a server that answers only so many requests a second would
+        # serve the one that always comes first.
+        ask.due = now + ask.pace.interval * _spread(transaction_id) if more else None
+
+
+def _spread(transaction_id: bytes) -> float:
+    """Return a factor of 0.75 .. 1.25, 1 on average, out of bytes that are random anyway."""
+    return 0.75 + transaction_id[0] / 512
 
 
 def _read(

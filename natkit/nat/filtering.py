@@ -230,7 +230,15 @@ class FilteringTest:
             return Heard.ANSWER
         asked = self._bench.tally([socket], [question], now=now).asked
         silent = asked if pooled is None else pooled
-        return Heard.SILENCE if asked and is_convincing(silent, controls) else Heard.PENDING
+        heard_nothing = asked and self._is_mapped(socket) and is_convincing(silent, controls)
+        return Heard.SILENCE if heard_nothing else Heard.PENDING
+
+    def _is_mapped(self, socket: ProbeSocket) -> bool:
+        """True when the socket has one mapping that works.
+
+        A NAT whose table is full makes new sockets deaf to everybody, which is no filter.
+        """
+        return len({a.mapped for a in socket.answers.get(self._plain, ())}) == 1
 
     def _judge(self, now: Instant) -> Measured[Filtering] | None:
         strangers = self._heard(self._stranger, now)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from natkit.nat.behaviour import Mapping, Measured
 from natkit.nat.discovery import Findings
 from natkit.nat.layers import NatLayers, Surroundings
+from natkit.nat.survey import is_local
 from natkit.nat.verdict import (
     ADD_IPV6,
     ASK_FOR_AN_ADDRESS,
@@ -32,6 +33,8 @@ class FamilyReport:
     extras: Extras
 
 
+ASK_OUTSIDE = "ask a server on the internet: --server HOST[:PORT], or none for the public ones"
+
 Families = Dictionary[Family, FamilyReport | str]
 """IP version -> its report, or the reason why there is none."""
 
@@ -41,6 +44,9 @@ def conclude(families: Families, fallback: FallbackReport) -> tuple[Verdict, str
 
     IPv4 decides, since most peers have nothing else; IPv6 adds what it makes possible.
     """
+    inner = [ip for f in Family for ip in _seen_from_inside(families.get(f))]
+    if inner:
+        return _nothing_about_the_internet(inner[0]), None
     ipv4, ipv6 = (_behaviour(families.get(f), fallback) for f in (Family.IPV4, Family.IPV6))
     if ipv4 is None:
         verdict = judge(ipv6 if ipv6 is not None else Behaviour(None, None, None, None))
@@ -49,6 +55,22 @@ def conclude(families: Families, fallback: FallbackReport) -> tuple[Verdict, str
             verdict = replace(verdict, direct=_no_better_than_some(verdict.direct))
         return verdict, None
     return _with_ipv6(judge(ipv4), ipv6), _alias(families.get(Family.IPV4))
+
+
+def _seen_from_inside(report: FamilyReport | str | None) -> list[str]:
+    """Return the mapped addresses that no server on the internet would see."""
+    if not isinstance(report, FamilyReport):
+        return []
+    return [mapped.ip for _, mapped in report.findings.mapped if is_local(mapped.ip)]
+
+
+def _nothing_about_the_internet(ip: str) -> Verdict:
+    return Verdict(
+        Reach.UNKNOWN,
+        f"A server saw the private address {ip}, so it is in a network of your own or of your "
+        "provider. What was measured holds up to there, and says nothing about calls beyond.",
+        improve=(ASK_OUTSIDE,),
+    )
 
 
 def advise(verdict: Verdict, layers: Measured[NatLayers], seen: Surroundings) -> Verdict:

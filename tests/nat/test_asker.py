@@ -37,9 +37,10 @@ MAPPED = TransportAddress("203.0.113.7", 40001)
 PLAIN = Question.plain(SERVER)
 
 
-def numbered() -> Callable[[], bytes]:
+def numbered(first: int = 128) -> Callable[[], bytes]:
+    """Return a source of ids; their first byte spreads the tries, 128 not at all."""
     ids = count(1)
-    return lambda: next(ids).to_bytes(12, "big")
+    return lambda: bytes([first]) + next(ids).to_bytes(11, "big")
 
 
 @pytest.fixture
@@ -77,6 +78,13 @@ def test_a_stall_is_not_made_up_for_with_a_burst(asker: Asker) -> None:
     asker.tick(now=5.0)
     assert len(sent(asker)) == 1
     assert asker.deadline() == pytest.approx(5.1)
+
+
+@pytest.mark.parametrize(("first", "interval"), [(0, 0.75), (128, 1.0), (255, 1.248)])
+def test_tries_are_spread_so_that_no_socket_always_comes_first(first: int, interval: float) -> None:
+    asker = Asker(numbered(first))
+    asker.ask(PLAIN, Pace(1.0, 2), now=0.0)
+    assert asker.deadline() == pytest.approx(interval, abs=1e-3)
 
 
 def test_a_stopped_question_still_takes_answers(asker: Asker) -> None:

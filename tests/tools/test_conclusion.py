@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from natkit.nat.behaviour import Measured
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from natkit.nat.behaviour import Filtering, Mapping, Measured
 from natkit.nat.discovery import Findings
 from natkit.nat.survey import ServerReport
 from natkit.nat.verdict import Reach
@@ -12,7 +17,7 @@ from natkit.tools.extras import Extras
 from natkit.tools.fallback import FallbackReport
 from natkit.wire import TransportAddress
 
-UNKNOWN: Measured[object] = Measured.not_measured("not asked")
+UNKNOWN: Measured[Any] = Measured.not_measured("not asked")
 
 
 def silent_server(ip: str) -> ServerReport:
@@ -64,6 +69,23 @@ def test_silence_everywhere_means_nothing() -> None:
 
 def test_an_ip_version_that_is_not_there_decides_nothing() -> None:
     assert direct("no route", streams(443)) is Reach.UNKNOWN
+
+
+@pytest.mark.parametrize("ip", ["127.0.0.1", "192.168.1.5", "100.64.3.4"])
+def test_a_server_inside_says_nothing_about_the_internet(ip: str) -> None:
+    server = TransportAddress("192.0.2.1", 3478)
+    findings = replace(
+        silence("192.0.2.1").findings,
+        reachable=True,
+        mapped=((server, TransportAddress(ip, 40000)),),
+        mapping=Measured.found(Mapping.ENDPOINT_INDEPENDENT, "seen"),
+        filtering=Measured.found(Filtering.ENDPOINT_INDEPENDENT, "seen"),
+    )
+    report = FamilyReport(findings, Extras(UNKNOWN, UNKNOWN, UNKNOWN))
+    verdict, alias = conclude({Family.IPV4: report}, streams())
+    assert verdict.direct is Reach.UNKNOWN
+    assert ip in verdict.summary
+    assert alias is None
 
 
 def test_the_name_of_rfc_3489_needs_an_answer() -> None:

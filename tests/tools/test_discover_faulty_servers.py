@@ -16,6 +16,7 @@ from natkit.lab.topology import World
 from natkit.nat.behaviour import Filtering, Mapping, Measured, Status
 from natkit.nat.discovery import Findings
 from natkit.network import DatagramEndpoint, Family, IcmpError, Network
+from natkit.stun.server import BindingServer, Site
 from natkit.tools.discover import discover
 from natkit.wire import (
     ChangeRequest,
@@ -256,6 +257,36 @@ def test_a_full_server_whose_first_answers_get_lost_is_waited_for(loss: float) -
     for seed in range(8):
         found = sim.run(topology, main, seed=seed)
         assert found.filtering.value is Filtering.ADDRESS_AND_PORT_DEPENDENT, seed
+
+
+@dataclass
+class Throttle:
+    """An honest RFC 5780 server that answers only so many requests a second."""
+
+    rate: float
+    answered_at: list[float] = field(default_factory=list)
+
+    def __call__(
+        self, request: Message, source: TransportAddress, at: TransportAddress
+    ) -> list[Reply]:
+        now = asyncio.get_running_loop().time()
+        self.answered_at = [then for then in self.answered_at if then > now - 1.0]
+        if len(self.answered_at) >= self.rate:
+            return []
+        self.answered_at.append(now)
+        reply = BindingServer(Site(STUN, PORTS)).answer(request.encode(), source, at=at)
+        return [] if reply is None else [(reply.data, reply.origin, reply.destination)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [5, 20, 50, 100])
+@pytest.mark.parametrize("name", ["full-cone", "address-restricted", "home", "symmetric-eif"])
+def test_a_server_that_throttles_is_not_taken_for_a_filter(name: str, rate: int) -> None:
+    found, took = probed(name, Throttle(rate), ALL_FOUR)
+    truth = SCENARIOS[name].truth
+    assert found.mapping.value in (None, truth.mapping)
+    assert found.filtering.value in (None, truth.filtering)
+    assert took <= 6.2
 
 
 def test_an_unfit_server_beside_a_dead_one_keeps_nobody_waiting() -> None:

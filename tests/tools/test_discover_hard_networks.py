@@ -137,3 +137,16 @@ def test_an_alg_is_found_and_not_believed() -> None:
 def test_without_an_alg_none_is_found() -> None:
     (found,) = probed(behind(Nat()))
     assert found.rewrites_payload.value is False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 8, 12])
+@pytest.mark.parametrize("name", ["full-cone", "address-restricted", "home", "symmetric"])
+def test_a_full_mapping_table_is_not_taken_for_a_filter(name: str, size: int) -> None:
+    scenario = SCENARIOS[name]
+    [router] = scenario.topology.routers
+    assert router.nat is not None
+    small = replace(router, nat=replace(router.nat, table_size=size))
+    topology = replace(scenario.topology, routers=(small,))
+    result = score(scenario, probed(topology, seed=size))
+    assert result.wrong == []
