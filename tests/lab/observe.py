@@ -20,7 +20,7 @@ from natkit.wire import TransportAddress
 SILENCE = 0.15
 """Seconds after which a packet of the lab will not come any more."""
 
-PATIENCE = 2.0
+PATIENCE = 5.0
 """Seconds to wait for what ought to come; on a busy machine it may take a while."""
 
 SAMPLES = 5
