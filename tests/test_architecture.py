@@ -41,7 +41,7 @@ CLOCK_AND_IO = frozenset(
 )
 """Standard modules that a sans-IO layer may not touch: it is handed bytes, `now` and randomness."""
 
-TERMINAL = frozenset({"click", "rich", "rich_click"})
+TERMINAL = frozenset({"click", "rich"})
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
-import rich_click as click
 
 from natkit.cli.help import descend
 from natkit.cli.main import main

@@ -26,7 +26,7 @@ IMPORT_ALL_ELSEWHERE = """
 import importlib, os, pkgutil, signal, socket, sys
 
 # What natkit stands on may look at the system; load it before taking the system away.
-import asyncio, multiprocessing, ssl, subprocess, dns.asyncresolver, ifaddr, rich_click
+import asyncio, multiprocessing, ssl, subprocess, dns.asyncresolver, ifaddr, rich.table
 import rich.console, rich.table
 
 for name in ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty", "syslog"):

@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
-import rich_click as click
+import click
 from click.exceptions import Abort
-from rich_click import RichCommand, RichGroup
 
 from natkit.errors import NatkitError, UsageError
 
@@ -123,8 +122,28 @@ def emit_json(value: object, *, compact: bool = False) -> None:
     click.echo(json.dumps(value, indent=None if compact else 2, ensure_ascii=False))
 
 
-class Command(RichCommand):
+class HelpFormatter(click.HelpFormatter):
+    """click's help with the eye drawn to the headings."""
+
+    def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
+        """Write the usage line."""
+        super().write_usage(prog, args, prefix or click.style("Usage: ", bold=True))
+
+    def write_heading(self, heading: str) -> None:
+        """Write the heading of a list."""
+        super().write_heading(click.style(heading, bold=True))
+
+
+class Context(click.Context):
+    """A context whose help is ours."""
+
+    formatter_class = HelpFormatter
+
+
+class Command(click.Command):
     """A command with the common options, whose callback may be `async def`."""
+
+    context_class = Context
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -150,9 +169,10 @@ class Command(RichCommand):
         return result
 
 
-class Group(RichGroup):
+class Group(click.Group):
     """A group whose sub-commands are `Command`s."""
 
+    context_class = Context
     command_class = Command
 
 

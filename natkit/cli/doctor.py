@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Sequence
 
-import rich_click as click
+import click
 
 from natkit.aio.network import SocketNetwork
 from natkit.cli.common import FAILURE, FINE, Command, emit_json, json_option

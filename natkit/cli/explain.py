@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import rich_click as click
+import click
 
 from natkit.cli.common import Command, emit_json, json_option
 from natkit.cli.render import table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import rich_click as click
+import click
 
 from natkit.cli.common import FAILURE, FINE, Group, emit_json, json_option
 from natkit.cli.lab_text import describe, truth_as_json

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, NamedTuple
 
-import rich_click as click
+import click
 
 from natkit import __version__
 from natkit.cli.common import Command, Root

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import NamedTuple
 
-import rich_click as click
+import click
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h)?", re.ASCII)

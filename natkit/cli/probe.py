@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
-import rich_click as click
+import click
 
 from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option

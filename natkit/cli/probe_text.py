@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
-import rich_click as click
+import click
 
 from natkit.nat.behaviour import Measured, Status
 from natkit.nat.layers import NatLayers, Trace

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import rich_click as click
+import click
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

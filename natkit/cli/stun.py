@@ -9,7 +9,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-import rich_click as click
+import click
 
 from natkit.aio.network import SocketNetwork
 from natkit.aio.srv import look_up_srv

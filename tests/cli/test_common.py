@@ -10,8 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import click
 import pytest
-import rich_click as click
 from click.testing import CliRunner, Result
 
 from natkit.cli.common import Command, Group, Root, colour_wanted, emit_json, json_option
@@ -188,7 +188,7 @@ def test_an_error_on_a_terminal_is_coloured_unless_asked_not_to(
 
 def test_a_reader_that_goes_away_is_no_error():
     code = (
-        "import rich_click as click\n"
+        "import click\n"
         "from natkit.cli.common import Root\n"
         "@click.group(cls=Root)\n"
         "def root(): pass\n"

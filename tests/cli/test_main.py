@@ -6,8 +6,8 @@ import os
 import subprocess
 import sys
 
+import click
 import pytest
-import rich_click as click
 from click.testing import CliRunner
 
 from natkit.cli.main import COMMANDS, load, main

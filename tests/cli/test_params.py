@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import click
 import pytest
-import rich_click as click
 
 from natkit.cli.params import DURATION, HostPort, parse_host_port
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natkit.errors import UsageError
+from natkit.errors import MalformedMessage, UsageError
 from natkit.stun.server import BindingServer, Reply, Site
 from natkit.wire import (
     Attribute,
@@ -133,7 +135,8 @@ def test_plain_server_never_amplifies_more_than_1_6_times(
     empty = Message.request(Method.BINDING, ID).encode()
     request = empty[:2] + len(body).to_bytes(2, "big") + empty[4:] + body
     if fingerprint:
-        request = Message.decode(request).encode(fingerprint=True)
+        with contextlib.suppress(MalformedMessage):  # some known types may not be empty
+            request = Message.decode(request).encode(fingerprint=True)
     reply = BindingServer().answer(request, CLIENT, at=FIRST)
     assert reply is None or len(reply.data) <= 1.6 * len(request)
 
