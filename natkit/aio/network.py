@@ -12,6 +12,7 @@ import contextlib
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol, TypeVar
@@ -127,6 +128,8 @@ class SocketNetwork:
         try:
             literal = canonical_ip(host.strip("[]"))
         except ValueError:
+            if self._submit is None:
+                return await _abandonable(lambda: self._look_up(host, family))
             return await self.in_thread(lambda: self._look_up(host, family))
         return (literal,) if (":" in literal) == (family is Family.IPV6) else ()
 
@@ -219,6 +222,25 @@ class SocketNetwork:
                 return self._scopes.from_socket(sock.getsockname())
         except OSError:
             return None
+
+
+async def _abandonable(blocking: Callable[[], T]) -> T:
+    """Run `blocking` in a thread that nobody waits for after this was cancelled.
+
+    The executor of `asyncio.to_thread` is waited for when the event loop ends, and no look-up can
+    be broken off: with a dead DNS, Ctrl-C would take as long as the system's resolver tries.
+    """
+    future: Future[T] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(blocking())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="natkit look-up", daemon=True).start()
+    return await asyncio.wrap_future(future)
 
 
 def _set_options(sock: socket.socket, interface: str | None, listening: bool) -> None:

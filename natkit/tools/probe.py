@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from natkit.errors import UsageError
+from natkit.errors import NetworkUnreachable, UsageError
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Measured
 from natkit.nat.discovery import Findings
@@ -20,12 +20,12 @@ from natkit.nat.survey import ServerReport
 from natkit.nat.verdict import Reach, Verdict
 from natkit.network import Family, Network
 from natkit.tools.conclusion import Families, FamilyReport, advise, conclude
-from natkit.tools.discover import Randomness, discover, no_route
+from natkit.tools.discover import Randomness, discover
 from natkit.tools.extras import measure_extras
 from natkit.tools.fallback import FallbackReport, find_fallback
 from natkit.tools.gateway import PortMappingReport, find_port_mapping
 from natkit.tools.layers import trace_hops
-from natkit.wire import TransportAddress
+from natkit.tools.lookup import Servers, look_up_servers
 
 STUN_PORT = 3478
 
@@ -44,8 +44,6 @@ DEFAULT_BUDGET: Seconds = 6.0
 
 SIDE_BUDGET: Seconds = 1.0
 """Seconds for each of the parts that are not discovery; a probe of a good path takes no longer."""
-
-RESOLVE_BUDGET: Seconds = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +102,6 @@ class ProbeReport:
         return report.findings if isinstance(report, FamilyReport) else None
 
 
-Servers = tuple[tuple[str, TransportAddress], ...]
-
-
 async def probe(
     network: Network,
     options: Options = Options(),
@@ -121,55 +116,36 @@ async def probe(
         tell:       hears in a few words what is going on.
     Raises:
         UsageError:         no server was named, or the interface does not exist.
-        NetworkUnreachable: there is no route to anywhere, or no server has an address.
+        NetworkUnreachable: there is no route to anywhere, no server has an address, or no socket
+            could be opened over any IP version.
     """
     if not options.servers:
         raise UsageError("no STUN server to ask", hint="Name one with --server HOST[:PORT]")
     started = network.now()
     tell(f"looking up {len(options.servers)} servers")
-    found = await _resolve(network, options)
-    routed = {
-        family: tuple(s for s in servers if network.source_for(s[1]) is not None)
-        for family, servers in found.items()
-    }
-    if not any(routed.values()):
-        raise no_route(found)
-    tell("asking " + ", ".join(dict.fromkeys(name for s in routed.values() for name, _ in s)))
-    run = _Probe(network, options, routed, randomness)
+    servers = await look_up_servers(network, options.servers, options.families, options.interface)
+    run = _Probe(network, options, servers, randomness)
+    tell("asking " + ", ".join(dict.fromkeys(name for name, _ in run.all_servers)))
     report = await run.everything()
     return replace(report, elapsed=network.now() - started)
-
-
-async def _resolve(network: Network, options: Options) -> dict[Family, Servers]:
-    async def look_up(host: str, family: Family) -> tuple[str, ...]:
-        try:
-            async with asyncio.timeout(RESOLVE_BUDGET):
-                return await network.resolve(host, family)
-        except TimeoutError:
-            return ()
-
-    wanted = [(f, name, port) for f in options.families for name, port in options.servers]
-    ips = await asyncio.gather(*(look_up(name, family) for family, name, _ in wanted))
-    resolved: dict[Family, Servers] = dict.fromkeys(options.families, ())
-    for (family, name, port), addresses in zip(wanted, ips, strict=True):
-        # One address for each name: a second one is mostly the same server under another number.
-        resolved[family] += tuple((name, TransportAddress(ip, port)) for ip in addresses[:1])
-    return resolved
 
 
 @dataclass(frozen=True, slots=True)
 class _Probe:
     network: Network
     options: Options
-    servers: dict[Family, Servers]
+    servers: dict[Family, Servers | str]
     randomness: Randomness
 
+    @property
+    def all_servers(self) -> Servers:
+        families = (servers for servers in self.servers.values() if not isinstance(servers, str))
+        return tuple(server for servers in families for server in servers)
+
     async def everything(self) -> ProbeReport:
-        families = list(self.servers)
-        reports, (port_mapping, trace, fallback) = await asyncio.gather(
-            asyncio.gather(*(self._family(family) for family in families)), self._surroundings()
+        by_family, (port_mapping, trace, fallback) = await asyncio.gather(
+            self._families(), self._surroundings()
         )
-        by_family: Families = dict(zip(families, reports, strict=True))
         verdict, alias = conclude(by_family, fallback)
         surroundings = _surroundings(by_family, port_mapping, trace)
         layers = count_layers(surroundings)
@@ -184,10 +160,29 @@ class _Probe:
             elapsed=0.0,
         )
 
-    async def _family(self, family: Family) -> FamilyReport | str:
-        servers = self.servers[family]
-        if not servers:
-            return f"no route or no server address over IPv{family.value}"
+    async def _families(self) -> Families:
+        """Probe each IP version. One that fails is no reason to throw the other's findings away.
+
+        Raises: NetworkUnreachable: none could be probed.
+        """
+        reports = await asyncio.gather(*(self._family(*item) for item in self.servers.items()))
+        failed = [report for report in reports if isinstance(report, NetworkUnreachable)]
+        if failed and not any(isinstance(report, FamilyReport) for report in reports):
+            raise failed[0]
+        worded = (str(r) if isinstance(r, NetworkUnreachable) else r for r in reports)
+        return dict(zip(self.servers, worded, strict=True))
+
+    async def _family(
+        self, family: Family, servers: Servers | str
+    ) -> FamilyReport | NetworkUnreachable | str:
+        if isinstance(servers, str):
+            return servers
+        try:
+            return await self._measured(family, servers)
+        except NetworkUnreachable as error:
+            return error
+
+    async def _measured(self, family: Family, servers: Servers) -> FamilyReport:
         findings = await discover(
             self.network,
             servers,
@@ -209,8 +204,8 @@ class _Probe:
         return FamilyReport(findings, extras)
 
     async def _surroundings(self) -> tuple[PortMappingReport, Trace, FallbackReport]:
-        name, server = next(s for servers in self.servers.values() for s in servers)
-        others = [a for servers in self.servers.values() for _, a in servers if a != server]
+        name, server = self.all_servers[0]
+        others = [address for _, address in self.all_servers if address != server]
         interface, randomness = self.options.interface, self.randomness
         return await asyncio.gather(
             find_port_mapping(

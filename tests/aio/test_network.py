@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -170,6 +172,22 @@ async def test_literals_resolve_without_a_resolver(network: SocketNetwork, famil
 async def test_localhost_resolves_and_nonsense_does_not(network: SocketNetwork) -> None:
     assert await network.resolve("localhost", Family.IPV4) == ("127.0.0.1",)
     assert await network.resolve("nobody..invalid", Family.IPV4) == ()
+
+
+def test_nobody_waits_for_a_look_up_that_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answer.wait(10) and [])
+
+    async def give_up() -> None:
+        async with asyncio.timeout(0.05):
+            await SocketNetwork().resolve("slow.example", Family.IPV4)
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    took = time.monotonic() - began
+    answer.set()
+    assert took < 5
 
 
 async def test_source_for_loopback_is_loopback(network: SocketNetwork) -> None:

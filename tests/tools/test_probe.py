@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from natkit.lab import sim
 from natkit.lab.scenarios import SCENARIOS, STUN
 from natkit.lab.topology import World
 from natkit.nat.behaviour import Filtering, Measured
+from natkit.nat.discovery import Findings
 from natkit.nat.layers import NatLayers, Surroundings, Trace
 from natkit.nat.verdict import (
     ASK_FOR_AN_ADDRESS,
@@ -21,6 +23,7 @@ from natkit.nat.verdict import (
     judge,
 )
 from natkit.network import Family
+from natkit.tools import probe as tools_probe
 from natkit.tools.probe import REQUIREMENTS, Options, ProbeReport, advise, meets, probe
 from tests.campaign import PORTS, serve_natkit
 
@@ -87,8 +90,26 @@ def test_without_servers_there_is_nothing_to_ask() -> None:
 
 
 def test_names_that_do_not_resolve_are_unreachable() -> None:
-    with pytest.raises(NetworkUnreachable, match="no STUN server can be reached"):
+    with pytest.raises(NetworkUnreachable, match="no STUN server has an IPv4 or IPv6 address"):
         probed("home", servers=(("nowhere.invalid", 3478),))
+
+
+def test_an_ip_version_that_fails_does_not_end_the_others_probe(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = tools_probe.discover
+
+    async def without_ipv4(*given: Any, family: Family, **more: Any) -> Findings:
+        if family is Family.IPV4:
+            raise NetworkUnreachable("cannot use the local address", why="it is gone")
+        return await whole(*given, family=family, **more)
+
+    monkeypatch.setattr(tools_probe, "discover", without_ipv4)
+    report = probed("dual-stack")
+    assert report.families[Family.IPV4] == "cannot use the local address: it is gone"
+    assert report.findings(Family.IPV6) is not None
+    with pytest.raises(NetworkUnreachable, match="cannot use the local address"):
+        probed("home")
 
 
 @pytest.mark.parametrize(
