@@ -189,6 +189,9 @@ class Root(Group):
         words = list(sys.argv[1:] if args is None else args)
         session = Session()
         extra.pop("standalone_mode", None)
+        if sys.stdout is None:  # what Python makes of a descriptor 1 that is closed
+            _report(_unwritable("it is closed"), session.colour)
+            sys.exit(FAILURE)
         try:
             result = super().main(
                 words, prog_name or "natkit", standalone_mode=False, obj=session, **extra
@@ -202,6 +205,12 @@ class Root(Group):
         except click.ClickException as error:
             session.json = session.json or _asks_for_json(words)
             _fail(_as_natkit_error(error), session)
+        except OSError as error:
+            why = _why_stdout_fails()
+            if why is None:
+                _fail(error, session)
+            _report(_unwritable(why), session.colour)
+            _leave_quietly()
         except Exception as error:
             _fail(error, session)
 
@@ -257,8 +266,23 @@ def _report(error: NatkitError, colour: bool | None) -> None:
         click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", err=True, color=colour)
 
 
+def _why_stdout_fails() -> str | None:
+    """Return what keeps stdout from being written (a full disk, say); None: nothing does."""
+    try:
+        # Python drops what it could not write, so a flush alone would succeed.
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def _unwritable(why: str) -> NatkitError:
+    return NatkitError("cannot write to standard output", why=why)
+
+
 def _leave_quietly() -> NoReturn:
-    # The reader (head, say) went away. Python would complain again when it flushes at exit.
+    # Nothing more can be written. Python would complain again when it flushes at exit.
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     sys.exit(FAILURE)

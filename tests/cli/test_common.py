@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -210,6 +211,39 @@ def test_a_reader_that_goes_away_is_no_error():
     assert child.stderr.read() == b""
     child.stderr.close()
     assert child.wait(timeout=30) == 1
+
+
+def natkit_into(redirection: str, *words: str) -> tuple[int, str]:
+    """Run natkit from a shell; return its exit code and what it said on stderr."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "natkit", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONDEVMODE": "0"},
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("words", [("--help",), ("explain", "CGN", "--json"), ("nonsense",)])
+def test_a_closed_stdout_is_an_ordinary_error(words: tuple[str, ...]):
+    said = "error: cannot write to standard output: it is closed\n"
+    assert natkit_into(">&-", *words) == (1, said)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("words", [("explain", "CGN"), ("explain", "CGN", "--json")])
+def test_a_full_stdout_is_an_ordinary_error(words: tuple[str, ...]):
+    code, said = natkit_into("> /dev/full", *words)
+    assert code == 1
+    assert said == "error: cannot write to standard output: No space left on device\n"
+
+
+def test_another_failure_of_the_system_is_still_a_bug(run_with):
+    result = run_with(failing(OSError("no such device")))
+    assert result.stderr.startswith("error: natkit has a bug: OSError: no such device")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
