@@ -29,7 +29,8 @@ from natkit.nat.ports import (
     judge_preservation,
 )
 from natkit.nat.sockets import ProbeSocket, Workbench
-from natkit.nat.survey import ServerReport, Survey
+from natkit.nat.survey import ServerReport, SourceOf, Survey
+from natkit.network import IcmpError
 from natkit.wire import TransportAddress
 
 REVIEW_INTERVAL: Seconds = 0.005
@@ -46,6 +47,7 @@ class Findings:
 
     Attributes:
         reachable: True when at least one server answered over UDP.
+        udp_passes: True when a server answered, or its host said that nobody listens (ICMP).
         local:     the address that packets leave from, and a port that was used.
         mapped:    (server, mapped address) of the survey's socket.
         nat:       whether something between here and the servers translates addresses.
@@ -57,6 +59,7 @@ class Findings:
     """
 
     reachable: bool
+    udp_passes: bool
     local: TransportAddress | None
     mapped: tuple[tuple[TransportAddress, TransportAddress], ...]
     nat: Measured[bool]
@@ -81,7 +84,7 @@ class Discovery:
 
     Args:
         servers:        (name, address) of one IP version, in order of preference.
-        source_ip:      local address that packets to the first server leave from, where known.
+        source_of:      returns the local IP that packets to an address leave from, where known.
         transaction_id: returns 12 unpredictable bytes at every call.
         budget:         seconds after which it decides with what it has.
     """
@@ -90,17 +93,17 @@ class Discovery:
         self,
         servers: tuple[tuple[str, TransportAddress], ...],
         *,
-        source_ip: str | None,
+        source_of: SourceOf,
         transaction_id: Callable[[], bytes],
         budget: Seconds,
         now: Instant,
     ) -> None:
         self._bench = Workbench(transaction_id)
-        self._source_ip = source_ip
+        self._source_of = source_of
         self._ends_at = now + budget
         self._speaks_by = now + min(budget, SILENCE_LIMIT)
         self._reviewed_at = now
-        self._survey = Survey(self._bench, servers, now=now)
+        self._survey = Survey(self._bench, servers, source_of=source_of, now=now)
         self._mapping: MappingTest | None = None
         self._filtering: FilteringTest | None = None
         self._server: Rfc5780Server | None = None
@@ -118,6 +121,17 @@ class Discovery:
             self._reviewed_at = now
             self._review(now)
 
+    def refuse(self, socket: ProbeSocket, error: IcmpError) -> None:
+        """Take an ICMP error; what counts is a port unreachable by the destination itself.
+
+        It proves that UDP gets there and back, though nobody listens (RFC 792, RFC 4443 §3.1).
+        """
+        destination = error.destination
+        if destination is None or error.reporter != destination.ip:
+            return
+        if (destination.is_ipv6, error.kind, error.code) in ((False, 3, 3), (True, 1, 4)):
+            socket.closed_ports.add(destination)
+
     def _review(self, now: Instant) -> None:
         if self._mapping is None:
             self._survey.review(now=now)
@@ -128,7 +142,8 @@ class Discovery:
             if self._filtering is not None:
                 self._filtering.review(now=now)
             self._try_another_server(now)
-        silent = self._mapping is None and now >= self._speaks_by
+        mute = not self._survey.answers and now >= self._speaks_by
+        silent = self._mapping is None and (mute or self._survey.is_hopeless)
         if silent or now >= self._ends_at or self._is_settled(now):
             self._finish(now)
 
@@ -191,8 +206,9 @@ class Discovery:
         mappings = self._mappings()
         return Findings(
             reachable=bool(answers),
+            udp_passes=bool(answers or self._survey.closed_ports),
             local=self._local(),
-            mapped=tuple((address, a.mapped) for address, a in answers.items()),
+            mapped=tuple((address, a.mapped) for address, a in self._survey.outside.items()),
             nat=self._judge_nat(mappings),
             mapping=self._mapping_result(),
             depends=self._mapping is not None and self._mapping.depends,
@@ -206,30 +222,38 @@ class Discovery:
             all_external=tuple(sorted({m.external.ip for m in mappings})),
         )
 
+    def _source(self) -> str | None:
+        """Return the local IP of the uplink that was measured."""
+        return next((self._source_of(server) for server in self._survey.outside), None)
+
     def _local(self) -> TransportAddress | None:
-        socket = self._survey.socket
-        if self._source_ip is None or socket.local is None:
+        source, socket = self._source(), self._survey.socket
+        if source is None or socket.local is None:
             return None
-        return TransportAddress(self._source_ip, socket.local.port)
+        return TransportAddress(source, socket.local.port)
 
     def _mappings(self) -> list[Mapped]:
+        """Return what servers saw, but for those inside, or reached over another uplink."""
+        source = self._source()
+        inside = self._survey.answers.keys() - self._survey.outside.keys()
         return [
             Mapped(socket.local.port, external, asked_at)
             for socket in self._bench.sockets
             if socket.local is not None
-            for asked_at, _, external in socket.all_mapped()
+            for asked_at, server, external in socket.all_mapped()
+            if server not in inside and self._source_of(server) == source
         ]
 
     def _judge_nat(self, mappings: list[Mapped]) -> Measured[bool]:
+        source = self._source()
         if not mappings:
             return Measured.not_measured("no server answered over UDP")
-        if self._source_ip is None:
+        if source is None:
             return Measured.not_measured("this machine does not tell its own address")
-        same = all(m.external == TransportAddress(self._source_ip, m.local_port) for m in mappings)
-        if same:
-            return Measured.found(False, f"the servers see {self._source_ip} itself")
+        if all(m.external == TransportAddress(source, m.local_port) for m in mappings):
+            return Measured.found(False, f"the servers see {source} itself")
         seen = sorted({m.external.ip for m in mappings})
-        return Measured.found(True, f"the servers see {', '.join(seen)}, not {self._source_ip}")
+        return Measured.found(True, f"the servers see {', '.join(seen)}, not {source}")
 
     def _mapping_result(self) -> Measured[Mapping]:
         if self._mapping is None or self._mapping.result is None:
@@ -257,6 +281,8 @@ def _judge_alg(answers: list[Answered]) -> Measured[bool]:
     if not both:
         return Measured.not_measured("no server sends MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS")
     changed = [f"MAPPED-ADDRESS {plain}, XOR {xor}" for plain, xor in both if plain != xor]
-    if changed:
-        return Measured.found(True, "addresses inside packets are rewritten", *changed)
-    return Measured.found(False, "MAPPED-ADDRESS and XOR-MAPPED-ADDRESS agree")
+    if not changed:
+        return Measured.found(False, "MAPPED-ADDRESS and XOR-MAPPED-ADDRESS agree")
+    if len(changed) < len(both):
+        return Measured.inconclusive("only some servers' addresses are rewritten", *changed)
+    return Measured.found(True, "addresses inside packets are rewritten", *changed)

@@ -22,11 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from natkit.machine import Instant
+from natkit.machine import Instant, Seconds
 from natkit.nat.asker import Answered, Pace, Question
 from natkit.nat.behaviour import Filtering, Measured
 from natkit.nat.silence import Tally, is_convincing
-from natkit.nat.sockets import ProbeSocket, Workbench
+from natkit.nat.sockets import SLOW_ADDRESS, ProbeSocket, Workbench
 from natkit.wire import TransportAddress
 
 FRESH = 2
@@ -37,6 +37,9 @@ MOST_OPENED = 50
 """Opened sockets to try where a NAT gives one host several addresses: RESPONSE-PORT can steer an
 answer to another port but not to another address, so two mappings must happen to share one. With
 four addresses, 50 sockets fail to do so once in 10**6 cases; 12 at a time mostly suffice."""
+
+SLOW: Seconds = 0.5
+"""Round trips above this are what keeps a probe from an answer, rather than loss."""
 
 SILENCE_PACE = Pace(0.02, 200)
 """Many quick tries: what is filtered has to stay silent often enough to rule out loss."""
@@ -116,6 +119,11 @@ class FilteringTest:
         if self.result is not None:
             return
         reason = "too much was lost to tell silence from filtering"
+        if self._bench.slowest > SLOW:
+            reason = (
+                f"answers take up to {self._bench.slowest:.1f} s, too long to tell silence from "
+                "filtering in this time: a longer --timeout may do"
+            )
         self._settle(Measured.inconclusive(reason, *self._evidence(now)))
 
     # -- sockets ------------------------------------------------------------------------------
@@ -188,11 +196,12 @@ class FilteringTest:
         heard = self._bench.tally(self._opened, [self._plain], now=now)
         for stranger, controls in self._controls.items():
             direct = Question.plain(stranger)
-            asked = self._bench.tally(self._opened, [direct], now=now).asked
+            asked = self._bench.tally(self._opened, [direct], now=now - SLOW_ADDRESS).asked
             if not any(s.answered(direct) for s in self._opened) and is_convincing(asked, heard):
                 return Measured.not_measured(f"the server announces {stranger}, which is silent")
             answered = any(socket.answered(question) for socket, question in controls)
-            if not answered and is_convincing(self._control_tally(stranger, now).asked, heard):
+            late = self._control_tally(stranger, now - SLOW_ADDRESS)
+            if not answered and is_convincing(late.asked, heard):
                 return Measured.not_measured(
                     f"the server never answered a CHANGE-REQUEST from {stranger}, "
                     "not even where nothing can filter it",

@@ -18,6 +18,10 @@ SETTLE_ROUND_TRIPS = 2.0
 """A try is called silent after this many of the slowest round trips seen."""
 
 
+SLOW_ADDRESS: Seconds = 1.0
+"""An address that has not answered yet may be this much slower than the ones that have."""
+
+
 @dataclass(eq=False, slots=True)
 class ProbeSocket:
     """One local socket and everything it learned.
@@ -25,6 +29,7 @@ class ProbeSocket:
     Attributes:
         label:   what it is for, with a number ("mapping 2").
         local:   its address, once it is open.
+        closed_ports: destinations whose own host said that nobody listens there (ICMP).
         answers: by question, in the order they came; misplaced ones are kept apart.
     """
 
@@ -35,6 +40,7 @@ class ProbeSocket:
     misplaced: list[Answered] = field(default_factory=list)
     refused: dict[Question, Refused] = field(default_factory=dict)
     garbled: list[Garbled] = field(default_factory=list)
+    closed_ports: set[TransportAddress] = field(default_factory=set)
 
     def take(self, observation: Observation) -> None:
         """Remember what was observed."""
@@ -104,6 +110,10 @@ class Workbench:
         socket.take(observation)
         if isinstance(observation, Answered):
             self.slowest = max(self.slowest, observation.round_trip)
+
+    def external_ips(self) -> set[str]:
+        """Return every external IP that any socket was seen under."""
+        return {m.ip for socket in self.sockets for _, _, m in socket.all_mapped()}
 
     def overdue(self, now: Instant) -> Instant:
         """Return the instant before which a try must have been sent to count as silent."""

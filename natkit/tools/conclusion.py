@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass, replace
 
+from natkit.nat.addresses import is_local
 from natkit.nat.behaviour import Mapping, Measured
 from natkit.nat.discovery import Findings
 from natkit.nat.layers import NatLayers, Surroundings
-from natkit.nat.survey import is_local
 from natkit.nat.verdict import (
     ADD_IPV6,
     ASK_FOR_AN_ADDRESS,
@@ -113,7 +113,7 @@ def _behaviour(report: FamilyReport | str | None, fallback: FallbackReport) -> B
     if not isinstance(report, FamilyReport):
         return None
     found = report.findings
-    udp = True if found.reachable else _blocked(found, fallback)
+    udp = True if found.udp_passes else _blocked(found, fallback)
     return Behaviour(udp, _steady(found), found.filtering.value, found.nat.value)
 
 

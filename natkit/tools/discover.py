@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -12,6 +13,7 @@ from natkit.machine import Seconds
 from natkit.nat.asker import Observation
 from natkit.nat.discovery import Discovery, Findings
 from natkit.nat.sockets import ProbeSocket
+from natkit.nat.survey import SourceOf
 from natkit.network import Family, Network
 from natkit.wire import TransportAddress
 
@@ -38,7 +40,7 @@ async def discover(
     """
     discovery = Discovery(
         servers,
-        source_ip=_source_ip(network, servers[0][1], family, interface),
+        source_of=functools.cache(_sources(network, family, interface)),
         transaction_id=partial(randomness, 12),
         budget=budget,
         now=network.now(),
@@ -51,13 +53,13 @@ async def discover(
     return discovery.findings()
 
 
-def _source_ip(
-    network: Network, server: TransportAddress, family: Family, interface: str | None
-) -> str | None:
+def _sources(network: Network, family: Family, interface: str | None) -> SourceOf:
+    """Return what tells the local IP for a destination: routing, or the chosen interface."""
     if interface is None:
-        return network.source_for(server)
+        return network.source_for
     addresses = [i.ip for i in network.interfaces() if i.name == interface]
-    return next((ip for ip in addresses if (":" in ip) == (family is Family.IPV6)), None)
+    own = next((ip for ip in addresses if (":" in ip) == (family is Family.IPV6)), None)
+    return lambda _: own
 
 
 class _Run:
@@ -87,6 +89,7 @@ class _Run:
             family=self._family,
             interface=self._interface,
             on_event=partial(self._heard, socket),
+            on_error=partial(self._discovery.refuse, socket),
         )
         socket.local = driver.endpoint.local
         self._drivers.append(driver)

@@ -28,6 +28,7 @@ def silence(*servers: str) -> FamilyReport:
     """What a discovery finds when none of `servers` answers."""
     findings = Findings(
         reachable=False,
+        udp_passes=False,
         nat=UNKNOWN,
         mapping=UNKNOWN,
         filtering=UNKNOWN,
@@ -77,6 +78,7 @@ def test_a_server_inside_says_nothing_about_the_internet(ip: str) -> None:
     findings = replace(
         silence("192.0.2.1").findings,
         reachable=True,
+        udp_passes=True,
         mapped=((server, TransportAddress(ip, 40000)),),
         mapping=Measured.found(Mapping.ENDPOINT_INDEPENDENT, "seen"),
         filtering=Measured.found(Filtering.ENDPOINT_INDEPENDENT, "seen"),

@@ -42,11 +42,12 @@ Answer = Callable[[Message, TransportAddress, TransportAddress], list[Reply]]
 
 @dataclass
 class Server:
-    """Answers on given endpoints as `answer` says, after `delay` seconds."""
+    """Answers on given endpoints as `answer` says, after `delay` seconds, or an address's own."""
 
     network: Network
     answer: Answer
     delay: float = 0.0
+    delays: dict[str, float] = field(default_factory=dict)
     endpoints: dict[TransportAddress, DatagramEndpoint] = field(default_factory=dict)
 
     async def listen(self, *addresses: TransportAddress) -> None:
@@ -68,7 +69,10 @@ class _At:
             return
         for reply, origin, destination in self.server.answer(request, source, self.address):
             asyncio.get_running_loop().call_later(
-                self.server.delay, self.server.endpoints[origin].send, reply, destination
+                self.server.delays.get(origin.ip, self.server.delay),
+                self.server.endpoints[origin].send,
+                reply,
+                destination,
             )
 
     def error_received(self, error: IcmpError) -> None: ...
@@ -107,6 +111,14 @@ def elsewhere(request: Message, source: TransportAddress, at: TransportAddress) 
     return [(reply, SERVER, source)]
 
 
+def honest(request: Message, source: TransportAddress, at: TransportAddress) -> list[Reply]:
+    reply = BindingServer(Site(STUN, PORTS)).answer(request.encode(), source, at=at)
+    return [] if reply is None else [(reply.data, reply.origin, reply.destination)]
+
+
+PLAIN_HIGH = TransportAddress(FIRST, 5000)
+"""Another port of the server's host: nothing listens on its usual one."""
+
 ALL_FOUR = tuple(TransportAddress(ip, port) for ip in STUN for port in PORTS)
 
 
@@ -116,6 +128,7 @@ def probed(
     endpoints: tuple[TransportAddress, ...],
     *,
     delay: float = 0.0,
+    delays: dict[str, float] | None = None,
     asked: tuple[TransportAddress, ...] = (SERVER,),
     others: dict[str, TransportAddress] | None = None,
     budget: float = 6.0,
@@ -123,7 +136,7 @@ def probed(
     """Return what was found with such a server, and how long it took in virtual seconds."""
 
     async def main(world: World) -> tuple[Findings, float]:
-        await Server(world.network("stun"), answer, delay).listen(*endpoints)
+        await Server(world.network("stun"), answer, delay, delays or {}).listen(*endpoints)
         for host, address in (others or {}).items():
             await Server(world.network(host), plain).listen(address)
         network = world.network("alice")
@@ -177,8 +190,8 @@ def test_an_other_address_that_is_the_same_address_is_not_believed() -> None:
 def test_an_unreachable_other_address_leaves_both_unmeasured(scenario: str) -> None:
     nowhere = TransportAddress("203.0.113.99", 3479)
     found, took = probed(scenario, promising(nowhere, silent=True), (SERVER,))
-    assert_unmeasured(found.mapping, "do not answer")
-    assert_unmeasured(found.filtering, "which is silent")
+    assert_unmeasured(found.mapping, "two different server addresses")
+    assert_unmeasured(found.filtering, "OTHER-ADDRESS 203.0.113.99:3479 does not answer")
     assert took < 3
 
 
@@ -186,6 +199,65 @@ def test_a_server_that_answers_from_one_address_only_is_found_out() -> None:
     found, _ = probed("home", elsewhere, ALL_FOUR)
     assert found.filtering.status is Status.NOT_MEASURED
     assert found.mapping.value is None
+
+
+def test_a_falsely_announced_address_gets_few_packets() -> None:
+    strangers: list[float] = []
+
+    class Stranger:
+        def datagram_received(self, data: bytes, source: TransportAddress) -> None:
+            strangers.append(len(data))
+
+        def error_received(self, error: IcmpError) -> None: ...
+
+    victim = TransportAddress("203.0.113.50", 7777)
+
+    async def main(world: World) -> Findings:
+        answer = promising(victim, silent=True)
+        await Server(world.network("stun"), answer).listen(SERVER)
+        await world.network("bob").open_datagram(Stranger(), local=victim)
+        return await discover(
+            world.network("alice"),
+            (("stun", SERVER),),
+            family=Family.IPV4,
+            randomness=random.Random(5).randbytes,
+            budget=6.0,
+        )
+
+    found = sim.run(SCENARIOS["home"].topology, main)
+    assert_unmeasured(found.filtering, "does not answer")
+    assert 0 < len(strangers) <= 30
+
+
+@pytest.mark.parametrize("name", ["home", "full-cone", "address-restricted"])
+def test_an_other_address_that_is_slower_is_waited_for(name: str) -> None:
+    found, _ = probed(name, honest, ALL_FOUR, delays={SECOND: 0.4})
+    truth = SCENARIOS[name].truth
+    assert (found.mapping.value, found.filtering.value) == (truth.mapping, truth.filtering)
+
+
+def test_answers_that_take_too_long_are_not_called_lost() -> None:
+    found, _ = probed("home", honest, ALL_FOUR, delay=1.4)
+    assert found.filtering.status is Status.INCONCLUSIVE
+    assert "--timeout" in found.filtering.reason
+
+
+def test_a_closed_port_proves_that_udp_gets_through() -> None:
+    found, took = probed("home", plain, (PLAIN_HIGH,))
+    assert not found.reachable
+    assert found.udp_passes
+    assert found.servers[0].note.startswith("nobody listens there")
+    assert took < 1
+
+
+def test_a_server_on_this_side_of_the_nat_is_left_out() -> None:
+    inside = TransportAddress("10.0.1.3", 3478)
+    others = {"carol": inside}
+    found, _ = probed("home", plain, (SERVER,), asked=(inside, SERVER), others=others)
+    assert found.nat.value is True
+    assert_unmeasured(found.mapping, "two different server addresses")
+    assert found.all_external == ("203.0.113.100",)
+    assert "this side of the NAT" in found.servers[0].note
 
 
 def test_late_answers_are_still_answers() -> None:
@@ -274,8 +346,7 @@ class Throttle:
         if len(self.answered_at) >= self.rate:
             return []
         self.answered_at.append(now)
-        reply = BindingServer(Site(STUN, PORTS)).answer(request.encode(), source, at=at)
-        return [] if reply is None else [(reply.data, reply.origin, reply.destination)]
+        return honest(request, source, at)
 
 
 @pytest.mark.slow
@@ -327,7 +398,7 @@ def test_behind_an_unfit_server_plain_ones_still_tell_the_mapping() -> None:
     others = {"stun2": PLAIN}
     found, _ = probed("home", nowhere, (SERVER,), asked=(SERVER, PLAIN), others=others)
     assert found.mapping.value is Mapping.ENDPOINT_INDEPENDENT
-    assert_unmeasured(found.filtering, "which is silent")
+    assert_unmeasured(found.filtering, "does not answer")
 
 
 def test_an_rfc5780_server_is_preferred_over_a_quicker_plain_one() -> None:

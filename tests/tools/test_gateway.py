@@ -162,12 +162,15 @@ def test_a_closed_port_is_an_answer() -> None:
     assert report.pcp.present.value is False
     assert report.pcp.present.reason == "10.0.1.1 has no PCP (ICMP port unreachable)"
     assert report.nat_pmp.present.value is False
+    assert not report.nat_pmp.silent
 
 
 def test_silence_is_reported_as_what_it_is_within_the_budget() -> None:
     seen = look()
-    assert seen.report.nat_pmp.present.value is False
-    assert seen.report.nat_pmp.present.reason.startswith("no answer from 10.0.1.1 to 3 requests")
+    for service in (seen.report.pcp, seen.report.nat_pmp, seen.report.upnp):
+        assert (service.present.value, service.present.status) == (None, Status.INCONCLUSIVE)
+        assert service.present.reason.startswith("no answer from 10.0.1.1 to 3 requests")
+        assert service.silent
     assert seen.took < 1.2
     assert len(seen.heard) == 6  # three of each protocol
 
@@ -176,6 +179,7 @@ def test_nonsense_is_neither_presence_nor_absence() -> None:
     present = look(lambda _: b"hello").report.pcp.present
     assert (present.value, present.status) == (None, Status.INCONCLUSIVE)
     assert "malformed" in present.reason
+    assert not look(lambda _: b"hello").report.pcp.silent
 
 
 def test_nat_pmp_names_its_address_and_refuses_pcp() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from natkit.nat.survey import is_local, other_address_fault
+from natkit.nat.addresses import is_local, other_address_fault
 from natkit.wire import TransportAddress
 
 PRIMARY = TransportAddress("203.0.113.10", 3478)
