@@ -207,6 +207,8 @@ def _hops(trace: Trace) -> str:
 
 def _service(name: str, service: MappingService) -> str:
     present = service.present
+    if service.silent:
+        return f"{name} no answer"
     if present.value is None:
         return f"{name} {present.status.value.replace('-', ' ')}"
     if not present.value:

@@ -154,9 +154,13 @@ class GatewayClient(Generic[Reply]):
             self._finish(Answered(reply, pending.tries, now - pending.began))
 
     def error_received(self, error: IcmpError) -> None:
-        """Take an ICMP error: "port unreachable" from the only one asked is an answer."""
+        """Take an ICMP error: "port unreachable" from the only one asked is an answer.
+
+        One from elsewhere, a firewall on this host included, is none, nor one of unknown origin.
+        """
         closed = (error.kind, error.code) == PORT_UNREACHABLE
-        if closed and self._pending is not None and len(self._destinations) == 1:
+        by_server = error.reporter == self._destinations[0].ip
+        if closed and by_server and self._pending is not None and len(self._destinations) == 1:
             self._finish(Refused(self._pending.tries))
 
     def tick(self, *, now: Instant) -> None:

@@ -43,14 +43,17 @@ class MappingService:
     """What is known of one port-mapping protocol on the gateway.
 
     Attributes:
-        present:     True: the gateway answered in this protocol; False: asked, and it did not.
+        present:     True: the gateway answered in this protocol; False: it refused it; open where
+                     nothing came back, since a firewall or loss looks the same.
         external_ip: the gateway's outside address, as the gateway says it.
         withheld:    True: it answered that it has no outside address to offer.
+        silent:      True: asked, and nothing at all came back.
     """
 
     present: Measured[bool]
     external_ip: Measured[str]
     withheld: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +173,10 @@ async def _find_pcp(asking: _Asking) -> MappingService:
     """ANNOUNCE tells whether it is there; a mapping, made and deleted, tells the address."""
     line: PcpLine
     async with open_line(asking.network, asking.client(pcp.PORT), asking.own) as line:
-        present = _presence("PCP", asking.gateway, await line.ask(pcp.Announce(asking.own)))
+        outcome = await line.ask(pcp.Announce(asking.own))
+        present = _presence("PCP", asking.gateway, outcome)
         if not present.value:
-            return MappingService(present, Measured.not_measured(present.reason))
+            return _absent(present, outcome)
         nonce = asking.randomness(pcp.NONCE_SIZE)
         mapping = pcp.Mapping(nonce, pcp.Protocol.UDP, line.local_port, pcp.ANY_IPV4)
         made, deleted = await _map_and_delete(line, asking.own, mapping)
@@ -227,7 +231,7 @@ async def _find_nat_pmp(asking: _Asking) -> MappingService:
             withheld = code == natpmp.ResultCode.NETWORK_FAILURE
             return MappingService(present, Measured.inconclusive(reason), withheld)
         case _:
-            return MappingService(present, Measured.not_measured(present.reason))
+            return _absent(present, outcome)
 
 
 async def _find_upnp(asking: _Asking) -> MappingService:
@@ -238,7 +242,7 @@ async def _find_upnp(asking: _Asking) -> MappingService:
         outcome = await line.ask(ssdp.SearchGateway())
     present = _presence("UPnP", asking.gateway, outcome)
     if not isinstance(outcome, Answered):
-        return MappingService(present, Measured.not_measured(present.reason))
+        return _absent(present, outcome)
     location = outcome.reply.location
     if not ssdp.is_at(location, asking.gateway):
         reason = f"its description is at {location}, which is not the gateway"
@@ -265,8 +269,13 @@ def _named(present: Measured[bool], protocol: str, ip: str, *evidence: str) -> M
     return MappingService(present, Measured.found(ip, f"{protocol} named it", *evidence))
 
 
+def _absent(present: Measured[bool], outcome: Outcome[object]) -> MappingService:
+    silent = isinstance(outcome, Unanswered) and outcome.garbage is None
+    return MappingService(present, Measured.not_measured(present.reason), silent=silent)
+
+
 def _presence(protocol: str, gateway: str, outcome: Outcome[object]) -> Measured[bool]:
-    """Say in words what an outcome shows. Silence is a finding, worded as what it is."""
+    """Say in words what an outcome shows. Silence shows nothing: there is no control beside it."""
     match outcome:
         case Answered(reply=VersionRefused(offered=offered)):
             spoken = "NAT-PMP" if offered == natpmp.VERSION else f"PCP version {offered}"
@@ -276,8 +285,8 @@ def _presence(protocol: str, gateway: str, outcome: Outcome[object]) -> Measured
         case Refused():
             return Measured.found(False, f"{gateway} has no {protocol} (ICMP port unreachable)")
         case Unanswered(tries=tries, waited=waited, garbage=None):
-            return Measured.found(
-                False, f"no answer from {gateway} to {tries} requests in {waited * 1000:.0f} ms"
+            return Measured.inconclusive(
+                f"no answer from {gateway} to {tries} requests in {waited * 1000:.0f} ms"
             )
         case Unanswered(garbage=garbage):
             return Measured.inconclusive(f"{gateway} answered nonsense: {garbage}")

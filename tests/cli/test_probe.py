@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -50,6 +51,14 @@ def test_the_verdict_comes_first(screen: Result) -> None:
     assert "private address 127.0.0.1" in screen.stdout
     assert any(re.match(r"  NAT +no  ", line) for line in lines)
     assert any(re.match(r"  mapping +endpoint-independent", line) for line in lines)
+
+
+def test_silence_about_port_mapping_is_no_no() -> None:
+    """In the lab, the router's ports are closed; a multicast search is just not answered."""
+    row = next(
+        r for r in render(probed("home"), verbose=False, width=100).splitlines() if "PCP" in r
+    )
+    assert "PCP no, NAT-PMP no, UPnP no answer" in click.unstyle(row)
 
 
 def test_the_screen_fits_eighty_columns_and_one_page(screen: Result) -> None:

@@ -132,6 +132,14 @@ def test_port_unreachable_says_nothing_about_a_group() -> None:
     assert client.events() == []
 
 
+@pytest.mark.parametrize("reporter", ["192.168.1.2", None], ids=["this host", "somebody"])
+def test_port_unreachable_from_elsewhere_is_no_answer(reporter: str | None) -> None:
+    """A firewall on this host that rejects what goes out says nothing about the gateway."""
+    client = asking()
+    client.error_received(IcmpError(3, 3, GATEWAY, reporter))
+    assert client.events() == []
+
+
 def test_another_icmp_error_does_not_end_it() -> None:
     client = asking()
     client.error_received(IcmpError(3, 1, GATEWAY, "192.168.1.1"))
