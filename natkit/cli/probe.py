@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import NoReturn, Protocol
 
 import click
 
 from natkit.aio.network import SocketNetwork
-from natkit.cli.common import Command, Session, emit_json, json_option
+from natkit.cli.common import Command, Session, emit_json, error_as_json, json_option
 from natkit.cli.params import DURATION, HOST_PORT, HostPort
 from natkit.cli.probe_text import render
 from natkit.cli.render import Progress, screen_width
-from natkit.errors import NetworkUnreachable, RequirementNotMet, UsageError
+from natkit.errors import NatkitError, NetworkUnreachable, RequirementNotMet, UsageError
+from natkit.machine import Seconds
 from natkit.network import Family
 from natkit.tools.probe import (
     DEFAULT_SERVERS,
@@ -50,7 +55,7 @@ from natkit.tools.report import redact, redactions, to_json
     multiple=True,
     help="Exit with 5 unless this holds; may be repeated. 'direct' is: with most peers or all.",
 )
-@click.option("--every", type=DURATION, help="Probe again and again, with this much time between.")
+@click.option("--every", type=DURATION, help="Probe until Ctrl-C, with this much time between.")
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print one line of JSON for each probe.")
 @click.option("--redact", "redacted", is_flag=True, help="Hide your addresses, to show it around.")
@@ -76,9 +81,15 @@ async def probe(
 ) -> None:
     """Say what NAT you are behind, and what it means for a call.
 
-    Without --server, public servers are asked. Nothing but STUN requests leaves this machine, and
-    port-mapping questions to your own router.
+    Without --server, public servers are asked. What leaves this machine are look-ups of their names
+    (DNS), STUN requests to them, and port-mapping questions to your own router.
     """
+    if every is not None and require:
+        raise UsageError(
+            "--require and --every exclude each other",
+            why="a requirement sets the exit code of one probe, and --every has no end",
+            hint="Run `natkit probe --require ...` by a timer, or judge the lines of --jsonl",
+        )
     options = Options(
         servers=_servers(servers),
         families=_families(ipv4, ipv6),
@@ -89,13 +100,52 @@ async def probe(
         budget=timeout,
     )
     Session.current().json = as_json or jsonl
-    while True:
-        report = await _once(options)
-        _show(report, as_json, jsonl or (as_json and every is not None), redacted, verbose)
-        if every is None:
-            break
-        await asyncio.sleep(every)
+    output = _Output(as_json or jsonl, jsonl or every is not None, redacted, verbose)
+    if every is not None:
+        await watch(partial(_once, options), output, every=every, clock=utc_now)
+    at = utc_now()
+    report = await _once(options)
+    output.show(report, at)
     _check(report, require)
+
+
+def utc_now() -> str:
+    """Return the wall clock's time, RFC 3339 in UTC: 2026-11-22T13:05:00Z."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class Output(Protocol):
+    """Where `watch` sends what comes of each probe; `at` is when it began."""
+
+    def show(self, report: ProbeReport, at: str) -> None:
+        """Tell what was found."""
+
+    def complain(self, error: NatkitError, at: str) -> None:
+        """Tell why nothing was found."""
+
+
+async def watch(
+    once: Callable[[], Awaitable[ProbeReport]],
+    output: Output,
+    *,
+    every: Seconds,
+    clock: Callable[[], str],
+) -> NoReturn:
+    """Probe until cancelled. A probe that fails is told about like any other, and is not the end.
+
+    Raises: UsageError: by the very first probe; later, an interface may be gone for a while.
+    """
+    is_first = True
+    while True:
+        at = clock()
+        try:
+            output.show(await once(), at)
+        except NatkitError as error:
+            if isinstance(error, UsageError) and is_first:
+                raise
+            output.complain(error, at)
+        is_first = False
+        await asyncio.sleep(every)
 
 
 def _servers(chosen: Sequence[HostPort]) -> tuple[tuple[str, int], ...]:
@@ -117,14 +167,38 @@ async def _once(options: Options) -> ProbeReport:
         )
 
 
-def _show(report: ProbeReport, as_json: bool, jsonl: bool, redacted: bool, verbose: bool) -> None:
-    replacements = redactions(report) if redacted else {}
-    if as_json or jsonl:
-        text = redact(json.dumps(to_json(report)), replacements)
-        emit_json(json.loads(text), compact=jsonl)
-    else:
-        text = render(report, verbose=verbose, width=screen_width())
-        click.echo(redact(text, replacements))
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """How to print.
+
+    Attributes:
+        as_json:  JSON instead of a screen.
+        repeated: one of several: JSON on one line, the screen under its time.
+        redacted: hide the user's addresses.
+        verbose:  show the single observations, too.
+    """
+
+    as_json: bool
+    repeated: bool
+    redacted: bool
+    verbose: bool
+
+    def show(self, report: ProbeReport, at: str) -> None:
+        replacements = redactions(report) if self.redacted else {}
+        if self.as_json:
+            text = redact(json.dumps(to_json(report, at=at)), replacements)
+            emit_json(json.loads(text), compact=self.repeated)
+            return
+        text = render(report, verbose=self.verbose, width=screen_width())
+        click.echo((f"{at}\n" if self.repeated else "") + redact(text, replacements))
+        if self.repeated:
+            click.echo()
+
+    def complain(self, error: NatkitError, at: str) -> None:
+        if self.as_json:
+            emit_json({"at": at, "error": error_as_json(error)}, compact=True)
+        else:
+            click.echo(f"{at} error: {error}", err=True)
 
 
 def _check(report: ProbeReport, require: Sequence[str]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any, TypeVar
 
+from natkit.nat.addresses import is_local
 from natkit.nat.behaviour import Measured
 from natkit.nat.layers import NatLayers, Trace
-from natkit.nat.survey import ServerReport, is_local
+from natkit.nat.survey import ServerReport
 from natkit.network import Family
 from natkit.tools.conclusion import FamilyReport
 from natkit.tools.extras import Lifetime
@@ -36,10 +37,14 @@ FAMILY_PROPERTIES = (
 """What is measured for each IP version, in the order of the report."""
 
 
-def to_json(report: ProbeReport) -> Json:
-    """Return the report as values that `json` can write."""
+def to_json(report: ProbeReport, *, at: str | None = None) -> Json:
+    """Return the report as values that `json` can write.
+
+    Args: at: when the probe began, RFC 3339; None where only the lab's clock is known.
+    """
     return {
         "schema": SCHEMA,
+        "at": at,
         "verdict": {
             "direct": report.verdict.direct.value,
             "summary": report.verdict.summary,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import itertools
 import json
 import re
 import signal
@@ -15,12 +17,16 @@ import pytest
 from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
+from natkit.cli.probe import watch
 from natkit.cli.probe_text import render
+from natkit.errors import NatkitError, NetworkUnreachable, UsageError
+from natkit.tools.probe import ProbeReport
 from tests.cli.test_stun import free_port, serving
 from tests.tools.test_probe import probed
 
 QUICK = ("-4", "--timeout", "3s")
 AGAIN = ("--every", "0.1s", "--jsonl")
+RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 def run(*words: str) -> Result:
@@ -77,6 +83,7 @@ def test_a_requirement_that_is_not_met_ends_with_five_after_the_json(server: str
     assert result.exit_code == 5
     document = json.loads(result.stdout)
     assert document["schema"] == "natkit.probe/1"
+    assert re.fullmatch(RFC3339, document["at"])
     assert document["families"]["ipv4"]["mapping"]["value"] == "endpoint-independent"
     assert document["families"]["ipv4"]["lifetime"]["value"] is None
     assert "not met: ipv6:" in result.stderr
@@ -95,8 +102,91 @@ def test_jsonl_is_one_line_for_each_probe(server: str) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
     assert {d["schema"] for d in documents} == {"natkit.probe/1"}
+    assert all(re.fullmatch(RFC3339, d["at"]) for d in documents)
     assert process.returncode == 130
     assert "Traceback" not in errors
+
+
+class Journal:
+    """Keeps what a watch tells."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def show(self, report: ProbeReport, at: str) -> None:
+        self.lines.append(f"{at} {report.verdict.direct.value}")
+
+    def complain(self, error: NatkitError, at: str) -> None:
+        self.lines.append(f"{at} {error.what}")
+
+
+def watched(*outcomes: ProbeReport | NatkitError) -> list[str]:
+    """Watch until the outcomes are used up."""
+    journal, ahead, clock = Journal(), list(outcomes), itertools.count()
+
+    async def once() -> ProbeReport:
+        if not ahead:
+            raise asyncio.CancelledError
+        outcome = ahead.pop(0)
+        if isinstance(outcome, NatkitError):
+            raise outcome
+        return outcome
+
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(watch(once, journal, every=0, clock=lambda: f"{next(clock)}:"))
+    return journal.lines
+
+
+def test_a_network_that_goes_away_and_comes_back_does_not_end_a_watch() -> None:
+    report, gone = probed("home"), NetworkUnreachable("no route")
+    assert watched(gone, report, gone, gone, report) == [
+        "0: no route",
+        "1: most",
+        "2: no route",
+        "3: no route",
+        "4: most",
+    ]
+
+
+def test_an_interface_may_vanish_during_a_watch_but_has_to_be_there_at_first() -> None:
+    report, unknown = probed("home"), UsageError("no interface is called 'ppp0'")
+    assert len(watched(report, unknown, report)) == 3
+    with pytest.raises(UsageError, match="ppp0"):
+        watched(unknown)
+
+
+def test_a_failure_during_a_watch_is_a_line_with_its_time(server: str) -> None:
+    for words, pattern in (
+        (("--jsonl",), rf'{{"at": "{RFC3339}", "error": {{"type": "NetworkUnreachable".*}}}}'),
+        ((), rf"{RFC3339} error: no STUN server has an IPv6 address: .*"),
+    ):
+        probing = ("probe", "--server", server, "-6", "--every", "0.1s")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "natkit", *probing, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline().rstrip() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert all(re.fullmatch(pattern, line) for line in lines), lines
+
+
+@pytest.mark.slow
+def test_the_screens_of_a_watch_bear_their_time(server: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "natkit", "probe", "--server", server, *QUICK, "--every", "9s"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    first, second = (process.stdout.readline().rstrip() for _ in range(2))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert re.fullmatch(RFC3339, first)
+    assert second.startswith("direct calls")
 
 
 def test_redact_hides_where_the_user_is() -> None:
@@ -127,6 +217,7 @@ def test_silence_ends_with_three_and_says_what_to_do() -> None:
     ("words", "complaint"),
     [
         (("-4", "-6"), "exclude each other"),
+        (("--every", "1s", "--require", "udp"), "exclude each other"),
         (("--server", "a b"), "not a host"),
         (("--timeout", "soon"), "not a length of time"),
         (("--require", "luck"), "luck"),
