@@ -5,13 +5,16 @@ No observation counts NATs by itself; each gives a bound, and the bounds are put
 - own address = mapped address: none. Otherwise: at least one.
 - The gateway's outside address is private: it is translated again, so at least two. It is the
   mapped address: the gateway is the outermost, so exactly one. It is another public address: a
-  second NAT, or a gateway with several lines, so the upper bound is gone.
+  second NAT, or a gateway with several lines.
 - The gateway has no outside address to offer, although it forwards to the internet: it has one,
   but no public one. With a private hop behind it, at least two.
 - A hop behind the first in 100.64.0.0/10, the space between a subscriber's router and a carrier's
   NAT (RFC 6598 §4): at least two.
-- A private hop behind the first may be a second NAT, or a router that only routes: it raises the
-  upper bound alone, and so does a silent one. Hops from the first public one on do not count.
+
+Hops give no upper bound, not even a path shown up to the server. Networks behind a NAT are also
+numbered from public space that is somebody else's, so an address does not tell inside from
+outside; and a NAT in software that sends on from sockets of its own (virtual machines, containers
+on desktops) sets the time to live anew, and hides every NAT behind it.
 """
 
 from __future__ import annotations
@@ -98,7 +101,7 @@ class NatLayers:
 
     Attributes:
         at_least:      lower bound.
-        at_most:       upper bound; None: none is known, since hops or addresses are missing.
+        at_most:       upper bound; None: none is proven.
         carrier_grade: True: an address of 100.64.0.0/10 is on the way, which only carriers use.
     """
 
@@ -126,12 +129,11 @@ def count_layers(seen: Surroundings) -> Measured[NatLayers]:
         return Measured.found(NatLayers(1, 1, _carrier_grade(seen)), reason, *evidence)
     twice = twice or _carrier_hop(seen) or _private_hop_behind_private_gateway(seen)
     if twice is not None:
-        return Measured.found(_bounds(seen, 2), twice, *evidence)
+        return Measured.found(NatLayers(2, None, _carrier_grade(seen)), twice, *evidence)
     if seen.own is None or seen.mapped is None:
         missing = "own address" if seen.own is None else "mapped address"
         return Measured.not_measured(f"the {missing} is not known", *evidence)
-    bounds = _bounds(seen, 1)
-    return Measured.found(bounds, _reason(seen, bounds), *evidence)
+    return Measured.found(NatLayers(1, None, _carrier_grade(seen)), _reason(seen), *evidence)
 
 
 _OF_THE_GATEWAY = ("NAT-PMP", "UPnP")
@@ -187,19 +189,10 @@ def _beyond_gateway(trace: Trace) -> tuple[Hop, ...]:
 
 
 def _inside(trace: Trace) -> tuple[Hop, ...]:
-    """Return the hops before the first public one: those that may be NATs."""
+    """Return the hops before the first that looks public."""
     return tuple(
         takewhile(lambda hop: not hop.reporter or not _is_public(hop.reporter), trace.hops)
     )
-
-
-def _bounds(seen: Surroundings, at_least: int) -> NatLayers:
-    inside = _inside(seen.trace)
-    reached_public = seen.trace.arrived is not None or len(inside) < len(seen.trace.hops)
-    # Where the gateway's public address is translated, public hops may be inside as well.
-    complete = reached_public and not _other_public_outside(seen)
-    at_most = max(at_least, len(inside)) if complete else None
-    return NatLayers(at_least, at_most, _carrier_grade(seen))
 
 
 def _other_public_outside(seen: Surroundings) -> str | None:
@@ -214,19 +207,15 @@ def _carrier_grade(seen: Surroundings) -> bool:
     return any(ip is not None and is_shared(ip) for ip in addresses)
 
 
-def _reason(seen: Surroundings, bounds: NatLayers) -> str:
+def _reason(seen: Surroundings) -> str:
     if (outside := _other_public_outside(seen)) is not None:
         return (
             f"the gateway's outside address {outside} is not the mapped one: "
             "a second NAT, or a gateway with several outside addresses"
         )
-    if bounds.at_most is None:
-        return "the mapped address is not this host's own; how many NATs did it, nothing shows"
-    if bounds.at_most > bounds.at_least:
-        return (
-            "the mapped address is not this host's own; a further hop may be a NAT, or only route"
-        )
-    return "the mapped address is not this host's own, and no hop behind the first is private"
+    return (
+        "the mapped address is not this host's own; whether one NAT did it or more, nothing shows"
+    )
 
 
 def _evidence(seen: Surroundings) -> tuple[str, ...]:

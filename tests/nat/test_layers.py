@@ -42,43 +42,36 @@ def test_a_mapped_address_of_our_own_means_no_nat() -> None:
     assert bounds(count(way("198.51.100.1"), own=MAPPED)) == (0, 0)
 
 
-def test_one_private_hop_and_then_public_ones_is_one_nat() -> None:
-    assert bounds(count(way(HOME, "198.51.100.1", None, "10.1.1.1"))) == (1, 1)
-
-
-def test_one_private_hop_and_then_the_server_is_one_nat() -> None:
-    assert bounds(count(way(HOME))) == (1, 1)
-
-
-def test_a_second_private_hop_may_route_or_translate() -> None:
-    found = count(way(HOME, "10.0.0.1", "198.51.100.1"))
-    assert bounds(found) == (1, 2)
-    assert "may be a NAT, or only route" in found.reason
-
-
-def test_a_silent_hop_may_be_a_nat_too() -> None:
-    assert bounds(count(way(HOME, None))) == (1, 2)
-
-
-def test_hops_behind_a_public_one_do_not_count() -> None:
-    assert bounds(count(way(HOME, "198.51.100.1", None, None, arrived=False))) == (1, 1)
-
-
-def test_where_hops_stay_hidden_there_is_no_upper_bound() -> None:
-    assert bounds(count(way(HOME, None, None, arrived=False))) == (1, None)
-    assert bounds(count(Trace((), None))) == (1, None)
+@pytest.mark.parametrize(
+    "trace",
+    [
+        way(HOME),
+        way(HOME, "10.0.0.1"),
+        way(HOME, "25.0.0.1"),
+        way(HOME, "203.0.113.1"),
+        way(HOME, None, arrived=False),
+        way(arrived=True),
+        Trace((), None),
+    ],
+    ids=["one hop", "private", "public, or squatted", "the mapped network", "silent", "0", "none"],
+)
+def test_hops_give_no_upper_bound(trace: Trace) -> None:
+    """Carriers number inside from public space, and a NAT in software hides all behind it."""
+    found = count(trace)
+    assert bounds(found) == (1, None)
+    assert "whether one NAT did it or more" in found.reason
 
 
 def test_a_carrier_hop_behind_the_router_is_a_second_nat() -> None:
     found = count(way(HOME, "100.64.0.1"))
-    assert bounds(found) == (2, 2)
+    assert bounds(found) == (2, None)
     assert found.value is not None
     assert found.value.carrier_grade
 
 
-def test_a_phone_in_carrier_space_is_behind_one_nat() -> None:
+def test_a_phone_in_carrier_space_may_be_behind_one_nat() -> None:
     found = count(way("100.64.0.1", "100.64.7.1"), own="100.64.0.2")
-    assert bounds(found) == (1, 2)
+    assert bounds(found) == (1, None)
     assert found.value is not None
     assert found.value.carrier_grade
 
@@ -86,7 +79,7 @@ def test_a_phone_in_carrier_space_is_behind_one_nat() -> None:
 @pytest.mark.parametrize("wan", ["10.9.0.2", "192.168.0.2", "172.31.0.2", "100.64.0.2"])
 def test_a_private_outside_address_of_the_gateway_is_a_second_nat(wan: str) -> None:
     found = count(way(HOME, "198.51.100.1"), ("UPnP", wan))
-    assert bounds(found) == (2, 2)
+    assert bounds(found) == (2, None)
     assert f"{wan} (UPnP)" in found.reason
 
 
@@ -103,9 +96,9 @@ def test_a_gateway_with_the_mapped_address_is_the_only_nat(protocol: str) -> Non
 
 def test_pcp_may_speak_for_the_carrier() -> None:
     """A PCP proxy names the address of the NAT behind it (RFC 7648)."""
-    assert bounds(count(way(HOME, "10.0.0.1"), ("PCP", MAPPED))) == (1, 2)
+    assert bounds(count(way(HOME, "10.0.0.1"), ("PCP", MAPPED))) == (1, None)
     found = count(way(HOME, "10.0.0.1"), ("PCP", MAPPED), ("UPnP", "10.0.0.2"))
-    assert bounds(found) == (2, 2)
+    assert bounds(found) == (2, None)
 
 
 def test_another_public_outside_address_leaves_the_number_open() -> None:
@@ -115,11 +108,11 @@ def test_another_public_outside_address_leaves_the_number_open() -> None:
 
 
 def test_a_gateway_without_an_address_to_offer_before_a_private_hop_is_a_second_nat() -> None:
-    assert bounds(count(way(HOME, "10.0.0.1"), ("NAT-PMP", None))) == (2, 2)
+    assert bounds(count(way(HOME, "10.0.0.1"), ("NAT-PMP", None))) == (2, None)
 
 
 def test_a_gateway_without_an_address_to_offer_shows_nothing_by_itself() -> None:
-    assert bounds(count(way(HOME), ("NAT-PMP", None))) == (1, 1)
+    assert bounds(count(way(HOME), ("NAT-PMP", None))) == (1, None)
 
 
 @pytest.mark.parametrize(("own", "mapped"), [(None, MAPPED), (OWN, None)])
