@@ -219,6 +219,10 @@ class Asker:
         """
         return max(attempt.asked_at for _, attempt in self._tries.values())
 
+    def first_asked_at(self, question: Question) -> Instant:
+        """When the first try of a question was sent. Raises: KeyError: it was never asked."""
+        return self._asks[question].tries[0].asked_at
+
     def has_asked(self, transaction_id: bytes) -> bool:
         """Say whether a try of this socket has that id."""
         return transaction_id in self._tries

@@ -237,11 +237,17 @@ class Discovery:
         source = self._source()
         inside = self._survey.answers.keys() - self._survey.outside.keys()
         return [
-            Mapped(socket.local.port, external, asked_at)
+            Mapped(
+                socket.local.port,
+                answer.mapped,
+                socket.asker.first_asked_at(question),
+                answer.asked_at,
+            )
             for socket in self._bench.sockets
             if socket.local is not None
-            for asked_at, server, external in socket.all_mapped()
-            if server not in inside and self._source_of(server) == source
+            for question, answer in socket.all_mapped()
+            if question.destination not in inside
+            and self._source_of(question.destination) == source
         ]
 
     def _judge_nat(self, mappings: list[Mapped]) -> Measured[bool]:

@@ -66,10 +66,14 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """One mapping that was seen: which local port became which external endpoint, and when."""
+    """One mapping that was seen: which local port became which external endpoint, and when.
+
+    The NAT made it at the first try, or, where that was lost before the NAT, at a later one.
+    """
 
     local_port: int
     external: TransportAddress
+    first_asked_at: Instant
     asked_at: Instant
 
 
@@ -113,7 +117,7 @@ def judge_allocation(mappings: Sequence[Mapped]) -> Measured[Allocation]:
     if preserving.value:
         kept = Allocation(Pattern.PRESERVING, None, lowest, highest)
         return Measured.found(kept, preserving.reason, evidence)
-    step = _step(ports)
+    step = _step(ports) or _step(_new_ports(mappings, by_answered_try=True))
     if step is not None:
         counted = Allocation(Pattern.SEQUENTIAL, step, lowest, highest)
         return Measured.found(counted, f"new mappings are {step:+d} apart", evidence)
@@ -123,10 +127,13 @@ def judge_allocation(mappings: Sequence[Mapped]) -> Measured[Allocation]:
     return Measured.inconclusive("neither clearly ordered nor clearly random", evidence)
 
 
-def _new_ports(mappings: Sequence[Mapped]) -> list[int]:
-    """Return each external port once, in the order in which it was first asked for."""
-    ordered = sorted(mappings, key=lambda m: m.asked_at)
-    return list(dict.fromkeys(m.external.port for m in ordered))
+def _new_ports(mappings: Sequence[Mapped], *, by_answered_try: bool = False) -> list[int]:
+    """Return each external port once, in the order in which it was asked for."""
+
+    def when(mapping: Mapped) -> Instant:
+        return mapping.asked_at if by_answered_try else mapping.first_asked_at
+
+    return list(dict.fromkeys(m.external.port for m in sorted(mappings, key=when)))
 
 
 def _gaps(ports: Sequence[int]) -> list[int]:
@@ -143,9 +150,9 @@ def _gaps(ports: Sequence[int]) -> list[int]:
 def _step(ports: Sequence[int]) -> int | None:
     """Return the step of a counter, or None where chance could have drawn these ports.
 
-    Four fifths of the sorted gaps must be the step, and the ports must rise (or fall) from one to
-    the next but for a wrap and one more exception in eight: random ports do neither, even where
-    the whole range holds little more than these.
+    Four fifths of the sorted gaps must be the step, and the ports must rise (or fall) all around
+    the circle of the range, with one exception for every eight beyond the first eight. Of random
+    ports less than one set in 10,000 does both, even where they fill their range.
     """
     gaps = _gaps(ports)
     size, votes = Counter(gaps).most_common(1)[0]
@@ -153,11 +160,11 @@ def _step(ports: Sequence[int]) -> int | None:
         return None
     if any(gap % size or gap > 4 * LARGEST_STEP for gap in gaps):
         return None
-    rises = sum(b > a for a, b in itertools.pairwise(ports))
-    falls = len(ports) - 1 - rises
-    if min(rises, falls) > 1 + len(ports) // 8:
+    falls = sum(b < a for a, b in itertools.pairwise((*ports, ports[0])))
+    exceptions = min(falls, len(ports) - falls) - 1
+    if exceptions > (len(ports) - FEWEST_MAPPINGS) // 8:
         return None
-    return size if rises > falls else -size
+    return size if falls * 2 < len(ports) else -size
 
 
 def _looks_random(ports: Sequence[int]) -> bool:

@@ -71,13 +71,13 @@ class ProbeSocket:
         answers = self.answers.get(Question.plain(destination))
         return answers[0].mapped if answers else None
 
-    def all_mapped(self) -> list[tuple[Instant, TransportAddress, TransportAddress]]:
-        """Return (asked at, server asked, mapped address) of every plain answer."""
+    def all_mapped(self) -> list[tuple[Question, Answered]]:
+        """Return every plain answer with its question."""
         return [
-            (a.asked_at, q.destination, a.mapped)
+            (q, answer)
             for q, answers in self.answers.items()
             if q == Question.plain(q.destination)
-            for a in answers
+            for answer in answers
         ]
 
 
@@ -113,7 +113,7 @@ class Workbench:
 
     def external_ips(self) -> set[str]:
         """Return every external IP that any socket was seen under."""
-        return {m.ip for socket in self.sockets for _, _, m in socket.all_mapped()}
+        return {a.mapped.ip for socket in self.sockets for _, a in socket.all_mapped()}
 
     def overdue(self, now: Instant) -> Instant:
         """Return the instant before which a try must have been sent to count as silent."""

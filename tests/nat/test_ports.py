@@ -21,7 +21,8 @@ from natkit.wire import TransportAddress
 def mapped(*externals: int, local: int = 5000, ip: str = "203.0.113.7") -> list[Mapped]:
     """One mapping of a new socket for each external port, in that order."""
     return [
-        Mapped(local + i, TransportAddress(ip, port), float(i)) for i, port in enumerate(externals)
+        Mapped(local + i, TransportAddress(ip, port), float(i), float(i))
+        for i, port in enumerate(externals)
     ]
 
 
@@ -45,8 +46,17 @@ def test_a_counter_that_wraps_around_is_still_a_counter() -> None:
     assert found.value.step == 1
 
 
-def test_losses_blur_the_order_but_not_the_step() -> None:
-    found = judge_allocation(mapped(100, 101, 103, 102, 104, 105, 106, 107, 108, 109))
+def test_an_exception_is_forgiven_where_there_are_many_mappings() -> None:
+    ports = [*range(100, 110), 111, 110, *range(112, 120)]
+    found = judge_allocation(mapped(*ports))
+    assert found.value is not None
+    assert found.value.step == 1
+    assert judge_allocation(mapped(100, 101, 103, 102, 104, 105, 106, 107)).value is None
+
+
+def test_a_try_that_was_lost_before_the_nat_does_not_hide_the_step() -> None:
+    asked_in_vain_first = Mapped(4999, TransportAddress("203.0.113.7", 112), -1.0, 99.0)
+    found = judge_allocation([*mapped(*range(100, 112)), asked_in_vain_first])
     assert found.value is not None
     assert found.value.step == 1
 
