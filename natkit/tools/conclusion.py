@@ -42,18 +42,15 @@ Families = Dictionary[Family, FamilyReport | str]
 def conclude(families: Families, fallback: FallbackReport) -> tuple[Verdict, str | None]:
     """Return the verdict over all IP versions, and RFC 3489's name for the IPv4 side.
 
-    IPv4 decides, since most peers have nothing else; IPv6 adds what it makes possible.
+    IPv4 decides, since most peers have nothing else; IPv6 adds what it makes possible. Where only
+    IPv6 was asked for, it is judged alone.
     """
     inner = [ip for f in Family for ip in _seen_from_inside(families.get(f))]
     if inner:
         return _nothing_about_the_internet(inner[0]), None
     ipv4, ipv6 = (_behaviour(families.get(f), fallback) for f in (Family.IPV4, Family.IPV6))
     if ipv4 is None:
-        verdict = judge(ipv6 if ipv6 is not None else Behaviour(None, None, None, None))
-        if ipv6 is not None and ipv6.udp:
-            verdict = replace(verdict, summary="Over IPv6, all there is: " + verdict.summary)
-            verdict = replace(verdict, direct=_no_better_than_some(verdict.direct))
-        return verdict, None
+        return _by_ipv6_alone(ipv6, families.get(Family.IPV4)), None
     return _with_ipv6(judge(ipv4), ipv6), _alias(families.get(Family.IPV4))
 
 
@@ -85,6 +82,18 @@ def advise(verdict: Verdict, layers: Measured[NatLayers], seen: Surroundings) ->
         return verdict
     hints = tuple(better if hint == MAP_A_PORT else hint for hint in verdict.improve)
     return replace(verdict, improve=hints)
+
+
+def _by_ipv6_alone(ipv6: Behaviour | None, no_ipv4: FamilyReport | str | None) -> Verdict:
+    """Judge IPv6. Args: no_ipv4: why there is no IPv4; None: it was not asked for."""
+    if ipv6 is None or not ipv6.udp:
+        return judge(ipv6 if ipv6 is not None else Behaviour(None, None, None, None))
+    verdict = judge(ipv6)
+    if no_ipv4 is None:
+        return replace(verdict, summary=f"Over IPv6: {verdict.summary}")
+    limit = f"Without IPv4 ({no_ipv4}) this holds only for peers that have IPv6. "
+    direct = _no_better_than_some(verdict.direct)
+    return replace(verdict, direct=direct, summary=limit + verdict.summary)
 
 
 def _no_better_than_some(direct: Reach) -> Reach:

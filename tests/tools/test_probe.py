@@ -56,8 +56,17 @@ def test_both_ip_versions_are_measured_side_by_side() -> None:
 def test_only_the_ip_version_that_was_asked_for_is_probed() -> None:
     report = probed("dual-stack", families=(Family.IPV6,))
     assert report.findings(Family.IPV4) is None
+    assert report.verdict.direct is Reach.MOST
+    assert report.verdict.summary.startswith("Over IPv6: Calls will go directly with most peers")
+    assert meets(report, "direct")
+
+
+def test_ipv6_is_good_for_few_peers_where_ipv4_is_missing() -> None:
+    report = probed("dual-stack", servers=(("2001:db8::10", 3478),))
     assert report.verdict.direct is Reach.SOME
-    assert report.verdict.summary.startswith("Over IPv6")
+    assert report.verdict.summary.startswith(
+        "Without IPv4 (no server has an IPv4 address) this holds only for peers that have IPv6."
+    )
 
 
 def test_blocked_udp_is_told_from_a_dead_server_by_what_tcp_says() -> None:
