@@ -14,6 +14,7 @@ from natkit.lab.scenarios import HOME, SCENARIOS, STUN, WAN, Scenario, behind
 from natkit.lab.topology import Nat, Topology, World
 from natkit.nat.behaviour import Filtering, Mapping
 from natkit.nat.discovery import Findings
+from natkit.nat.ports import Pooling
 from natkit.network import DatagramEndpoint, IcmpError
 from natkit.wire import TransportAddress
 from tests.campaign import look, score, serve_natkit
@@ -69,6 +70,11 @@ def test_a_host_with_several_addresses_is_measured_right(name: str) -> None:
 @pytest.mark.parametrize("name", ["double", "double-symmetric", "double-full-cone"])
 def test_behind_two_nats_the_stricter_one_is_found(name: str) -> None:
     assert_all_right(SCENARIOS[name], probed(SCENARIOS[name].topology))
+
+
+def test_a_pool_by_destination_shows_since_sockets_start_at_different_servers() -> None:
+    [found] = probed(SCENARIOS["pool-per-destination"].topology)
+    assert found.pooling.value is Pooling.ARBITRARY
 
 
 class Deaf:

@@ -15,9 +15,9 @@ from natkit.nat.behaviour import Filtering, Mapping, Status
 from natkit.network import Family
 from natkit.tools.discover import discover
 from natkit.tools.extras import LADDER, Extras, Lifetime, measure_extras
-from natkit.wire import TransportAddress
+from natkit.wire import Message, ResponsePort, TransportAddress
 from tests.campaign import PORTS, serve_natkit
-from tests.tools.test_discover_faulty_servers import Server, plain
+from tests.tools.test_discover_faulty_servers import ALL_FOUR, Reply, Server, honest, plain
 
 SERVER = TransportAddress(STUN[0], PORTS[0])
 
@@ -145,6 +145,32 @@ def test_a_plain_server_measures_neither_lifetime_nor_fragments() -> None:
     found = extras(nat(), lifetime=True, fragments=True, plain_server=True)
     assert found.lifetime.status is Status.NOT_MEASURED
     assert found.fragments.status is Status.NOT_MEASURED
+
+
+def test_a_server_that_never_sends_to_another_port_tells_no_lifetime() -> None:
+    async def main(world: World) -> Extras:
+        def deaf_to_response_port(
+            request: Message, source: TransportAddress, at: TransportAddress
+        ) -> list[Reply]:
+            return [] if request.find(ResponsePort) else honest(request, source, at)
+
+        await Server(world.network("stun"), deaf_to_response_port).listen(*ALL_FOUR)
+        network, dice = world.network("alice"), random.Random(1)
+        common: dict[str, Any] = {"family": Family.IPV4, "randomness": dice.randbytes}
+        findings = await discover(network, (("stun", SERVER),), budget=6.0, **common)
+        return await measure_extras(
+            network,
+            findings,
+            interface=None,
+            hairpin=False,
+            lifetime=True,
+            fragments=False,
+            **common,
+        )
+
+    found = sim.run(nat(), main).lifetime
+    assert found.status is Status.INCONCLUSIVE
+    assert "RESPONSE-PORT" in found.reason
 
 
 def test_where_udp_is_blocked_nothing_is_measured() -> None:
