@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from natkit.aio.stun_stream import ask_over_stream
 from natkit.errors import MalformedMessage, NetworkUnreachable, Unsupported
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Mapping, Measured
-from natkit.nat.mapping import Sample
+from natkit.nat.mapping import MORE_SAMPLES, SAMPLES, Sample, has_pool, judge
 from natkit.network import Network, StreamEndpoint, Tls
 from natkit.stun.binding import BindingFailed, BindingSucceeded
 from natkit.wire import TransportAddress
@@ -25,14 +26,23 @@ TCP_PORTS = (80, 443)
 TLS_PORTS = (443, 5349)
 """5349 is STUN's own TLS port (RFC 8489 §18.6)."""
 
+MOST_SERVERS = 6
+"""Servers asked over TCP on their own port: each try may cost a connection that nobody accepts."""
+
+THOROUGHLY = 3
+"""Of those, the ones asked on the other ports and over TLS too: the first may be away."""
+
+Server: TypeAlias = tuple[str, TransportAddress]
+"""Its host name, for TLS to ask for, and an address."""
+
 
 @dataclass(frozen=True, slots=True)
 class FallbackReport:
     """What works over streams.
 
     Attributes:
-        tcp:         ports on which the server answered STUN over TCP, at least one.
-        tls:         ports on which it answered STUN over TLS, at least one.
+        tcp:         ports on which a server answered STUN over TCP, at least one.
+        tls:         ports on which one answered STUN over TLS, at least one.
         tcp_mapping: how the NAT maps TCP connections from one local port.
     """
 
@@ -43,37 +53,37 @@ class FallbackReport:
 
 async def find_fallback(
     network: Network,
-    server: TransportAddress,
+    servers: Sequence[Server],
     *,
-    name: str | None = None,
-    others: Sequence[TransportAddress] = (),
     interface: str | None = None,
     randomness: Callable[[int], bytes],
     budget: Seconds = 2.0,
 ) -> FallbackReport:
-    """Try STUN over TCP on `server`'s own port, 80 and 443, and over TLS on 443 and 5349.
+    """Try STUN over TCP on the servers' own ports, 80 and 443, and over TLS on 443 and 5349.
+
+    All at once, and any certificate will do: what is measured is whether packets get through, and
+    nothing secret is sent.
 
     Args:
-        name:       host name for TLS to ask for; None: the IP. Any certificate will do: what is
-                    measured is whether packets get through, and nothing secret is sent.
-        others:     further STUN servers, to see how the NAT maps TCP.
+        servers:    at least one. Those of the first one's IP version are asked, six at most, and
+                    the first three of them on all ports.
         interface:  connect from this one's first address; None: as the system routes.
         randomness: for transaction ids.
-        budget:     seconds for the connections, and again for those that compare mappings.
+        budget:     seconds for each of connecting and asking, and twice that to compare mappings.
     """
-    source = _source(network, server, interface)
+    of_a_kind = [s for s in servers if s[1].is_ipv6 == servers[0][1].is_ipv6][:MOST_SERVERS]
+    source = _source(network, servers[0][1], interface)
     if source is None:
-        return _unmeasured(f"{interface} has no address to reach {server.ip} from")
+        return _unmeasured(f"{interface} has no address to reach {servers[0][1].ip} from")
     asking = _Asking(network, source, randomness, budget)
-    tls = Tls(name or server.ip, verify=False)
-    over_tcp = [TransportAddress(server.ip, p) for p in _unique(server.port, *TCP_PORTS)]
-    over_tls = [TransportAddress(server.ip, p) for p in TLS_PORTS]
-    same_family = [to for to in others if to.is_ipv6 == server.is_ipv6]
     try:
         async with asyncio.TaskGroup() as group:
-            plain = [group.create_task(asking.ask(to)) for to in over_tcp]
-            secured = [group.create_task(asking.ask(to, tls=tls)) for to in over_tls]
-            mapping = group.create_task(_mapping(asking, plain, [*over_tcp, *same_family]))
+            plain = [group.create_task(asking.ask(to)) for to in _over_tcp(of_a_kind)]
+            secured = [
+                group.create_task(asking.ask(to, tls=Tls(name, verify=False)))
+                for to, name in _over_tls(of_a_kind).items()
+            ]
+            mapping = group.create_task(_mapping(asking, plain, patience=2 * budget))
     finally:
         await asking.close()
     return FallbackReport(
@@ -81,6 +91,21 @@ async def find_fallback(
         _ports("TLS", [task.result() for task in secured]),
         mapping.result(),
     )
+
+
+def _over_tcp(servers: Sequence[Server]) -> tuple[TransportAddress, ...]:
+    addresses = [address for _, address in servers]
+    further = (TransportAddress(a.ip, p) for a in addresses[:THOROUGHLY] for p in TCP_PORTS)
+    return tuple(dict.fromkeys((*addresses, *further)))
+
+
+def _over_tls(servers: Sequence[Server]) -> dict[TransportAddress, str]:
+    """Return whom to ask, and the host name to ask for there."""
+    return {
+        TransportAddress(address.ip, port): name
+        for name, address in servers[:THOROUGHLY]
+        for port in TLS_PORTS
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,36 +187,63 @@ class _Asking:
 
 
 async def _mapping(
-    asking: _Asking, tried: Sequence[asyncio.Task[_Answer]], targets: Sequence[TransportAddress]
+    asking: _Asking, tried: Sequence[asyncio.Task[_Answer]], *, patience: Seconds
 ) -> Measured[Mapping]:
-    """Connect to further servers from a port that is connected already, and compare."""
-    first = await _first_answered(tried)
-    if first is None or first.local is None or first.mapped is None:
+    """Connect to the servers that answered from a few local ports, and compare what they saw."""
+    answers = await asyncio.gather(*tried)
+    answered = [answer.to for answer in answers if answer.mapped is not None]
+    if not answered:
         return Measured.not_measured("no server answered STUN over TCP")
-    port = first.local.port
-    further = [asking.ask(to, port=port) for to in targets if to != first.to]
-    answers = (first, *await asyncio.gather(*further))
+    targets = _spread(answered)
+    if len({to.ip for to in targets}) < 2:
+        return Measured.not_measured("needs STUN over TCP on two addresses")
+    try:
+        async with asyncio.timeout(patience):
+            return _judged(await _samples(asking, targets))
+    except TimeoutError:
+        return Measured.inconclusive(f"comparing TCP connections took more than {patience:g} s")
+
+
+def _spread(answered: Sequence[TransportAddress]) -> tuple[TransportAddress, ...]:
+    """Choose two ports each of three IPs, those first that have two."""
+    by_ip: dict[str, list[TransportAddress]] = {}
+    for target in answered:
+        by_ip.setdefault(target.ip, []).append(target)
+    two_ports_first = sorted(by_ip.values(), key=lambda targets: len(targets) < 2)
+    return tuple(target for targets in two_ports_first[:3] for target in targets[:2])
+
+
+async def _samples(asking: _Asking, targets: Sequence[TransportAddress]) -> list[Sample]:
+    # With few targets, agreement by chance is likelier: see natkit.nat.mapping.SAMPLES.
+    count = SAMPLES if len(targets) > 3 else 2 * SAMPLES
+    samples = await asyncio.gather(*(_sample(asking, targets, n) for n in range(count)))
+    if has_pool(samples) or len({sample.classify() for sample in samples}) > 1:
+        further = (_sample(asking, targets, n) for n in range(count, MORE_SAMPLES))
+        samples += await asyncio.gather(*further)
+    return [sample for sample in samples if sample.mapped]
+
+
+async def _sample(asking: _Asking, targets: Sequence[TransportAddress], number: int) -> Sample:
+    """Connect to one target from any port, then to the others from that one."""
+    start = number % len(targets)  # some pools choose an address by the first destination
+    first = await asking.ask(targets[start])
+    if first.local is None:
+        return Sample(None, {})
+    others = (*targets[start + 1 :], *targets[:start])
+    further = await asyncio.gather(*(asking.ask(to, port=first.local.port) for to in others))
     seen: dict[TransportAddress, tuple[TransportAddress, ...]]
-    seen = {a.to: (a.mapped,) for a in answers if a.mapped is not None}
-    sample = Sample(first.local, seen)
-    evidence = tuple(f"from port {port}: {a}" for a in answers)
-    value = sample.classify()
-    if value is not None:
-        return Measured.found(value, f"{len(seen)} servers compared from one port", *evidence)
-    if len({to.ip for to in seen}) < 2:
-        reason = "needs STUN over TCP on two addresses"
-        return Measured.not_measured(reason, *evidence)
-    reason = "it depends on the destination; whether on its port too needs a server with two"
-    return Measured.inconclusive(reason, *evidence)
+    seen = {a.to: (a.mapped,) for a in (first, *further) if a.mapped is not None}
+    return Sample(first.local, seen)
 
 
-async def _first_answered(tried: Sequence[asyncio.Task[_Answer]]) -> _Answer | None:
-    """Return the first to be answered, without waiting for the others."""
-    for task in asyncio.as_completed(tried):
-        answer = await task
-        if answer.mapped is not None:
-            return answer
-    return None
+def _judged(samples: list[Sample]) -> Measured[Mapping]:
+    found = judge(samples)
+    # Two targets see the same address of a pool of two every other time: one exception is enough.
+    independent = found.value is Mapping.ENDPOINT_INDEPENDENT
+    if independent and has_pool(samples) and any(sample.depends for sample in samples):
+        reason = "several external addresses, and some ports look different to different servers"
+        return Measured.inconclusive(reason, *found.evidence)
+    return found
 
 
 def _ports(kind: str, answers: Sequence[_Answer]) -> Measured[tuple[int, ...]]:
@@ -199,14 +251,16 @@ def _ports(kind: str, answers: Sequence[_Answer]) -> Measured[tuple[int, ...]]:
     refusal = next((a.refusal for a in answers if a.refusal is not None), None)
     if refusal is not None:
         return Measured.not_measured(refusal)
-    open_ports = tuple(a.to.port for a in answers if a.mapped is not None)
-    if open_ports:
-        return Measured.found(open_ports, f"the server answered STUN over {kind}", *evidence)
+    answered = [a.to for a in answers if a.mapped is not None]
+    if answered:
+        ports = tuple(dict.fromkeys(to.port for to in answered))
+        who = ", ".join(dict.fromkeys(to.ip for to in answered))
+        return Measured.found(ports, f"answered by {who}", *evidence)
     connected = any(a.local is not None for a in answers)
     reason = (
         f"{kind} connects, but nothing there speaks STUN"
         if connected
-        else f"no {kind} connection came about; the server may not offer any"
+        else f"no {kind} connection came about; the servers may not offer any"
     )
     return Measured.inconclusive(reason, *evidence)
 
@@ -224,7 +278,3 @@ def _unmeasured(reason: str) -> FallbackReport:
     return FallbackReport(
         Measured.not_measured(reason), Measured.not_measured(reason), Measured.not_measured(reason)
     )
-
-
-def _unique(*ports: int) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(ports))

@@ -10,7 +10,7 @@ numbers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from natkit.aio.driver import Driver
 from natkit.errors import NetworkUnreachable
@@ -29,6 +29,34 @@ routers answer with a few ICMP errors a second only (RFC 1812 §4.3.2.8)."""
 
 _TIME_EXCEEDED = {Family.IPV4: 11, Family.IPV6: 3}
 _UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 1}
+
+
+MOST_SERVERS = 2
+"""Servers to trace the way to: the first may be away, and two say what more would."""
+
+
+async def trace_first_shown(
+    network: Network,
+    servers: Sequence[TransportAddress],
+    *,
+    interface: str | None = None,
+    randomness: Callable[[int], bytes],
+) -> Trace:
+    """Return the hops to the first of `servers`, or to the second where those end in silence.
+
+    Args:
+        servers:    at least one; of the first one's IP version, the first two count.
+        interface:  send from this one only; None: as the system routes.
+        randomness: for transaction ids.
+    """
+    traces: list[Trace] = []
+    same_family = [to for to in servers if to.is_ipv6 == servers[0].is_ipv6]
+    for server in same_family[:MOST_SERVERS]:
+        trace = await trace_hops(network, server, interface=interface, randomness=randomness)
+        traces.append(trace)
+        if trace.arrived is not None or any(_looks_public(hop.reporter) for hop in trace.hops):
+            break
+    return max(traces, key=lambda trace: (trace.arrived is not None, len(trace.hops)))
 
 
 async def trace_hops(
@@ -140,5 +168,8 @@ class _Way:
         self._known.set()
 
     def _is_public(self, distance: int) -> bool:
-        ip = self._reporters.get(distance)
-        return ip is not None and not (is_private(ip) or is_shared(ip))
+        return _looks_public(self._reporters.get(distance))
+
+
+def _looks_public(ip: str | None) -> bool:
+    return ip is not None and not (is_private(ip) or is_shared(ip))

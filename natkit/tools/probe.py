@@ -24,7 +24,7 @@ from natkit.tools.discover import Randomness, discover
 from natkit.tools.extras import measure_extras
 from natkit.tools.fallback import FallbackReport, find_fallback
 from natkit.tools.gateway import PortMappingReport, find_port_mapping
-from natkit.tools.layers import trace_hops
+from natkit.tools.layers import trace_first_shown
 from natkit.tools.lookup import Servers, look_up_servers
 
 STUN_PORT = 3478
@@ -204,19 +204,20 @@ class _Probe:
         return FamilyReport(findings, extras)
 
     async def _surroundings(self) -> tuple[PortMappingReport, Trace, FallbackReport]:
-        name, server = self.all_servers[0]
-        others = [address for _, address in self.all_servers if address != server]
         interface, randomness = self.options.interface, self.randomness
         return await asyncio.gather(
             find_port_mapping(
                 self.network, interface=interface, randomness=randomness, budget=SIDE_BUDGET
             ),
-            trace_hops(self.network, server, interface=interface, randomness=randomness),
+            trace_first_shown(
+                self.network,
+                [address for _, address in self.all_servers],
+                interface=interface,
+                randomness=randomness,
+            ),
             find_fallback(
                 self.network,
-                server,
-                name=name,
-                others=others,
+                self.all_servers,
                 interface=interface,
                 randomness=randomness,
                 budget=SIDE_BUDGET,

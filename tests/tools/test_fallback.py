@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -15,10 +16,11 @@ from natkit.aio.streams import SocketStreamEndpoint
 from natkit.aio.stun_stream import answer_stream
 from natkit.errors import NetworkUnreachable
 from natkit.lab import sim
-from natkit.lab.scenarios import SCENARIOS, Scenario
+from natkit.lab.scenarios import SCENARIOS, Scenario, behind
 from natkit.lab.sim import SimWorld
+from natkit.lab.topology import Nat, Pooling
 from natkit.machine import Seconds
-from natkit.nat.behaviour import Status
+from natkit.nat.behaviour import Filtering, Mapping, Status
 from natkit.network import StreamEndpoint, Tls
 from natkit.tools.fallback import FallbackReport, find_fallback
 from natkit.wire import Message, TransportAddress, XorMappedAddress
@@ -43,6 +45,8 @@ async def answer(stream: StreamEndpoint) -> None:
 def look(
     scenario: Scenario,
     *,
+    seed: int = 0,
+    first: TransportAddress = STUN,
     listening: Sequence[TransportAddress] = ALL,
     others: Sequence[TransportAddress] = (STUN_PORT2, STUN_IP2),
     interface: str | None = None,
@@ -54,15 +58,14 @@ def look(
         began = alice.now()
         report = await find_fallback(
             alice,
-            STUN,
-            others=others,
+            [("stun", first), *(("another", to) for to in others)],
             interface=interface,
             randomness=Random(1).randbytes,
             budget=2.0,
         )
         return report, alice.now() - began
 
-    return sim.run(scenario.topology, main)
+    return sim.run(scenario.topology, main, seed=seed)
 
 
 @pytest.mark.parametrize("name", [n for n, s in SCENARIOS.items() if s.truth.mapping is not None])
@@ -71,10 +74,54 @@ def test_tcp_is_mapped_as_the_nat_maps(name: str) -> None:
     assert report.tcp_mapping.value is SCENARIOS[name].truth.mapping
 
 
+POOLED = Nat(
+    Mapping.ADDRESS_AND_PORT_DEPENDENT,
+    Filtering.ADDRESS_AND_PORT_DEPENDENT,
+    pool=("203.0.113.100", "203.0.113.101"),
+    pooling=Pooling.ARBITRARY,
+)
+"""It keeps the port, so two connections look alike whenever they get the same address."""
+
+
+@pytest.mark.parametrize("targets", [ALL, (STUN, STUN_IP2)], ids=["four", "two"])
+def test_chance_agreement_in_a_pool_is_not_taken_for_independence(
+    targets: Sequence[TransportAddress],
+) -> None:
+    scenario = replace(SCENARIOS["home"], topology=behind(POOLED))
+    for seed in range(20):
+        report, _ = look(scenario, seed=seed, listening=targets)
+        assert report.tcp_mapping.value is not Mapping.ENDPOINT_INDEPENDENT, seed
+
+
+def test_a_pool_of_an_independent_nat_is_seen_through() -> None:
+    independent = replace(POOLED, mapping=Mapping.ENDPOINT_INDEPENDENT)
+    report, _ = look(replace(SCENARIOS["home"], topology=behind(independent)))
+    assert report.tcp_mapping.value is Mapping.ENDPOINT_INDEPENDENT
+    assert report.tcp_mapping.reason == "12 of 12 sockets agree"
+
+
+def test_a_first_server_that_is_away_hides_nothing() -> None:
+    away = TransportAddress("203.0.113.222", 3478)
+    report, took = look(SCENARIOS["home"], first=away, others=(STUN, STUN_PORT2, STUN_IP2))
+    assert report.tcp.value == (3478, 3479, 443)
+    assert report.tcp.reason == "answered by 203.0.113.10, 203.0.113.11"
+    assert report.tcp_mapping.value is Mapping.ENDPOINT_INDEPENDENT
+    assert took < 6.0
+
+
+def test_no_more_than_six_servers_are_asked() -> None:
+    others = [TransportAddress(f"203.0.113.{n}", 3478) for n in range(200, 220)]
+    report, _ = look(SCENARIOS["home"], others=others)
+    tried = {line.split()[1] for line in report.tcp.evidence}
+    assert len(tried) == 6 + 2 * 3
+
+
 def test_only_ports_that_answered_are_named() -> None:
     report, _ = look(SCENARIOS["home"])
-    assert report.tcp.value == (3478, 443)
-    assert ["answered" in line for line in report.tcp.evidence] == [True, False, True]
+    assert report.tcp.value == (3478, 3479, 443)
+    silent = [line.split()[1] for line in report.tcp.evidence if "answered" not in line]
+    assert silent == ["203.0.113.10:80:", "203.0.113.11:80:", "203.0.113.11:443:"]
+    assert report.tcp.reason == "answered by 203.0.113.10, 203.0.113.11"
 
 
 def test_where_udp_is_blocked_tcp_443_comes_through() -> None:
@@ -103,7 +150,7 @@ def test_a_server_without_tcp_is_no_proof_against_tcp() -> None:
 
 
 def test_connections_leave_from_the_chosen_interface() -> None:
-    assert look(SCENARIOS["home"], interface="eth0")[0].tcp.value == (3478, 443)
+    assert look(SCENARIOS["home"], interface="eth0")[0].tcp.value == (3478, 3479, 443)
     report, _ = look(SCENARIOS["home"], interface="lan")
     assert report.tcp.status is Status.NOT_MEASURED
     assert report.tcp.reason == "lan has no address to reach 203.0.113.10 from"
@@ -156,8 +203,7 @@ def certificate() -> ssl.SSLContext:
 async def on_loopback(ports: dict[int, int]) -> FallbackReport:
     return await find_fallback(
         Redirected(ports),
-        TransportAddress("127.0.0.1", 3478),
-        name="another.example.org",
+        [("another.example.org", TransportAddress("127.0.0.1", 3478))],
         randomness=Random(1).randbytes,
         budget=0.3,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -21,7 +21,7 @@ from natkit.machine import Seconds
 from natkit.nat.behaviour import Measured
 from natkit.nat.layers import NatLayers, Surroundings, Trace, count_layers
 from natkit.network import DatagramReceiver, IcmpError
-from natkit.tools.layers import trace_hops
+from natkit.tools.layers import trace_first_shown, trace_hops
 from natkit.wire import TransportAddress
 
 STUN = TransportAddress("203.0.113.10", 3478)
@@ -117,6 +117,35 @@ def test_nobody_listening_is_an_arrival_all_the_same() -> None:
 
     trace = sim.run(SCENARIOS["home"].topology, main)
     assert str(trace) == "1: 10.0.1.1, 2: the server"
+
+
+AWAY = TransportAddress("203.0.113.222", 3478)
+
+
+@pytest.mark.parametrize("servers", [(AWAY, STUN), (STUN, AWAY), (AWAY, STUN6, STUN)])
+def test_a_first_server_that_is_away_does_not_hide_the_way(
+    servers: Sequence[TransportAddress],
+) -> None:
+    async def main(world: SimWorld) -> Trace:
+        return await trace_first_shown(
+            world.network("alice"), servers, randomness=Random(1).randbytes
+        )
+
+    trace = sim.run(SCENARIOS["double"].topology, main)
+    assert str(trace) == "1: 10.0.1.1, 2: 100.64.0.1, 3: the server"
+
+
+def test_where_nothing_is_shown_two_ways_are_tried() -> None:
+    async def main(world: SimWorld) -> tuple[Trace, Seconds]:
+        alice = world.network("alice")
+        began = alice.now()
+        servers = (AWAY, STUN, AWAY, AWAY)
+        trace = await trace_first_shown(alice, servers, randomness=Random(1).randbytes)
+        return trace, alice.now() - began
+
+    trace, took = sim.run(SCENARIOS["udp-blocked"].topology, main)
+    assert trace.arrived is None
+    assert took < 1.6
 
 
 def test_requests_leave_through_the_chosen_interface() -> None:

@@ -11,6 +11,7 @@ import pytest
 from natkit.errors import NetworkUnreachable, UsageError
 from natkit.lab import sim
 from natkit.lab.scenarios import SCENARIOS, STUN
+from natkit.lab.servers import stun_servers
 from natkit.lab.topology import World
 from natkit.nat.behaviour import Filtering, Measured
 from natkit.nat.discovery import Findings
@@ -78,6 +79,18 @@ def test_blocked_udp_is_told_from_a_dead_server_by_what_tcp_says() -> None:
     silent = sim.run(SCENARIOS["udp-blocked"].topology, main)
     assert silent.verdict.direct is Reach.UNKNOWN
     assert not silent.is_reachable
+
+
+def test_blocked_udp_is_found_though_the_first_server_is_away() -> None:
+    async def main(world: World) -> ProbeReport:
+        async with stun_servers(world):
+            options = Options(servers=(("203.0.113.222", 3478), ("stun", 3478), ("stun2", 3478)))
+            random_bytes = random.Random(1).randbytes
+            return await probe(world.network("alice"), options, randomness=random_bytes)
+
+    report = sim.run(SCENARIOS["udp-blocked"].topology, main)
+    assert report.verdict.direct is Reach.NONE
+    assert report.is_reachable
 
 
 def test_a_chosen_interface_is_used() -> None:
