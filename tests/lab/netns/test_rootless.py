@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import atexit
+import functools
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ import natkit
 pytestmark = [pytest.mark.root, pytest.mark.needs("root", "nft", "ip", "setpriv")]
 
 ROOT = Path(natkit.__file__).parent.parent
-PACKAGES = next(path for path in sys.path if path.endswith("site-packages"))
+PACKAGES = Path(next(path for path in sys.path if path.endswith("site-packages")))
+OURS = ("natkit", "tests")
+LIBRARIES = ("click", "dns", "ifaddr", "rich")
 
 OBSERVE = """
 from natkit.lab import netns
@@ -63,6 +68,18 @@ print(found.privilege, found.ready)
 """
 
 
+@functools.cache
+def readable_copy() -> Path:
+    """Return a folder from which anybody can import natkit: the clone's may be root's alone."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for source in (*(ROOT / name for name in OURS), *(PACKAGES / name for name in LIBRARIES)):
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return folder
+
+
 def as_nobody(program: str) -> str:
     """Run a Python program as an unprivileged user and return what it printed."""
     for python in (sys.executable, "/usr/bin/python3"):
@@ -74,7 +91,7 @@ def as_nobody(program: str) -> str:
             check=False,
             env={
                 "PATH": "/usr/bin:/bin",
-                "PYTHONPATH": f"{ROOT}{os.pathsep}{PACKAGES}",
+                "PYTHONPATH": str(readable_copy()),
                 "PYTHONDONTWRITEBYTECODE": "1",
             },
         )
