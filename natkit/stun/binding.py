@@ -152,10 +152,6 @@ class BindingClient:
         self.tick(now=now)
         return transaction_id
 
-    def forget(self, transaction_id: bytes) -> None:
-        """Drop a request; no event follows. Harmless for one that has ended."""
-        self._pending.pop(transaction_id, None)
-
     def receive(self, data: bytes, source: TransportAddress, *, now: Instant) -> None:
         """Take a datagram. What does not answer a pending request is ignored: garbage, strangers'
         messages, and second or late answers alike.

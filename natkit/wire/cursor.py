@@ -14,7 +14,6 @@ from natkit.errors import MalformedMessage
 
 _U16 = Struct("!H")
 _U32 = Struct("!I")
-_U64 = Struct("!Q")
 
 
 class Cursor:
@@ -49,11 +48,6 @@ class Cursor:
     def u32(self, where: str) -> int:
         """Read four bytes as an unsigned number. Raises: MalformedMessage: fewer are left."""
         number: int = _U32.unpack(self.take(4, where))[0]
-        return number
-
-    def u64(self, where: str) -> int:
-        """Read eight bytes as an unsigned number. Raises: MalformedMessage: fewer are left."""
-        number: int = _U64.unpack(self.take(8, where))[0]
         return number
 
     def take(self, size: int, where: str) -> bytes:

@@ -220,14 +220,6 @@ def test_strangers_answer_is_ignored() -> None:
     assert machine.events() == []
 
 
-def test_forgotten_request_ends_without_an_event() -> None:
-    machine = client()
-    machine.forget(machine.ask(SERVER, now=0.0))
-    assert machine.deadline() is None
-    machine.tick(now=100.0)
-    assert machine.events() == []
-
-
 @pytest.mark.parametrize(
     ("server", "kind", "code"),
     [(SERVER, 3, 3), (SERVER, 3, 2), (SERVER6, 1, 4), (SERVER6, 1, 1)],

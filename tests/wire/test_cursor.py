@@ -19,7 +19,6 @@ READS: list[Callable[[Cursor], object]] = [
     lambda cursor: cursor.u8("here"),
     lambda cursor: cursor.u16("here"),
     lambda cursor: cursor.u32("here"),
-    lambda cursor: cursor.u64("here"),
     lambda cursor: cursor.take(3, "here"),
     lambda cursor: cursor.unpack(Struct("!BH"), "here"),
     lambda cursor: cursor.text("here"),
@@ -28,11 +27,10 @@ READS: list[Callable[[Cursor], object]] = [
 
 
 def test_numbers_are_big_endian_and_in_order() -> None:
-    cursor = Cursor(bytes(range(1, 16)), RFC)
+    cursor = Cursor(bytes(range(1, 8)), RFC)
     assert cursor.u8("a") == 0x01
     assert cursor.u16("b") == 0x0203
     assert cursor.u32("c") == 0x04050607
-    assert cursor.u64("d") == 0x08090A0B0C0D0E0F
     assert cursor.left == 0
     cursor.end("all")
 
