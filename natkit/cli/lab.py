@@ -25,19 +25,26 @@ def list_(as_json: bool) -> None:
         scenarios = [_as_json(each) for each in SCENARIOS.values()]
         emit_json({"schema": "natkit.lab.list/1", "scenarios": scenarios})
         return
-    headers = ("name", "mapping", "filtering", "what it is")
+    headers = ("name", "map", "filter", "what it is")
     click.echo(table(headers, [_row(each) for each in SCENARIOS.values()]))
-    click.echo("\nDraw one with `natkit lab show NAME`, probe it with `natkit lab probe NAME`.")
+    click.echo("\nMapping and filtering as in RFC 4787: " + _LEGEND)
+    click.echo("Draw one with `natkit lab show NAME`, probe it with `natkit lab probe NAME`.")
+
+
+_SHORT = {
+    None: "-",
+    "endpoint-independent": "EI",
+    "address-dependent": "AD",
+    "address-and-port-dependent": "APD",
+}
+"""The values in full would leave an 80 column terminal no room for anything else."""
+
+_LEGEND = "EI endpoint-independent,\nAD address-dependent, APD address-and-port-dependent."
 
 
 def _row(each: Scenario) -> tuple[str, str, str, str]:
-    mapping, filtering = each.truth.mapping, each.truth.filtering
-    return (
-        each.name,
-        mapping.value if mapping is not None else "-",
-        filtering.value if filtering is not None else "-",
-        each.title,
-    )
+    truth = truth_as_json(each.truth)
+    return (each.name, _SHORT[truth["mapping"]], _SHORT[truth["filtering"]], each.title)
 
 
 def _as_json(each: Scenario) -> dict[str, object]:
@@ -73,6 +80,7 @@ def show(name: str, rules: bool, seed: int) -> None:
 @click.option("--loss", type=SHARE, default="0%", help="Packets lost each way: 10% or 0.1.")
 @click.option("--hairpin", is_flag=True, help="Also measure hairpinning.")
 @click.option("--lifetime", is_flag=True, help="Also measure how long an idle mapping lives.")
+@click.option("--fragments", is_flag=True, help="Also send packets too large for one frame.")
 @json_option
 @click.option("-v", "--verbose", is_flag=True, help="Show the single observations.")
 def probe(
@@ -82,6 +90,7 @@ def probe(
     loss: float,
     hairpin: bool,
     lifetime: bool,
+    fragments: bool,
     as_json: bool,
     verbose: bool,
 ) -> int:
@@ -92,7 +101,7 @@ def probe(
     # Here because it brings the probe, the servers and a world: 100 ms that `list` need not pay.
     from natkit.cli.lab_probe import LabRun, as_document, as_text, disagreements
 
-    run = LabRun(scenario(name).with_loss(loss), backend, seed, hairpin, lifetime)
+    run = LabRun(scenario(name).with_loss(loss), backend, seed, hairpin, lifetime, fragments)
     report = run.probe()
     wrong = disagreements(report, run.scenario.truth)
     if as_json:

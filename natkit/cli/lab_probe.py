@@ -34,19 +34,26 @@ class LabRun:
     seed: int
     hairpin: bool = False
     lifetime: bool = False
+    fragments: bool = False
 
     def probe(self) -> ProbeReport:
         """Build the world, and probe it from the scenario's client.
 
         Raises: Unsupported: this machine cannot, or the backend cannot express the scenario.
         """
+        options = Options(
+            STUN_SERVERS,
+            hairpin=self.hairpin,
+            lifetime=self.lifetime,
+            fragments=self.fragments,
+        )
         with Progress() as progress:
 
             async def main(world: World) -> ProbeReport:
                 async with stun_servers(world):
                     return await probe(
                         world.network(self.scenario.client),
-                        Options(STUN_SERVERS, hairpin=self.hairpin, lifetime=self.lifetime),
+                        options,
                         randomness=Random(self.seed).randbytes,
                         tell=progress.say,
                     )

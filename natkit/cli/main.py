@@ -10,6 +10,7 @@ import importlib
 from typing import Any, NamedTuple
 
 import click
+from click.exceptions import NoSuchCommand
 
 from natkit import __version__
 from natkit.cli.common import Command, Root
@@ -54,9 +55,14 @@ class LazyRoot(Root):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Load the command that is about to run."""
-        if args and args[0] in COMMANDS:
+        """Load the command that is about to run.
+
+        Raises: NoSuchCommand: the table has none of that name; it suggests what comes near.
+        """
+        if args[0] in COMMANDS:
             self.commands[args[0]] = load(args[0])
+        elif not args[0].startswith("-"):
+            raise NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
         return super().resolve_command(ctx, args)
 
 

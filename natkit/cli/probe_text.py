@@ -67,6 +67,11 @@ def _verdict(report: ProbeReport) -> Iterator[str]:
     yield verdict.summary
     if report.rfc3489 is not None:
         yield click.style(f'(RFC 3489 called this "{report.rfc3489}".)', dim=True)
+        if report.rfc3489 == "Symmetric" and verdict.direct is Reach.EVERYONE:
+            yield (
+                "That name tells of the mapping alone. The filter decides here: it lets anyone in, "
+                "so peers need not know in advance which port they will meet."
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ peer on the internet.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 
 from natkit.errors import UsageError
@@ -295,5 +296,6 @@ def scenario(name: str) -> Scenario:
     try:
         return SCENARIOS[name]
     except KeyError:
-        known = ", ".join(SCENARIOS)
-        raise UsageError(f"no scenario is called {name!r}", hint=f"known: {known}") from None
+        near = difflib.get_close_matches(name, SCENARIOS)
+        hint = f"Did you mean: {', '.join(near)}?" if near else "List: natkit lab list"
+        raise UsageError(f"no scenario is called {name!r}", hint=hint) from None

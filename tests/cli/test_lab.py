@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -26,6 +27,40 @@ def _run(*words: str) -> str:
 def test_list_names_every_scenario():
     text = _run("list")
     assert all(name in text for name in SCENARIOS)
+
+
+def test_list_leaves_half_of_eighty_columns_for_the_titles():
+    header = _run("list").splitlines()[0]
+    assert header.index("what it is") <= 40
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        (["lab", "show", "hme"], "Did you mean: home"),
+        (["lab", "probe", "symetric"], "symmetric"),
+        (["lab", "show", "qqqqqqq"], "natkit lab list"),
+        (["prob"], "Did you mean 'probe'?"),
+        (["lab", "lst"], "Did you mean 'list'?"),
+    ],
+)
+def test_a_slip_of_the_pen_gets_a_suggestion(words: list[str], suggestion: str):
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert suggestion in result.stderr
+
+
+def test_what_the_screen_says_is_missing_can_be_asked_for():
+    screen = _run("probe", "hairpin", "--hairpin", "--lifetime", "--fragments")
+    assert not re.search("needs --", screen)
+
+
+def test_a_symmetric_nat_that_lets_anyone_in_is_explained():
+    screen = _run("probe", "symmetric-eif")
+    assert "direct calls: with everyone" in screen
+    assert 'called this "Symmetric"' in screen
+    assert "The filter decides here" in screen
+    assert "The filter decides here" not in _run("probe", "full-cone")
 
 
 def test_list_as_json_has_the_truth():
@@ -92,12 +127,6 @@ def test_rules_are_printed_without_building_anything():
 
 def test_rules_follow_the_seed():
     assert _run("show", "adm-eif", "--rules") != _run("show", "adm-eif", "--rules", "--seed", "5")
-
-
-def test_an_unknown_scenario_is_a_usage_error_that_names_the_others():
-    result = CliRunner().invoke(main, ["lab", "show", "nat444"])
-    assert result.exit_code == 2
-    assert "double-symmetric" in result.stderr
 
 
 def test_probe_says_what_was_found_and_that_it_is_right():

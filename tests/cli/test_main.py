@@ -93,7 +93,8 @@ def test_an_unknown_command_is_a_usage_error_with_a_hint():
     done = natkit("prob")
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == "error: No such command 'prob'\nhint: Try: natkit --help\n"
+    complaint = "error: No such command 'prob'. Did you mean 'probe'?\n"
+    assert done.stderr == complaint + "hint: Try: natkit --help\n"
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
