@@ -42,7 +42,7 @@ def reference() -> str:
     parts = [HEAD]
     for context in contexts(root):
         with context:
-            parts.append(_section(context.command_path, context.get_help()))
+            parts.append(_section(context.command_path, click.unstyle(context.get_help())))
     for name in TOPICS:
         topic = find(name)
         parts.append(_section(topic.title, topic.text))

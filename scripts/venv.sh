@@ -33,3 +33,15 @@ make_venv() {
     fi
     "$python" -m venv --clear "$dir"
 }
+
+# bin_with PROGRAM: where the environment in use has its programs, or says how to make one.
+bin_with() {
+    local bin
+    bin=$(bin_of "${VIRTUAL_ENV:-.venv}")
+    if [ ! -x "$bin/$1" ]; then
+        echo "error: there is no $bin/$1" >&2
+        echo "hint: run scripts/test --fast first, which sets up everything in .venv" >&2
+        return 1
+    fi
+    echo "$bin"
+}

@@ -46,6 +46,22 @@ def test_the_tour_runs_from_a_fresh_copy_with_nothing_but_python(tmp_path: Path)
     assert done.stdout.rstrip().splitlines()[-1].startswith("    .venv-try/bin/natkit doctor")
 
 
+@pytest.mark.needs("bash")
+@pytest.mark.parametrize("script", ["bench", "check", "gen-docs"])
+def test_a_fresh_clone_is_told_what_to_run_first(script: str, tmp_path: Path):
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=LEFT_OUT)
+    done = subprocess.run(
+        ["bash", str(tmp_path / "scripts" / script)],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "run scripts/test --fast first" in done.stderr
+    assert "No such file" not in done.stderr
+
+
 def test_a_fresh_machine_gets_every_program_that_a_test_needs():
     script = (ROOT / "scripts" / "test").read_text(encoding="utf-8")
     installed = set(re.findall(r"^    (\w+):[\w-]+$", script, re.MULTILINE))
