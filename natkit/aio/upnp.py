@@ -62,7 +62,7 @@ def _library() -> Any:
         return importlib.import_module("miniupnpc")
     except ImportError:
         raise Unsupported(
-            "the UPnP library is not installed", hint="pip install 'natkit[upnp]'"
+            "the UPnP library is not installed", hint="pip install miniupnpc"
         ) from None
 
 

@@ -147,10 +147,10 @@ def _gateway(network: Network) -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    for package, extra, use in (("miniupnpc", "upnp", "UPnP-IGD port mapping"),):
+    for package, use in (("miniupnpc", "UPnP-IGD port mapping"),):
         installed = importlib.util.find_spec(package) is not None
         found = f"{package} is {'' if installed else 'not '}installed"
-        mend = None if installed else f"pip install 'natkit[{extra}]'"
+        mend = None if installed else f"pip install {package}"
         yield Finding("probe", use, installed, found, mend, needed=False)
 
 

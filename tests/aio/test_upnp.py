@@ -80,7 +80,7 @@ async def test_a_library_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPat
 
 async def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "miniupnpc", None)
-    with pytest.raises(Unsupported, match=r"pip install 'natkit\[upnp\]'"):
+    with pytest.raises(Unsupported, match=r"pip install miniupnpc"):
         await ask_gateway(SocketNetwork(), LOCATION, patience=5.0)
 
 

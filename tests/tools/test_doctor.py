@@ -82,4 +82,4 @@ async def test_what_can_be_mended_says_how(island: dict[str, Finding]):
 async def test_a_missing_extra_names_its_install_command(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = by_name(await examine(SocketNetwork()))
-    assert found["UPnP-IGD port mapping"].mend == "pip install 'natkit[upnp]'"
+    assert found["UPnP-IGD port mapping"].mend == "pip install miniupnpc"
