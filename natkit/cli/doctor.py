@@ -26,7 +26,8 @@ AREAS = {
 async def doctor(as_json: bool) -> int:
     """Say what this machine can and cannot do, with a mend for each thing missing.
 
-    Nothing leaves the machine. Ends with 1 when `natkit probe` itself cannot work here.
+    Nothing leaves the machine but a question to its name server. Ends with 1 when `natkit probe`
+    itself cannot work here.
     """
     findings = (*await examine(SocketNetwork()), *await asyncio.to_thread(_lab))
     if as_json:

@@ -1,6 +1,7 @@
 """What this machine can do for natkit: each ability tried, with what was found and a mend.
 
-Nothing leaves the machine: sockets are tried on loopback, routes are looked up and not used.
+Nothing leaves the machine but a question to its name server: sockets are tried on loopback, and
+routes are looked up and not used.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from dataclasses import dataclass
 from natkit.errors import NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.network import DatagramReceiver, Family, IcmpError, Network
+from natkit.tools.lookup import RESOLVE_BUDGET
+from natkit.tools.probe import DEFAULT_SERVERS, STUN_PORT
 from natkit.wire import TransportAddress
 
-STUN_PORT = 3478  # RFC 8489 §18.6
 _PATIENCE: Seconds = 0.5  # loopback answers in microseconds; a loaded machine may take a while
 
 _LOOPBACK = {Family.IPV4: "127.0.0.1", Family.IPV6: "::1"}
@@ -49,15 +51,17 @@ class Finding:
 async def examine(network: Network) -> tuple[Finding, ...]:
     """Try everything that the probe and the servers use, on `network`.
 
-    Takes a few milliseconds, 2 s at most where sockets are silent; never raises for what is
-    missing.
+    Takes some milliseconds, 4 s at most where sockets and the name server are silent; never raises
+    for what is missing.
     """
+    names = await _names(network)
     udp4 = await _udp(network, Family.IPV4)
     udp6 = await _udp(network, Family.IPV6)
     icmp = await _icmp_errors(network)
     port = await _stun_port(network)
     system = Finding("probe", "Python", True, f"{platform.python_version()} on {platform.system()}")
-    return (system, udp4, udp6, *_routes(network), icmp, _gateway(network), *_extras(), port)
+    routes = _routes(network)
+    return (system, udp4, udp6, *routes, names, icmp, _gateway(network), *_extras(), port)
 
 
 class _Heard(DatagramReceiver):
@@ -102,17 +106,45 @@ async def _udp(network: Network, family: Family) -> Finding:
     return Finding("probe", name, False, f"{local.ip} does not hear itself", mend, needed)
 
 
-def _routes(network: Network) -> Iterator[Finding]:
-    for family, remote in _ELSEWHERE.items():
-        name = f"route to the internet, {_label(family)}"
-        source = network.source_for(TransportAddress(remote, STUN_PORT))
-        if source is not None:
-            yield Finding("probe", name, True, f"leaves from {source}", None, needed=False)
-        else:
-            mend = f"Without it the probe says nothing of {_label(family)}; connect to a network"
-            if family is Family.IPV6:
-                mend += " that has it"
-            yield Finding("probe", name, False, "no route", mend, needed=False)
+def _routes(network: Network) -> tuple[Finding, ...]:
+    """Look up a route for each IP version; one of them has to be there."""
+    sources = {
+        family: network.source_for(TransportAddress(remote, STUN_PORT))
+        for family, remote in _ELSEWHERE.items()
+    }
+    needed = not any(sources.values())
+    return tuple(_route(family, source, needed) for family, source in sources.items())
+
+
+def _route(family: Family, source: str | None, needed: bool) -> Finding:
+    name = f"route to the internet, {_label(family)}"
+    if source is not None:
+        return Finding("probe", name, True, f"leaves from {source}", None, needed)
+    mend = f"Without it the probe says nothing of {_label(family)}; connect to a network"
+    if family is Family.IPV6:
+        mend += " that has it"
+    return Finding("probe", name, False, "no route", mend, needed)
+
+
+async def _names(network: Network) -> Finding:
+    """Resolve the names of two servers that `natkit probe` asks; one of them may have gone."""
+    name = "names of STUN servers"
+    hosts = [host for host, _ in DEFAULT_SERVERS[-2:]]
+    resolved = await asyncio.gather(*(_resolved(network, host) for host in hosts))
+    for host, ips in zip(hosts, resolved, strict=True):
+        if ips:
+            return Finding("probe", name, True, f"{host} is {ips[0]}")
+    found = f"neither {' nor '.join(hosts)} resolves"
+    mend = "Mend the name server's setting, or name servers by address: natkit probe --server IP"
+    return Finding("probe", name, False, found, mend)
+
+
+async def _resolved(network: Network, host: str) -> tuple[str, ...]:
+    try:
+        async with asyncio.timeout(RESOLVE_BUDGET):
+            return await network.resolve(host, Family.IPV4)
+    except TimeoutError:
+        return ()
 
 
 async def _icmp_errors(network: Network) -> Finding:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
+from natkit.aio.network import SocketNetwork
 from natkit.cli.doctor import as_document, as_text
 from natkit.cli.main import main
+from natkit.network import Family
 from natkit.tools.doctor import Finding
 
 GOOD = Finding("probe", "UDP", True, "hears itself")
@@ -15,11 +18,16 @@ LACKING = Finding("probe", "IPv6", False, "no route", "Connect to one", needed=F
 BROKEN = Finding("lab", "nft", False, "not found", "Install it")
 
 
-def test_it_runs_here_and_json_says_the_same_as_the_exit_code():
+async def no_name_server(network: SocketNetwork, host: str, family: Family) -> tuple[str, ...]:
+    return ()
+
+
+def test_it_runs_here_and_without_names_it_is_not_ready(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(SocketNetwork, "resolve", no_name_server)
     result = CliRunner().invoke(main, ["doctor", "--json"])
     document = json.loads(result.stdout)
     assert document["schema"] == "natkit.doctor/1"
-    assert result.exit_code == (0 if document["ready"]["probe"] else 1)
+    assert (result.exit_code, document["ready"]["probe"]) == (1, False)
     assert {finding["area"] for finding in document["findings"]} == {"probe", "serve", "lab"}
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from natkit.aio.network import SocketNetwork
 from natkit.errors import NetworkUnreachable
 from natkit.network import Family
 from natkit.tools import doctor
-from natkit.tools.doctor import STUN_PORT, Finding, examine
+from natkit.tools.doctor import Finding, examine
+from natkit.tools.probe import DEFAULT_SERVERS, STUN_PORT
 from natkit.wire import TransportAddress
 
 
@@ -22,6 +25,13 @@ class Deaf:
 
     def close(self) -> None:
         pass
+
+
+class Here(SocketNetwork):
+    """This machine, with a name server of its own."""
+
+    async def resolve(self, host: str, family: Family) -> tuple[str, ...]:
+        return ("203.0.113.10",) if host == DEFAULT_SERVERS[-1][0] else ()
 
 
 class Island(SocketNetwork):
@@ -38,13 +48,17 @@ class Island(SocketNetwork):
     def gateways(self, family: Family) -> tuple[str, ...]:
         return ()
 
+    async def resolve(self, host: str, family: Family) -> tuple[str, ...]:
+        await asyncio.sleep(60)  # as a resolver does that gets no answer
+        return ()
+
 
 def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
     return {finding.name: finding for finding in findings}
 
 
 async def test_sockets_on_this_machine_hear_themselves():
-    found = by_name(await examine(SocketNetwork()))
+    found = by_name(await examine(Here()))
     assert found["UDP sockets, IPv4"].able
     assert found["Python"].able
 
@@ -52,6 +66,7 @@ async def test_sockets_on_this_machine_hear_themselves():
 @pytest.fixture
 async def island(monkeypatch: pytest.MonkeyPatch) -> dict[str, Finding]:
     monkeypatch.setattr(doctor, "_PATIENCE", 0.001)
+    monkeypatch.setattr(doctor, "RESOLVE_BUDGET", 0.001)
     return by_name(await examine(Island()))
 
 
@@ -62,24 +77,47 @@ async def test_an_island_lacks_everything_and_nothing_raises(island: dict[str, F
         "UDP sockets, IPv6",
         "route to the internet, IPv4",
         "route to the internet, IPv6",
+        "names of STUN servers",
         "ICMP errors with their sender",
         "address of the router",
         "UDP port 3478",
     }
 
 
-async def test_only_udp_over_ipv4_is_needed(island: dict[str, Finding]):
-    assert island["UDP sockets, IPv4"].needed
+async def test_udp_over_ipv4_and_any_route_and_names_are_needed(island: dict[str, Finding]):
+    assert {name for name, finding in island.items() if finding.needed} >= {
+        "UDP sockets, IPv4",
+        "route to the internet, IPv4",
+        "route to the internet, IPv6",
+        "names of STUN servers",
+    }
     assert not island["UDP sockets, IPv6"].needed
-    assert not island["route to the internet, IPv4"].needed
+
+
+@pytest.mark.parametrize("routed", ["192.0.2.1", "2001:db8::1"])
+async def test_a_route_for_one_ip_version_is_enough(routed: str):
+    class OneRoute(Here):
+        def source_for(self, remote: TransportAddress) -> str | None:
+            return "198.51.100.2" if remote.ip == routed else None
+
+    found = by_name(await examine(OneRoute()))
+    routes = [f for name, f in found.items() if name.startswith("route")]
+    assert sorted(f.able for f in routes) == [False, True]
+    assert not any(f.needed for f in routes)
+
+
+async def test_one_name_that_resolves_is_enough():
+    names = by_name(await examine(Here()))["names of STUN servers"]
+    assert (names.able, names.found) == (True, f"{DEFAULT_SERVERS[-1][0]} is 203.0.113.10")
 
 
 async def test_what_can_be_mended_says_how(island: dict[str, Finding]):
     assert "--listen" in (island["UDP port 3478"].mend or "")
+    assert "--server" in (island["names of STUN servers"].mend or "")
     assert "firewall" in (island["UDP sockets, IPv4"].mend or "")
 
 
 async def test_a_missing_extra_names_its_install_command(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    found = by_name(await examine(SocketNetwork()))
+    found = by_name(await examine(Here()))
     assert found["UPnP-IGD port mapping"].mend == "pip install miniupnpc"
