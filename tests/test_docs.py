@@ -37,6 +37,7 @@ def test_the_command_reference_is_what_the_commands_say():
     )
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert written == done.stdout, "docs/cli.md is stale: run scripts/gen-docs"
+    assert "\x1b" not in written
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
