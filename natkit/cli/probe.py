@@ -32,7 +32,7 @@ from natkit.tools.probe import (
 from natkit.tools.probe import (
     probe as run_probe,
 )
-from natkit.tools.report import redact, redactions, to_json
+from natkit.tools.report import redact, redactions, stand_ins, to_json
 
 
 @click.command(cls=Command)
@@ -195,10 +195,12 @@ class _Output:
             click.echo()
 
     def complain(self, error: NatkitError, at: str) -> None:
+        document = json.dumps({"at": at, "error": error_as_json(error)}, ensure_ascii=False)
+        replacements = stand_ins(document) if self.redacted else {}
         if self.as_json:
-            emit_json({"at": at, "error": error_as_json(error)}, compact=True)
+            emit_json(json.loads(redact(document, replacements)), compact=True)
         else:
-            click.echo(f"{at} error: {error}", err=True)
+            click.echo(f"{at} error: {redact(str(error), replacements)}", err=True)
 
 
 def _check(report: ProbeReport, require: Sequence[str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Set
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -170,32 +173,38 @@ def _server(server: ServerReport) -> Json:
 def redactions(report: ProbeReport) -> dict[str, str]:
     """Return what to replace so that a report can be shown in public.
 
-    Every address that tells who or where the user is becomes one that still tells its kind:
-    "public-1" for what servers see, "private-1" for what only means something at home.
+    Every address but the servers' becomes one that still tells its kind: "public-1" for what means
+    something on the internet, "private-1" for what only does at home. They are looked for in the
+    whole report, since reasons and notes name addresses, too.
     """
-    own: dict[str, str] = {}
+    servers = {server.address.ip for server in report.servers}
+    servers |= {f.server.other.ip for f in map(report.findings, Family) if f and f.server}
+    return stand_ins(json.dumps(to_json(report), ensure_ascii=False), servers)
+
+
+def stand_ins(text: str, keep: Set[str] = frozenset()) -> dict[str, str]:
+    """Return a stand-in for every address in `text`, numbered as they come, but those to `keep`."""
+    found: dict[str, str] = {}
     counts = {"public": 0, "private": 0}
-    for ip in _own_addresses(report):
-        if ip in own:
+    for ip in dict.fromkeys(_addresses(text)):
+        if ip in keep:
             continue
         kind = "private" if is_local(ip) else "public"
         counts[kind] += 1
-        own[ip] = f"{kind}-{counts[kind]}"
-    return own
+        found[ip] = f"{kind}-{counts[kind]}"
+    return found
 
 
-def _own_addresses(report: ProbeReport) -> list[str]:
-    addresses = [ip for _, ip in report.port_mapping.wan_addresses() if ip is not None]
-    servers = {server.address.ip for server in report.servers}
-    for family in Family:
-        findings = report.findings(family)
-        if findings is not None:
-            addresses += [mapped.ip for _, mapped in findings.mapped]
-            addresses += [findings.local.ip] if findings.local is not None else []
-            addresses += findings.all_external
-    addresses += [hop.reporter for hop in report.trace.hops if hop.reporter is not None]
-    addresses += [report.port_mapping.gateway] if report.port_mapping.gateway is not None else []
-    return [ip for ip in addresses if ip not in servers]
+_LIKE_AN_ADDRESS = re.compile(r"[0-9]+(?:\.[0-9]+){3}|[0-9a-fA-F]*:[0-9a-fA-F:]+")
+
+
+def _addresses(text: str) -> Iterator[str]:
+    for candidate in _LIKE_AN_ADDRESS.findall(text):
+        for ip in (candidate, candidate.removesuffix(":")):  # "2001:db8::1: no answer"
+            with contextlib.suppress(ValueError):
+                if not ipaddress.ip_address(ip).is_unspecified:
+                    yield ip
+                    break
 
 
 def redact(text: str, replacements: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -18,7 +19,7 @@ from natkit.lab.scenarios import SCENARIOS
 from natkit.lab.servers import STUN_SERVERS, stun_servers
 from natkit.network import Family
 from natkit.tools.probe import Options, ProbeReport, probe
-from natkit.tools.report import redact, redactions, to_json
+from natkit.tools.report import redact, redactions, stand_ins, to_json
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs" / "schema" / "probe-1.json").read_text(encoding="utf-8")
@@ -170,3 +171,28 @@ def test_redaction_cuts_no_address_in_half():
     hidden = redact(text, {"10.0.0.1": "private-1", "2001:db8::1": "public-1"})
     expected = "private-1, 10.0.0.10, 110.0.0.1, private-1:80, public-1, 2001:db8::1:2, [public-1]"
     assert hidden == expected
+
+
+def test_redaction_finds_addresses_in_words():
+    report = probed("home")
+    families = {**report.families, Family.IPV6: "cannot use the local address 2001:db8:7::1: gone"}
+    told = replace(report, families=families)
+    text = redact(json.dumps(to_json(told)), redactions(told))
+    assert "2001:db8:7" not in text
+    assert "203.0.113.11:3479" in text, "what the server announced is the server's"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "sees 10.0.0.1:80, [2001:db8::1]:80",
+            {"10.0.0.1": "private-1", "2001:db8::1": "public-1"},
+        ),
+        ("2001:db8::1: no answer", {"2001:db8::1": "public-1"}),
+        ("fe80::1%eth0 then ::1", {"fe80::1": "private-1", "::1": "private-2"}),
+        ("at 2026-11-22T13:05:00Z from 0.0.0.0:0 or [::]:0, 1: two, 300.1.1.1", {}),
+    ],
+)
+def test_addresses_are_told_from_what_looks_like_one(text: str, found: dict[str, str]):
+    assert stand_ins(text) == found
