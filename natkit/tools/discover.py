@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 
 from natkit.aio.driver import Driver
-from natkit.errors import NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.nat.asker import Observation
 from natkit.nat.discovery import Discovery, Findings
@@ -108,13 +107,3 @@ class _Run:
     def close(self) -> None:
         for driver in self._drivers:
             driver.close()
-
-
-def no_route(families: Iterable[Family]) -> NetworkUnreachable:
-    """Return the error for a machine from which no server can be reached over `families`."""
-    versions = " or ".join(f"IPv{family.value}" for family in families)
-    return NetworkUnreachable(
-        f"no STUN server can be reached over {versions}",
-        why="no server name has an address that this machine has a route to",
-        hint="Connect to a network, or see what `natkit doctor` finds",
-    )

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from natkit.errors import NetworkUnreachable, UsageError
 from natkit.machine import Seconds
 from natkit.network import Family, Network
-from natkit.tools.discover import no_route
 from natkit.wire import TransportAddress
 
 RESOLVE_BUDGET: Seconds = 2.0
@@ -127,7 +126,7 @@ def _nobody_to_ask(network: Network, found: Sequence[_Found]) -> NetworkUnreacha
     families = [each.family for each in found]
     connected = any(network.source_for(_FAR_AWAY[family]) is not None for family in families)
     if not connected or any(each.servers for each in found):
-        return no_route(families)
+        return _no_route(families)
     if any(each.silent for each in found):
         return NetworkUnreachable(
             "the names of the STUN servers could not be looked up",
@@ -142,4 +141,13 @@ def _nobody_to_ask(network: Network, found: Sequence[_Found]) -> NetworkUnreacha
         why=f"the DNS has none for {names}, or cannot be asked",
         hint="Check the names and this machine's DNS, or name a STUN server by its address: "
         "--server ADDRESS[:PORT]",
+    )
+
+
+def _no_route(families: Sequence[Family]) -> NetworkUnreachable:
+    versions = " or ".join(f"IPv{family.value}" for family in families)
+    return NetworkUnreachable(
+        f"no STUN server can be reached over {versions}",
+        why="no server name has an address that this machine has a route to",
+        hint="Connect to a network, or see what `natkit doctor` finds",
     )
