@@ -7,7 +7,8 @@ servers listen on few ports: so "nothing" is reported as inconclusive, with what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -69,7 +70,7 @@ async def find_fallback(
                     the first three of them on all ports.
         interface:  connect from this one's first address; None: as the system routes.
         randomness: for transaction ids.
-        budget:     seconds for each of connecting and asking, and twice that to compare mappings.
+        budget:     seconds for each of connecting and asking, and thrice that to compare mappings.
     """
     of_a_kind = [s for s in servers if s[1].is_ipv6 == servers[0][1].is_ipv6][:MOST_SERVERS]
     source = _source(network, servers[0][1], interface)
@@ -83,7 +84,7 @@ async def find_fallback(
                 group.create_task(asking.ask(to, tls=Tls(name, verify=False)))
                 for to, name in _over_tls(of_a_kind).items()
             ]
-            mapping = group.create_task(_mapping(asking, plain, patience=2 * budget))
+            mapping = group.create_task(_mapping(asking, plain, patience=3 * budget))
     finally:
         await asking.close()
     return FallbackReport(
@@ -197,11 +198,11 @@ async def _mapping(
     targets = _spread(answered)
     if len({to.ip for to in targets}) < 2:
         return Measured.not_measured("needs STUN over TCP on two addresses")
-    try:
+    samples: list[Sample] = []
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
-            return _judged(await _samples(asking, targets))
-    except TimeoutError:
-        return Measured.inconclusive(f"comparing TCP connections took more than {patience:g} s")
+            await _collect(samples, asking, targets)
+    return _judged(samples)
 
 
 def _spread(answered: Sequence[TransportAddress]) -> tuple[TransportAddress, ...]:
@@ -213,14 +214,36 @@ def _spread(answered: Sequence[TransportAddress]) -> tuple[TransportAddress, ...
     return tuple(target for targets in two_ports_first[:3] for target in targets[:2])
 
 
-async def _samples(asking: _Asking, targets: Sequence[TransportAddress]) -> list[Sample]:
+async def _collect(
+    samples: list[Sample], asking: _Asking, targets: Sequence[TransportAddress]
+) -> None:
+    """Add to `samples` whatever came about, in the order in which it did."""
     # With few targets, agreement by chance is likelier: see natkit.nat.mapping.SAMPLES.
     count = SAMPLES if len(targets) > 3 else 2 * SAMPLES
-    samples = await asyncio.gather(*(_sample(asking, targets, n) for n in range(count)))
-    if has_pool(samples) or len({sample.classify() for sample in samples}) > 1:
-        further = (_sample(asking, targets, n) for n in range(count, MORE_SAMPLES))
-        samples += await asyncio.gather(*further)
-    return [sample for sample in samples if sample.mapped]
+    await _add(samples, asking, targets, range(count))
+    if _is_doubtful(samples):
+        await _add(samples, asking, targets, range(count, MORE_SAMPLES))
+
+
+async def _add(
+    samples: list[Sample],
+    asking: _Asking,
+    targets: Sequence[TransportAddress],
+    numbers: Iterable[int],
+) -> None:
+    async def add(number: int) -> None:
+        sample = await _sample(asking, targets, number)
+        if sample.mapped:
+            samples.append(sample)
+
+    async with asyncio.TaskGroup() as group:  # which ends them all when time is up
+        for number in numbers:
+            group.create_task(add(number))
+
+
+def _is_doubtful(samples: list[Sample]) -> bool:
+    classes = [c for c in (sample.classify() for sample in samples) if c is not None]
+    return has_pool(samples) or len(set(classes)) > 1 or len(classes) < SAMPLES
 
 
 async def _sample(asking: _Asking, targets: Sequence[TransportAddress], number: int) -> Sample:
@@ -236,13 +259,20 @@ async def _sample(asking: _Asking, targets: Sequence[TransportAddress], number: 
     return Sample(first.local, seen)
 
 
+ENOUGH = 6
+"""Pairs of connections to be seen alike for "independent". In a pool of two addresses, each pair is
+so by chance every other time."""
+
+
 def _judged(samples: list[Sample]) -> Measured[Mapping]:
     found = judge(samples)
-    # Two targets see the same address of a pool of two every other time: one exception is enough.
-    independent = found.value is Mapping.ENDPOINT_INDEPENDENT
-    if independent and has_pool(samples) and any(sample.depends for sample in samples):
+    if found.value is not Mapping.ENDPOINT_INDEPENDENT:
+        return found
+    if has_pool(samples) and any(sample.depends for sample in samples):
         reason = "several external addresses, and some ports look different to different servers"
         return Measured.inconclusive(reason, *found.evidence)
+    if sum(len(sample.mapped) - 1 for sample in samples) < ENOUGH:
+        return Measured.inconclusive("too few TCP connections came about", *found.evidence)
     return found
 
 
