@@ -50,7 +50,8 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self._live = sys.stderr.isatty()
+        # Python makes None of a descriptor 2 that is closed.
+        self._live = sys.stderr is not None and sys.stderr.isatty()
         self._shown = False
 
     def say(self, text: str) -> None:

@@ -241,6 +241,11 @@ def test_a_full_stdout_is_an_ordinary_error(words: tuple[str, ...]):
     assert said == "error: cannot write to standard output: No space left on device\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_closed_stderr_takes_no_result_away():
+    assert natkit_into("> /dev/null 2>&-", "lab", "probe", "home") == (0, "")
+
+
 def test_another_failure_of_the_system_is_still_a_bug(run_with):
     result = run_with(failing(OSError("no such device")))
     assert result.stderr.startswith("error: natkit has a bug: OSError: no such device")
