@@ -254,7 +254,7 @@ def test_another_failure_of_the_system_is_still_a_bug(run_with):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to one process")
 def test_ctrl_c_ends_an_async_command_cleanly():
     code = (
-        "import asyncio, rich_click as click\n"
+        "import asyncio, click\n"
         "from natkit.cli.common import Root\n"
         "@click.group(cls=Root)\n"
         "def root(): pass\n"
