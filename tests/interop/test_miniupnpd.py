@@ -188,5 +188,5 @@ def test_a_private_wan_address_that_is_not_named_stays_unknown(private_wan: Seen
 
 
 def test_a_private_wan_address_is_reported_as_a_second_nat(private_wan: Seen) -> None:
-    assert private_wan.layers.value == NatLayers(2, 2, carrier_grade=False)
+    assert private_wan.layers.value == NatLayers(2, None, carrier_grade=False)
     assert "192.168.0.1 is private" in private_wan.layers.reason
