@@ -65,7 +65,7 @@ _WIRE = ("wire", "errors")
 _MACHINE = ("machine", *_WIRE)
 _NETWORK = ("network", *_MACHINE)
 _STUN = ("stun", *_NETWORK)
-_PROTOCOLS = ("nat", "portmap", *_STUN)
+_PROTOCOLS = ("nat", "portmap", "turn", *_STUN)
 _AIO = ("aio", *_PROTOCOLS)
 
 LAYERS = {
@@ -74,6 +74,7 @@ LAYERS = {
     "machine": Layer(_WIRE, sans_io=True),
     "network": Layer(_MACHINE, sans_io=True),
     "stun": Layer(_NETWORK, sans_io=True),
+    "turn": Layer(_STUN, sans_io=True),
     "nat": Layer(_STUN, sans_io=True),
     "portmap": Layer(_STUN, sans_io=True),
     "aio": Layer(_PROTOCOLS, forbidden=TERMINAL),
