@@ -71,7 +71,7 @@ class TurnUnderTest:
     @property
     def descriptors(self) -> int:
         """Open descriptors of it and its children."""
-        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.pids)
+        return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self.pids)
 
     @property
     def pids(self) -> list[int]:
@@ -86,6 +86,7 @@ def turn_server(
     where: Path,
     *words: str,
     ips: Sequence[str] = ("127.0.0.1", "::1"),
+    relay: Sequence[str] = (),
     users: Sequence[tuple[str, str]] = (USER, OTHER),
     allow: Sequence[str] = (),
     program: str = "",
@@ -95,7 +96,8 @@ def turn_server(
     Args:
         where:   an empty directory.
         words:   more of its command line.
-        ips:     to listen on and to relay from.
+        ips:     to listen on.
+        relay:   IPs to relay from; none: those it listens on.
         users:   none: `words` says who may.
         allow:   networks of peers that are refused otherwise; coturn allows all of loopback.
         program: "natkit" or "coturn"; "": what TURN_UNDER_TEST says, natkit when it says nothing.
@@ -104,7 +106,7 @@ def turn_server(
     port, tls_port = free_port(), free_port()
     ca_file = certificates(where)
     command = {"natkit": _natkit, "coturn": _coturn}[program]
-    argv = [*command(where, ips, users, port, tls_port), *words]
+    argv = [*command(where, ips, relay or ips, users, port, tls_port), *words]
     if program == "natkit":
         argv += [word for network in allow for word in ("--allow-peer", network)]
     elif allow:
@@ -136,7 +138,12 @@ def certificates(where: Path) -> Path:
 
 
 def _natkit(
-    where: Path, ips: Sequence[str], users: Sequence[tuple[str, str]], port: int, tls_port: int
+    where: Path,
+    ips: Sequence[str],
+    relay: Sequence[str],
+    users: Sequence[tuple[str, str]],
+    port: int,
+    tls_port: int,
 ) -> list[str]:
     argv = [sys.executable, "-m", "natkit", "turn", "serve", "--realm", REALM]
     for ip in ips:
@@ -147,6 +154,7 @@ def _natkit(
             f"tls://{host}:{tls_port}",
         ):
             argv += ["--listen", listener]
+    for ip in relay:
         argv += ["--relay-address", f"{ip}={ip}"]
     for name, password in users:
         argv += ["--user", f"{name}:{password}"]
@@ -154,14 +162,21 @@ def _natkit(
 
 
 def _coturn(
-    where: Path, ips: Sequence[str], users: Sequence[tuple[str, str]], port: int, tls_port: int
+    where: Path,
+    ips: Sequence[str],
+    relay: Sequence[str],
+    users: Sequence[tuple[str, str]],
+    port: int,
+    tls_port: int,
 ) -> list[str]:
     argv = ["turnserver", "-n", "--no-cli", "--log-file", "stdout", "--lt-cred-mech", "--mobility"]
     argv += ["--realm", REALM, "-p", str(port), "--tls-listening-port", str(tls_port)]
     argv += ["--cert", str(where / "cert.pem"), "--pkey", str(where / "key.pem")]
     argv += ["--pidfile", str(where / "pid"), "--userdb", str(where / "db")]
     for ip in ips:
-        argv += ["-L", ip, "-E", ip]
+        argv += ["-L", ip]
+    for ip in relay:
+        argv += ["-E", ip]
     for name, password in users:
         argv += ["--user", f"{name}:{password}"]
     return argv

@@ -79,7 +79,7 @@ class PeerPolicy:
     """Decides whether a peer may be relayed to.
 
     On the IPs of its own relayed addresses (two of this server's clients that call each other) a
-    peer is admitted by its port. Elsewhere `allow` and `deny` decide, the longer prefix first and
+    peer is admitted by its port, or by `allow` (a media server on the same host). Elsewhere `allow` and `deny` decide, the longer prefix first and
     `deny` of two equal ones; then DENIED. An IPv6 address that stands for an IPv4 one must pass as
     itself and as the other, so 127.0.0.0/8 in `allow` opens exactly that.
 
@@ -105,7 +105,8 @@ class PeerPolicy:
         if peer in self.own:
             return f"{peer} is a listener of this server"
         if peer.ip in self.relayed:
-            if peer.port in self.relay_ports:
+            opened = _longest(self.allow, ipaddress.ip_address(peer.ip)) is not None
+            if opened or peer.port in self.relay_ports:
                 return None
             return f"{peer} is this server, but no relayed address"
         return self.refuses_ip(peer.ip)
