@@ -40,13 +40,27 @@ class FrameReader:
         The iterator raises MalformedMessage where the stream is neither STUN nor ChannelData, or a
         message in it is malformed. Close the stream then: where the next one begins is not known.
         """
+        return self._decoded(self.cut(data))
+
+    def cut(self, data: bytes) -> Iterator[bytes]:
+        """Like `feed`, for who decodes himself or not at all: frames as bytes, padding included."""
         self._buffer += data
         return self._frames()
 
-    def _frames(self) -> Iterator[Message | ChannelData]:
-        while (frame := self._next_frame()) is not None:
+    def rest(self) -> bytes:
+        """Take out what no frame has used yet: the stream goes on as something else."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+    def _decoded(self, frames: Iterator[bytes]) -> Iterator[Message | ChannelData]:
+        for frame in frames:
             is_stun = frame[0] in _STUN_FIRST_BYTES
             yield Message.decode(frame) if is_stun else ChannelData.decode(frame)
+
+    def _frames(self) -> Iterator[bytes]:
+        while (frame := self._next_frame()) is not None:
+            yield frame
 
     def _next_frame(self) -> bytes | None:
         """Take one whole frame, padding included, out of the buffer; None: it is not there yet."""

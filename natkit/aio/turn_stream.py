@@ -1,0 +1,269 @@
+"""Clients over TCP and TLS, told apart on one port by the first byte.
+
+Rules of this file:
+1. Nothing is buffered without end: beyond MEDIA_BOUND relayed packets are dropped, as on any busy
+   link; a client that reads nothing at all is not read from either.
+2. Whoever has no allocation after SILENT_LIMIT is shown the door, whatever it says meanwhile; so
+   is the oldest of these when too many wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from natkit.aio.turn_tls import TlsSession
+from natkit.dataplane.sockaddr import from_socket
+from natkit.errors import MalformedMessage
+from natkit.machine import Instant, Seconds
+from natkit.turn.forwarding import Path, Transport
+from natkit.wire import FrameReader, TransportAddress
+
+MEDIA_BOUND = 128 * 1024
+"""Bytes waiting for a client's socket beyond which media is dropped: at 1 Mbit/s a second's worth,
+which no call can use any more."""
+
+_NOT_SENT_BOUND = 64 * 1024
+"""Bytes that the kernel keeps unsent for a client; it would take megabytes."""
+
+SILENT_LIMIT: Seconds = 15.0
+"""How long a connection may live without an allocation: three round trips of the slowest link."""
+
+WAITING_LIMIT = 1000
+"""Connections without an allocation, from everywhere."""
+
+WAITING_PER_IP = 64
+"""Connections without an allocation from one IP: many clients may be behind one NAT."""
+
+_TLS_HANDSHAKE = 0x16  # content type of a ClientHello's record (RFC 8446 §5.1)
+
+
+class StreamOwner(Protocol):
+    """Whom a stream's frames go to."""
+
+    def stream_ready(self, stream: ClientStream) -> Callable[[bytes, Instant], None]:
+        """A client has said its first; `stream.path` is known. Returns what takes ChannelData."""
+
+    def stream_message(self, data: bytes, stream: ClientStream, now: Instant) -> None:
+        """A STUN message came in."""
+
+    def stream_closed(self, stream: ClientStream) -> None:
+        """The connection is gone."""
+
+
+class Doorkeeper:
+    """Keeps count of the connections that have no allocation yet.
+
+    Args: changed: hears that `deadline` may have become sooner.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._waiting: dict[ClientStream, Instant] = {}  # in order of arrival
+        self._by_ip: Counter[str] = Counter()
+
+    def let_in(self, stream: ClientStream, ip: str, now: Instant) -> bool:
+        """Admit a connection; False: its IP has too many already."""
+        if self._by_ip[ip] >= WAITING_PER_IP:
+            return False
+        if len(self._waiting) >= WAITING_LIMIT:
+            next(iter(self._waiting)).abort()
+        self._waiting[stream] = now + SILENT_LIMIT
+        self._by_ip[ip] += 1
+        self._changed()
+        return True
+
+    def forget(self, stream: ClientStream) -> None:
+        """It has an allocation now, or has gone."""
+        if self._waiting.pop(stream, None) is not None:
+            self._by_ip[stream.remote.ip] -= 1
+            if not self._by_ip[stream.remote.ip]:
+                del self._by_ip[stream.remote.ip]
+
+    def close(self) -> None:
+        """Close all who wait."""
+        for stream in list(self._waiting):
+            stream.abort()
+
+    def deadline(self) -> Instant | None:
+        """Return when `sweep` has something to do; None: nobody waits."""
+        return next(iter(self._waiting.values()), None)
+
+    def sweep(self, now: Instant) -> None:
+        """Close what has waited too long."""
+        for stream, until in list(self._waiting.items()):
+            if now < until:
+                break
+            stream.abort()
+
+
+class ClientStream(asyncio.Protocol):
+    """One client's connection.
+
+    Args:
+        tls:   context to speak TLS with; None: plain only.
+        plain: plain TCP is spoken, too.
+    """
+
+    def __init__(
+        self,
+        owner: StreamOwner,
+        door: Doorkeeper,
+        *,
+        tls: ssl.SSLContext | None,
+        plain: bool,
+    ) -> None:
+        self.remote = self.local = TransportAddress("", 0)
+        self.path: Path | None = None
+        self._owner = owner
+        self._door = door
+        self._context = tls
+        self._plain = plain
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._tls: TlsSession | None = None
+        self._frames = FrameReader()
+        self._forward: Callable[[bytes, Instant], None]
+        self._pipe: Callable[[bytes], None] | None = None
+        self._pause_source: Callable[[bool], None] = self.pause
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Asyncio: connected."""
+        self._transport = cast(asyncio.Transport, transport)
+        try:
+            self.remote = from_socket(transport.get_extra_info("peername"))
+            self.local = from_socket(transport.get_extra_info("sockname"))
+        except (TypeError, ValueError):  # it has gone already
+            self._transport.abort()
+            return
+        keep_little_unsent(transport.get_extra_info("socket"))
+        if not self._door.let_in(self, self.remote.ip, self._loop.time()):
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Asyncio: bytes came in."""
+        if self.path is None and not self._begin(data[0]):
+            self.abort()
+            return
+        try:
+            self._take(self._opened(data) if self._tls is not None else data)
+        except (MalformedMessage, ssl.SSLError):
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """Asyncio: the client sends no more; the connection ends."""
+        return False
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Asyncio: the connection is gone."""
+        self._door.forget(self)
+        if self.path is not None:
+            self._owner.stream_closed(self)
+
+    def pause_writing(self) -> None:
+        """Asyncio: the client reads too slowly. Who does not listen is not listened to."""
+        self._pause_source(True)
+
+    def resume_writing(self) -> None:
+        """Asyncio: it reads again."""
+        self._pause_source(False)
+
+    def send(self, data: bytes) -> None:
+        """Send a STUN message; what a client does not read has been bounded by `pause_writing`."""
+        if self._tls is not None:
+            try:
+                self._tls.send(data)
+            except ssl.SSLError:
+                self.abort()
+                return
+            data = self._tls.outgoing()
+        self._transport.write(data)
+
+    def send_media(self, frame: bytes) -> bool:
+        """Send a relayed packet; False: too much waits already, it was dropped."""
+        if self._transport.get_write_buffer_size() > MEDIA_BOUND:
+            return False
+        self.send(frame)
+        return True
+
+    def admit(self) -> None:
+        """It has an allocation, or is joined to a peer: it may stay."""
+        self._door.forget(self)
+
+    def wait_again(self) -> None:
+        """Its allocation has ended: it may make another one, soon."""
+        if self._pipe is None and not self._door.let_in(self, self.remote.ip, self._loop.time()):
+            self.close()
+
+    def join(self, pipe: Callable[[bytes], None], pause: Callable[[bool], None]) -> None:
+        """From now on hand all that comes to `pipe` (RFC 6062 §5.4), what waits already first.
+
+        Args: pause: stops or goes on with what is sent here, as fast as the client reads.
+        """
+        self.admit()
+        self._pipe = pipe
+        self._pause_source = pause
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on reading: the peer this is joined with has enough, or wants more."""
+        with contextlib.suppress(RuntimeError):  # closing
+            (self._transport.pause_reading if paused else self._transport.resume_reading)()
+
+    def close(self) -> None:
+        """End the connection once all is sent."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._door.forget(self)
+        self._transport.abort()
+
+    def _begin(self, first: int) -> bool:
+        """Tell TLS from plain by the first byte; False: it is neither that is spoken here."""
+        if first == _TLS_HANDSHAKE and self._context is not None:
+            self._tls = TlsSession(self._context)
+        elif not self._plain:
+            return False
+        kind = Transport.TCP if self._tls is None else Transport.TLS
+        self.path = Path(self.remote, self.local, kind)
+        self._forward = self._owner.stream_ready(self)
+        return True
+
+    def _opened(self, data: bytes) -> bytes:
+        assert self._tls is not None  # noqa: S101 - the caller has looked
+        try:
+            plain = self._tls.receive(data)
+        finally:
+            outgoing = self._tls.outgoing()
+            if outgoing:
+                self._transport.write(outgoing)
+        if plain is None:
+            self._transport.close()
+        return plain or b""
+
+    def _take(self, data: bytes) -> None:
+        if self._pipe is not None:
+            self._pipe(data)
+            return
+        now = self._loop.time()
+        for frame in self._frames.cut(data):
+            if frame[0] < 4:
+                self._owner.stream_message(frame, self, now)
+            else:
+                self._forward(frame, now)
+            if self._pipe is not None:  # this message has joined it
+                self._pipe(self._frames.rest())
+                return
+
+
+def keep_little_unsent(sock: socket.socket) -> None:
+    """Bound what the kernel buffers for a slow reader, where it can."""
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, option, _NOT_SENT_BOUND)
