@@ -255,3 +255,20 @@ class Peer:
     def receive(self) -> tuple[bytes, TransportAddress]:
         data, source = self.socket.recvfrom(65536)
         return data, TransportAddress(*source[:2])
+
+    def await_nobody(self, at: TransportAddress) -> bool:
+        """Send until the system says that nobody listens there; False: still somebody after 10 s.
+
+        Linux tells a connected socket of the ICMP error that a closed port answers with.
+        """
+        self.socket.connect(tuple(at))
+        self.socket.settimeout(0.05)
+        for _ in range(200):
+            try:
+                self.socket.send(b"anyone?")
+                self.socket.recv(100)
+            except TimeoutError:
+                continue
+            except ConnectionRefusedError:
+                return True
+        return False

@@ -7,7 +7,8 @@ networks must pass, so that a list that denies too much fails as well.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import pytest
 
@@ -25,9 +26,43 @@ from tests.turnserver import TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
 
-DENIED_IPV4 = ["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "255.255.255.255/32"]
+DENIED_IPV4 = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    "255.255.255.255/32",
+)
 
-DENIED_IPV6 = ["::/128", "::1/128", "::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"]
+DENIED_IPV6 = (
+    "::/128",
+    "::1/128",
+    "::/96",
+    "::ffff:0:0/96",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "3fff::/20",
+    "5f00::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+)
 
 OWN = {"127.0.0.2", "::1"}
 """Relayed addresses of the strict server, which its clients may meet at."""
@@ -39,10 +74,44 @@ IPV4_INSIDE_IPV6 = {
     "local NAT64": "64:ff9b:1::{}",
 }
 
-NEIGHBOURS = ["1.0.0.0", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255", "128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "191.255.255.255", "192.0.1.0", "192.0.3.0", "192.88.98.255", "192.88.100.0", "192.167.255.255", "192.169.0.0", "198.17.255.255", "198.20.0.0", "198.51.99.255", "198.51.101.0", "203.0.112.255", "203.0.114.0", "223.255.255.255"]
+NEIGHBOURS = (
+    "1.0.0.0",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "169.253.255.255",
+    "169.255.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "191.255.255.255",
+    "192.0.1.0",
+    "192.0.3.0",
+    "192.88.98.255",
+    "192.88.100.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "198.51.99.255",
+    "198.51.101.0",
+    "203.0.112.255",
+    "203.0.114.0",
+    "223.255.255.255",
+)
 """First and last public addresses next to the denied networks."""
 
-IPV6_NEIGHBOURS = ["100:0:0:1::", "2001:200::", "2001:db7:ffff::", "2001:db9::", "2003::", "3fff:1000::", "2606:4700::1111"]
+IPV6_NEIGHBOURS = (
+    "100:0:0:1::",
+    "2001:200::",
+    "2001:db7:ffff::",
+    "2001:db9::",
+    "2003::",
+    "3fff:1000::",
+    "2606:4700::1111",
+)
 
 
 def edges(networks: Iterable[str]) -> Iterator[str]:
@@ -70,6 +139,8 @@ def channel(client: RawClient, ip: str) -> int | None:
     return client.code(Method.CHANNEL_BIND, ChannelNumber(0x4000), peer)
 
 
+Way: TypeAlias = Callable[[RawClient, str], int | None]
+
 WAYS = pytest.mark.parametrize("way", [permission, channel], ids=lambda way: way.__name__)
 
 
@@ -77,7 +148,7 @@ WAYS = pytest.mark.parametrize("way", [permission, channel], ids=lambda way: way
 
 
 @WAYS
-def test_no_denied_ipv4_network_is_opened(attacker: RawClient, way) -> None:
+def test_no_denied_ipv4_network_is_opened(attacker: RawClient, way: Way) -> None:
     attacker.allocate()
     opened = [ip for ip in edges(DENIED_IPV4) if way(attacker, ip) != 403]
     assert opened == []
@@ -85,7 +156,7 @@ def test_no_denied_ipv4_network_is_opened(attacker: RawClient, way) -> None:
 
 @WAYS
 @pytest.mark.needs("ipv6")
-def test_no_denied_ipv6_network_is_opened(attacker: RawClient, way) -> None:
+def test_no_denied_ipv6_network_is_opened(attacker: RawClient, way: Way) -> None:
     attacker.allocate(RequestedAddressFamily(2))
     opened = [ip for ip in edges(DENIED_IPV6) if way(attacker, ip) != 403]
     assert opened == []
@@ -133,7 +204,7 @@ def teredo(ip: str) -> str:
 @WAYS
 @pytest.mark.needs("ipv6")
 @pytest.mark.parametrize("inner", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "8.8.8.8"])
-def test_ipv4_inside_ipv6_is_refused(attacker: RawClient, way, inner: str) -> None:
+def test_ipv4_inside_ipv6_is_refused(attacker: RawClient, way: Way, inner: str) -> None:
     """8.8.8.8 too: nobody reaches it by these ways through a relay."""
     attacker.allocate(RequestedAddressFamily(2))
     dressed = [shape.format(inner) for shape in IPV4_INSIDE_IPV6.values()]
@@ -143,7 +214,7 @@ def test_ipv4_inside_ipv6_is_refused(attacker: RawClient, way, inner: str) -> No
 
 @WAYS
 @pytest.mark.parametrize("ip", ["::ffff:127.0.0.1", "::1", "::", "::127.0.0.1"])
-def test_ipv6_on_an_ipv4_allocation_is_refused(attacker: RawClient, way, ip: str) -> None:
+def test_ipv6_on_an_ipv4_allocation_is_refused(attacker: RawClient, way: Way, ip: str) -> None:
     attacker.allocate()
     assert way(attacker, ip) in (403, 443)
 
@@ -166,13 +237,16 @@ def test_allow_peer_opens_exactly_its_network_and_deny_peer_closes_one(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Neither is as long as a whole number of bytes."""
-    with turn_server(
-        tmp_path_factory.mktemp("lists"),
-        *("--deny-peer", "8.8.8.0/30"),
-        allow=["10.1.2.64/27"],
-        ips=["127.0.0.1"],
-        relay=["127.0.0.2"],
-    ) as server, RawClient(server) as client:
+    with (
+        turn_server(
+            tmp_path_factory.mktemp("lists"),
+            *("--deny-peer", "8.8.8.0/30"),
+            allow=["10.1.2.64/27"],
+            ips=["127.0.0.1"],
+            relay=["127.0.0.2"],
+        ) as server,
+        RawClient(server) as client,
+    ):
         client.allocate()
         opened = ["10.1.2.64", "10.1.2.95", "8.8.8.4", "8.8.7.255"]
         closed = ["10.1.2.63", "10.1.2.96", "10.0.0.1", "8.8.8.0", "8.8.8.3"]

@@ -134,7 +134,7 @@ def flood(server: TurnUnderTest, sources: int, garbage: bytes) -> None:
         asked = Message.request(Method.ALLOCATE, transaction_id(), *attributes)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             stranger.bind((str(ipaddress.IPv4Address(first + number)), 0))
-            stranger.sendto(asked.encode(key=garbage or None), tuple(server.address))
+            stranger.sendto(asked.encode(key=garbage or None), server.address)
         if number % 50 == 0:
             time.sleep(0.01)
 
@@ -150,13 +150,13 @@ def test_ten_thousand_sources_leave_nothing_behind(target: TurnUnderTest, key: b
 
 def test_noise_from_everywhere_leaves_nothing_behind(target: TurnUnderTest) -> None:
     noise = random.Random(4)
-    with bounded(target), call_unharmed(target):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.bind(("127.65.0.1", 0))
-            for number in range(SOURCES):
-                stranger.sendto(noise.randbytes(noise.randint(0, 200)), tuple(target.address))
-                if number % 50 == 0:
-                    time.sleep(0.01)
+    stranger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with bounded(target), call_unharmed(target), stranger:
+        stranger.bind(("127.65.0.1", 0))
+        for number in range(SOURCES):
+            stranger.sendto(noise.randbytes(noise.randint(0, 200)), target.address)
+            if number % 50 == 0:
+                time.sleep(0.01)
 
 
 # -- 9: connections --------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def connections(address: TransportAddress, count: int, first: str) -> list[socke
     for number in range(count):
         source = str(ipaddress.IPv4Address(start + number))
         with contextlib.suppress(OSError):
-            made.append(socket.create_connection(tuple(address), 5, (source, 0)))
+            made.append(socket.create_connection(address, 5, (source, 0)))
     return made
 
 
@@ -201,7 +201,7 @@ def test_connections_that_say_nothing_leave_nothing_behind(
 def test_a_connection_without_a_client_is_closed(target: TurnUnderTest, drip: bool) -> None:
     """Within half a minute: time enough for a client on a bad line, too short to collect many."""
     asked = Message.request(Method.ALLOCATE, transaction_id(), UDP).encode()
-    with socket.create_connection(tuple(target.address), 5) as stranger:
+    with socket.create_connection(target.address, 5) as stranger:
         stranger.settimeout(1.0)
         started = time.monotonic()
         for number in range(35):
@@ -224,7 +224,7 @@ def test_one_source_cannot_take_all_connections(target: TurnUnderTest) -> None:
         made = []
         for _ in range(600):
             with contextlib.suppress(OSError):
-                made.append(socket.create_connection(tuple(target.address), 5, ("127.67.0.1", 0)))
+                made.append(socket.create_connection(target.address, 5, ("127.67.0.1", 0)))
         with RawClient(target, "tcp", source="127.67.0.2") as honest:
             assert honest.allocate()
         open_to_it = 0

@@ -41,7 +41,7 @@ def test_401s_to_one_source_are_limited_on_udp(turn: TurnUnderTest) -> None:
         forged.settimeout(0.3)
         for _ in range(asked):
             request = Message.request(Method.ALLOCATE, transaction_id(), UDP)
-            forged.sendto(request.encode(), tuple(turn.address))
+            forged.sendto(request.encode(), turn.address)
         answered = 0
         try:
             while True:
@@ -130,7 +130,7 @@ def test_a_challenge_keeps_no_state(turn: TurnUnderTest) -> None:
         nonce, port = first.nonce, first.local.port
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(("127.2.0.3", port))
-        again.connect(tuple(turn.address))
+        again.connect(turn.address)
         again.settimeout(5)
         with RawClient(turn, source="127.2.0.4") as signer:
             signer.challenge()
