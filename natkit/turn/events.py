@@ -99,12 +99,13 @@ class LookUpUser:
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """A request was answered by an error, for the log. The first 401 of a handshake is none.
+    """A request was answered by an error.
 
     Attributes:
-        code: the ERROR-CODE sent.
-        why:  what was wrong, for the server's owner; says more than the client was told.
-        user: as far as known; not proved where authentication is what failed.
+        code:    the ERROR-CODE sent.
+        why:     what was wrong, for the server's owner; says more than the client was told.
+        user:    as far as known; not proved where authentication is what failed.
+        routine: part of a healthy handshake (its first 401, a stale nonce): no matter for a log.
     """
 
     path: Path
@@ -112,6 +113,7 @@ class RequestRefused:
     code: int
     why: str
     user: str | None
+    routine: bool = False
 
 
 Command: TypeAlias = (

@@ -78,10 +78,11 @@ def embedded_ipv4(ip: IpAddress) -> ipaddress.IPv4Address | None:
 class PeerPolicy:
     """Decides whether a peer may be relayed to.
 
-    On the IPs of its own relayed addresses (two of this server's clients that call each other) a
-    peer is admitted by its port, or by `allow` (a media server on the same host). Elsewhere `allow` and `deny` decide, the longer prefix first and
-    `deny` of two equal ones; then DENIED. An IPv6 address that stands for an IPv4 one must pass as
-    itself and as the other, so 127.0.0.0/8 in `allow` opens exactly that.
+    On the IPs of its own relayed addresses, the ports of relayed addresses are admitted (two of
+    this server's clients that call each other), and others only by `allow` (a media server on the
+    same host). Elsewhere `allow` and `deny` decide, the longer prefix first and `deny` of two equal
+    ones; then DENIED. An IPv6 address that stands for an IPv4 one must pass as itself and as the
+    other, so 127.0.0.0/8 in `allow` opens exactly that.
 
     Attributes:
         allow:       networks opened although DENIED names them.
@@ -105,16 +106,17 @@ class PeerPolicy:
         if peer in self.own:
             return f"{peer} is a listener of this server"
         if peer.ip in self.relayed:
-            opened = _longest(self.allow, ipaddress.ip_address(peer.ip)) is not None
-            if opened or peer.port in self.relay_ports:
+            if peer.port in self.relay_ports:
                 return None
-            return f"{peer} is this server, but no relayed address"
-        return self.refuses_ip(peer.ip)
+            if _longest(self.allow, ipaddress.ip_address(peer.ip)) is None:
+                return f"{peer} is this server, but no relayed address"
+        return self._refuses(peer.ip)
 
     def refuses_ip(self, ip: str) -> str | None:
         """Return why no peer at `ip` may be relayed to; None: some may. `refuses` is stricter."""
-        if ip in self.relayed:
-            return None
+        return None if ip in self.relayed else self._refuses(ip)
+
+    def _refuses(self, ip: str) -> str | None:
         address = ipaddress.ip_address(ip)
         reason = self._verdict(address)
         inner = embedded_ipv4(address)
