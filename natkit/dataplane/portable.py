@@ -214,7 +214,7 @@ class _Listener:
         """Take a client's datagram: ChannelData goes on at once, all else goes up."""
         if len(data) < HEADER_SIZE:
             return
-        if data[0] & 0xF0 == 0x40:
+        if data[0] & 0xC0 == 0x40:
             client = self.clients.get(source)
             if client is not None:
                 client.forward(data, now)

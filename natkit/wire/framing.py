@@ -1,7 +1,7 @@
 """Stream framing: cut TCP or TLS into STUN messages and ChannelData (RFC 8489 §6.2.2, 8656 §12.5).
 
 Both say their own size in the first four bytes, so there is no framing beside them. The first byte
-tells them apart: 0 .. 3 STUN, 64 .. 79 ChannelData; with any other the stream is beyond repair.
+tells them apart: 0 .. 3 STUN, 64 .. 127 ChannelData; with any other the stream is beyond repair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from natkit.wire.message import Message
 _PREFIX = Struct("!HH")
 _COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
 _STUN_FIRST_BYTES = range(4)
-_CHANNEL_FIRST_BYTES = range(0x40, 0x50)
+_CHANNEL_FIRST_BYTES = range(0x40, 0x80)  # 0x50 and more come from RFC 5766 clients
 
 
 class FrameReader:
@@ -91,5 +91,7 @@ class FrameReader:
             return None
         length = _PREFIX.unpack_from(self._buffer)[1]
         if first in _STUN_FIRST_BYTES:
+            if length % 4:
+                raise MalformedMessage("message length", "RFC 8489 §5", f"{length} bytes")
             return HEADER_SIZE + int(length)
         return _PREFIX.size + (int(length) + 3 & ~3)

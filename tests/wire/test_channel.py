@@ -32,7 +32,7 @@ def test_length_leaves_the_padding_out() -> None:
         ("4000", "length"),
         ("40000001", "application data"),
         ("3fff0000", "channel number"),
-        ("50000000", "channel number"),
+        ("80000000", "channel number"),
         ("00010000", "channel number"),
     ],
 )
