@@ -72,7 +72,9 @@ class Challenge:
     @property
     def wants_anonymity(self) -> bool:
         """True when users are to be named by USERHASH alone (§9.2.5)."""
-        return SecurityFeatures.USERNAME_ANONYMITY in (features_of(self.nonce) or 0)
+        return SecurityFeatures.USERNAME_ANONYMITY in (
+            features_of(self.nonce) or SecurityFeatures.NONE
+        )
 
 
 class Signed(NamedTuple):
