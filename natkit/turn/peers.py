@@ -75,10 +75,10 @@ def channel_bind(register: Register, asked: Asked, *, now: Instant) -> None:
     if conflict is not None:
         raise Refused(BAD_REQUEST, conflict)
     refuse_forbidden(register, peer)
-    if number not in allocation.channels:
-        if len(allocation.channels) >= register.settings.limits.channels:
-            raise Refused(INSUFFICIENT_CAPACITY, "the allocation has all the channels it may have")
-        _refuse_too_many(register, allocation, {peer.ip})
+    most = register.settings.limits.channels
+    if number not in allocation.channels and len(allocation.channels) >= most:
+        raise Refused(INSUFFICIENT_CAPACITY, "the allocation has all the channels it may have")
+    _refuse_too_many(register, allocation, {peer.ip})
     register.tell(allocation.bind(number, peer, now=now))
     register.review(allocation)
     register.send(asked.path, asked.success(register.signature()))
