@@ -7,11 +7,11 @@ about its proof has changed, so that no server can make the client ask for ever.
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from natkit.turn.client_events import Cause
+from natkit.turn.credentials import prepared
 from natkit.wire import (
     Attribute,
     Integrity,
@@ -40,13 +40,7 @@ class Login:
 
     def prepared(self) -> Login:
         """Return both as they are hashed: OpaqueString (RFC 8265 §4.2, RFC 8489 §9.2.2)."""
-        return Login(_opaque(self.username), _opaque(self.password))
-
-
-def _opaque(text: str) -> str:
-    """Map the spaces of all scripts to ASCII's, then compose (RFC 8265 §4.2.2)."""
-    spaced = "".join(" " if unicodedata.category(c) == "Zs" else c for c in text)
-    return unicodedata.normalize("NFC", spaced)
+        return Login(prepared(self.username), prepared(self.password))
 
 
 @dataclass(frozen=True, slots=True)

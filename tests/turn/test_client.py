@@ -488,7 +488,7 @@ def test_request_on_a_stream_is_sent_once() -> None:
 
 def test_stream_that_makes_no_sense_loses_the_allocation() -> None:
     machine = allocated(reliable=True)
-    machine.receive(b"SSH-2.0-x", SERVER, now=1.0)
+    machine.receive(b"\xff\xfe not TURN", SERVER, now=1.0)
     (event,) = machine.events()
     assert isinstance(event, AllocationLost)
     assert "begins neither STUN nor ChannelData" in event.failure.reason
