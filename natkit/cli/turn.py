@@ -16,6 +16,7 @@ import rich_click as click
 from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Group, emit_json, json_option
 from natkit.cli.params import DURATION
+from natkit.cli.turn_check import check as check_command
 from natkit.cli.turn_log import OwnerLog
 from natkit.errors import NatkitError
 from natkit.tools.relay import Relay, check
@@ -173,3 +174,6 @@ def credentials(secret: str, user: str, ttl: float, as_json: bool) -> None:
         emit_json({"username": username, "password": password, "ttl": int(ttl)})
     else:
         click.echo(f"username: {username}\npassword: {password}")
+
+
+turn.add_command(check_command)
