@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from natkit.aio.network import SocketNetwork
-from natkit.cli.common import emit_json, json_option
+from natkit.cli.common import Command, emit_json, json_option
 from natkit.cli.params import DURATION
 from natkit.errors import UsageError
 from natkit.tools.stun import Trust
@@ -66,7 +66,7 @@ def trust_in(ca_file: Path | None, insecure: bool) -> Trust:
     return Trust(not insecure, None if ca_file is None else str(ca_file))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("uris", nargs=-1, required=True, metavar="URI...")
 @login_options
 @click.option(
@@ -142,7 +142,7 @@ def _step_lines(step: Step) -> list[str]:
 
 def _verdict(one: TransportReport) -> str:
     if not one.asked and one.allocated is None:
-        return "not offered, and not asked for"
+        return "cannot be used, and was not asked for"
     if not one.problems:
         skipped = any(step.state is State.SKIPPED for step in one.steps)
         return "works, as far as it was tried" if skipped else "works"

@@ -123,11 +123,11 @@ class Authenticator:
         announced = features_of(challenge.nonce) or SecurityFeatures.NONE
         if SecurityFeatures.PASSWORD_ALGORITHMS in announced and challenge.algorithms is None:
             return Cause.BID_DOWN
+        before, self._challenge = self._challenge, challenge
         if self._login is None:
             return Cause.NO_LOGIN
         if challenge.chosen is None:
             return Cause.UNUSABLE
-        before, self._challenge = self._challenge, challenge
         login = self._login
         self._key = long_term_key(login.username, challenge.realm, login.password, challenge.chosen)
         unchanged = before is not None and replace(before, nonce=challenge.nonce) == challenge
