@@ -37,6 +37,12 @@ SILENT_LIMIT: Seconds = 15.0
 WAITING_LIMIT = 1000
 """Connections without an allocation, from everywhere."""
 
+WAITING_TLS_LIMIT = 128
+"""Those of them that speak TLS. OpenSSL takes some 50 kB for each: 6 MB in all."""
+
+UNINVITED_BOUND = 4096
+"""Bytes of an unfinished message that a connection without an allocation may leave here."""
+
 WAITING_PER_IP = 64
 """Connections without an allocation from one IP: many clients may be behind one NAT."""
 
@@ -65,6 +71,7 @@ class Doorkeeper:
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._waiting: dict[ClientStream, Instant] = {}  # in order of arrival
+        self._waiting_tls: dict[ClientStream, None] = {}
         self._by_ip: Counter[str] = Counter()
 
     def let_in(self, stream: ClientStream, ip: str, now: Instant) -> bool:
@@ -78,8 +85,19 @@ class Doorkeeper:
         self._changed()
         return True
 
+    def speaks_tls(self, stream: ClientStream) -> None:
+        """One that waits has begun to speak TLS: the oldest such has to go where there are many."""
+        if len(self._waiting_tls) >= WAITING_TLS_LIMIT:
+            next(iter(self._waiting_tls)).abort()
+        self._waiting_tls[stream] = None
+
+    def waits(self, stream: ClientStream) -> bool:
+        """Tell whether the connection has no allocation yet."""
+        return stream in self._waiting
+
     def forget(self, stream: ClientStream) -> None:
         """It has an allocation now, or has gone."""
+        self._waiting_tls.pop(stream, None)
         if self._waiting.pop(stream, None) is not None:
             self._by_ip[stream.remote.ip] -= 1
             if not self._by_ip[stream.remote.ip]:
@@ -154,6 +172,9 @@ class ClientStream(asyncio.Protocol):
             self._take(self._opened(data) if self._tls is not None else data)
         except (MalformedMessage, ssl.SSLError):
             self.abort()
+            return
+        if self._frames.pending > UNINVITED_BOUND and self._door.waits(self):
+            self.abort()
 
     def eof_received(self) -> bool:
         """Asyncio: the client sends no more; the connection ends."""
@@ -216,6 +237,9 @@ class ClientStream(asyncio.Protocol):
 
     def close(self) -> None:
         """End the connection once all is sent."""
+        if self._tls is not None and not self._transport.is_closing():
+            self._tls.end()
+            self._transport.write(self._tls.outgoing())
         self._transport.close()
 
     def abort(self) -> None:
@@ -226,6 +250,7 @@ class ClientStream(asyncio.Protocol):
     def _begin(self, first: int) -> bool:
         """Tell TLS from plain by the first byte; False: it is neither that is spoken here."""
         if first == _TLS_HANDSHAKE and self._context is not None:
+            self._door.speaks_tls(self)
             self._tls = TlsSession(self._context)
         elif not self._plain:
             return False
@@ -243,7 +268,7 @@ class ClientStream(asyncio.Protocol):
             if outgoing:
                 self._transport.write(outgoing)
         if plain is None:
-            self._transport.close()
+            self.close()
         return plain or b""
 
     def _take(self, data: bytes) -> None:

@@ -6,6 +6,7 @@ hellos would turn into the server's memory; this takes what OpenSSL needs.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 _CHUNK = 16384  # a TLS record's largest payload (RFC 8446 §5.1)
@@ -39,6 +40,11 @@ class TlsSession:
     def send(self, data: bytes) -> None:
         """Seal `data`. Raises: ssl.SSLError: not established yet, or broken."""
         self._tls.write(data)
+
+    def end(self) -> None:
+        """Say goodbye (close_notify), so that the client knows that nothing was cut off."""
+        with contextlib.suppress(ssl.SSLError):  # it waits for the client's own goodbye
+            self._tls.unwrap()
 
     def outgoing(self) -> bytes:
         """Hand over what is to be sent."""
