@@ -63,5 +63,8 @@ class Nonces:
 
     def _proof(self, stamp: bytes, path: Path) -> bytes:
         # Not the server's address: another one of the fleet may be asked next (300).
-        text = f"{self._head} {path.client} {path.transport.value}"
+        # Of a stream only the IP, which its handshake has proved: ConnectionBind comes from another
+        # port, and clients sign it with the nonce that they have (RFC 6062 §4.3).
+        client = path.client.ip if path.transport.is_stream else path.client
+        text = f"{self._head} {client} {path.transport.value}"
         return hmac.digest(self._key, stamp + text.encode(), hashlib.sha256)[:_PROOF_SIZE]
