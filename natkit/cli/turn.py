@@ -16,12 +16,14 @@ import rich_click as click
 from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Group, emit_json, json_option
 from natkit.cli.params import DURATION
+from natkit.cli.turn_bench import bench as bench_command
 from natkit.cli.turn_check import check as check_command
 from natkit.cli.turn_log import OwnerLog
 from natkit.errors import NatkitError
-from natkit.tools.relay import Relay, check
+from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
 from natkit.tools.relay_config import Options, RelayConfig, read_config, read_file
+from natkit.tools.relay_places import check
 from natkit.turn.credentials import rest_password, rest_username
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -67,6 +69,11 @@ def turn() -> None:
 @click.option(
     "--max-bps", type=click.IntRange(1), help="Bytes a second of an allocation, each way."
 )
+@click.option(
+    "--metrics",
+    metavar="IP:PORT",
+    help="Where to serve /metrics, /healthz and /readyz, or off. Default: 127.0.0.1:9641.",
+)
 @click.option("--drain-time", type=DURATION, help="How long calls may go on after SIGTERM: 30s.")
 @click.option("--config", type=FILE, help="TOML file with these options; flags go before it.")
 @click.option("--check-config", is_flag=True, help="Say whether it would start, and end.")
@@ -104,6 +111,8 @@ def serve(config: Path | None, check_config: bool, log_format: str, **options: A
 async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: OwnerLog) -> None:
     relay = await serve_relay(SocketNetwork(), config, log.report)
     try:
+        for warning in relay.warnings:
+            log.say("warning", "configuration", why=warning)
         stopping = _signals(relay, read, log)
         click.echo(f"ready {' '.join(relay.uris)}")
         await stopping.get()
@@ -177,3 +186,4 @@ def credentials(secret: str, user: str, ttl: float, as_json: bool) -> None:
 
 
 turn.add_command(check_command)
+turn.add_command(bench_command)

@@ -252,7 +252,7 @@ class _Check:
         if failure is not None:
             self._fail("reach", permission_problem(failure, ip, own=False))
             return
-        outside = Outside(self.network, self.manner.randomness)
+        outside = Outside(self.network, self.manner.randomness, Inbox())
         try:
             inward = await outside.into(relay, inbox)
             if inward is None:

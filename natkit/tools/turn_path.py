@@ -91,12 +91,14 @@ class Outside:
     """A plain UDP socket out here, as a peer without a relay has one.
 
     It learns how the relay sees it from the first packet that arrives there.
+
+    Args: inbox: its receiver.
     """
 
-    def __init__(self, network: Network, randomness: Randomness) -> None:
+    def __init__(self, network: Network, randomness: Randomness, inbox: Inbox) -> None:
         self._network = network
         self._randomness = randomness
-        self.inbox = Inbox()
+        self.inbox = inbox
         self.endpoint: DatagramEndpoint | None = None
 
     async def open(self, relayed: TransportAddress) -> DatagramEndpoint:

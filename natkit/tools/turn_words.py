@@ -199,7 +199,7 @@ def _typed_login_problem(login: Login, realm: str, unix_time: Seconds) -> tuple[
 
 def connect_problem(error: NatkitError, transport: Transport, name: str) -> Problem:
     """Say why there is no connection."""
-    text = str(error.why or error)
+    text = error.why or "it was cut off at once"
     if transport is Transport.TLS:
         for sign, what, mend in _CERTIFICATE:
             if sign in text:
