@@ -12,8 +12,8 @@ from tests.turnserver import TurnUnderTest, turn_server
 
 @pytest.fixture(scope="session")
 def turn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnUnderTest]:
-    """A server that relays to 127.0.0.1 and ::1, where the tests' peers are."""
-    with turn_server(tmp_path_factory.mktemp("turn"), allow=("127.0.0.1/32", "::1/128")) as server:
+    """A server that relays to 127.0.0.1 to 127.0.0.3 and ::1, where the tests' peers are."""
+    with turn_server(tmp_path_factory.mktemp("turn"), allow=("127.0.0.0/30", "::1/128")) as server:
         yield server
 
 

@@ -122,10 +122,11 @@ def test_a_bound_peer_comes_as_channel_data_and_its_other_port_as_indication(
 
 def test_a_peer_without_permission_is_dropped(client: RawClient, peer: Peer) -> None:
     relayed = client.allocate()
-    peer.send(b"uninvited", relayed)
-    client.permit(peer.address)
-    peer.send(b"invited", relayed)
-    assert indication(client.receive()).find(Data) == Data(b"invited")
+    with Peer(ip="127.0.0.3") as friend:
+        client.permit(friend.address)
+        peer.send(b"uninvited", relayed)
+        friend.send(b"invited", relayed)
+        assert indication(client.receive()).find(Data) == Data(b"invited")
 
 
 # -- 38, 39: Send ----------------------------------------------------------------------------------

@@ -259,10 +259,15 @@ def test_allow_peer_opens_exactly_its_network_and_deny_peer_closes_one(
 
 def test_the_servers_own_listeners_are_no_peers(attacker: RawClient) -> None:
     attacker.allocate()
-    for port in (attacker.server.port, attacker.server.tls_port, 22):
-        for ip in ("127.0.0.1", "127.0.0.2"):
-            own = XorPeerAddress(TransportAddress(ip, port))
-            assert attacker.code(Method.CHANNEL_BIND, ChannelNumber(0x4000), own) == 403
+    server = attacker.server
+    on_the_relay_address = TransportAddress("127.0.0.2", 22)
+    for own in (
+        server.address,
+        server.address._replace(port=server.tls_port),
+        on_the_relay_address,
+    ):
+        bind = ChannelNumber(0x4000), XorPeerAddress(own)
+        assert attacker.code(Method.CHANNEL_BIND, *bind) == 403
 
 
 def test_an_allowed_ip_does_not_open_the_listener_on_it(client: RawClient, peer: Peer) -> None:

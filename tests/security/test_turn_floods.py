@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from natkit.wire import (
+    Lifetime,
     Message,
     MessageClass,
     Method,
@@ -21,7 +22,7 @@ from natkit.wire import (
     TransportAddress,
     Username,
 )
-from tests.turnkit import UDP, Peer, RawClient, transaction_id
+from tests.turnkit import PATIENCE, UDP, Peer, RawClient, transaction_id
 from tests.turnserver import TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,8 @@ class Call:
         self.peer.socket.settimeout(1.0)
         for thread in self._threads:
             thread.join()
+        self.client.socket.settimeout(PATIENCE)
+        assert self.client.code(Method.REFRESH, Lifetime(0)) is None
         self.client.close()
         self.peer.socket.close()
 
@@ -181,12 +184,19 @@ def close(sockets: list[socket.socket]) -> None:
 CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303")
 
 
-@pytest.mark.parametrize("what", ["silent", "half a message", "half a TLS hello"])
+@pytest.mark.parametrize(
+    "what", ["silent", "half a message", "half of a huge message", "half a TLS hello"]
+)
 def test_connections_that_say_nothing_leave_nothing_behind(
     target: TurnUnderTest, what: str
 ) -> None:
     port = target.tls_port if "TLS" in what else target.port
-    said = {"silent": b"", "half a message": b"\0\x03\0\x08", "half a TLS hello": CLIENT_HELLO}
+    said = {
+        "silent": b"",
+        "half a message": b"\0\x03\0\x08",
+        "half of a huge message": b"\0\x03\xff\xfc\x21\x12\xa4\x42" + bytes(60_000),
+        "half a TLS hello": CLIENT_HELLO,
+    }
     with bounded(target), call_unharmed(target):
         made = connections(TransportAddress("127.0.0.1", port), 400, "127.66.0.0")
         for stranger in made:
