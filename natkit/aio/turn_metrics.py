@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from natkit.aio.turn_ports import RelayPorts
 from natkit.aio.turn_server import Report, Session, SessionEnded, TurnService
@@ -16,8 +16,8 @@ from natkit.dataplane import Counters
 from natkit.turn.events import RequestRefused
 from natkit.turn.forwarding import Transport
 
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
+Metric: TypeAlias = Any
+"""prometheus_client.core.Metric: the package is there only where somebody wants metrics."""
 
 DURATIONS = (1, 10, 60, 300, 1800, 3600, 10800)
 """Upper bounds of the duration histogram in seconds: a failed call, a short one, an hour, three."""
@@ -44,7 +44,7 @@ class TurnMetrics:
         self._lasted = 0.0
         self._ended: Counter[str] = Counter()
         self._registry = prometheus_client.CollectorRegistry()
-        self._registry.register(self)  # type: ignore[arg-type]  # it asks for `collect` alone
+        self._registry.register(self)
         prometheus_client.ProcessCollector(registry=self._registry)
         self._latest = prometheus_client.generate_latest
 
@@ -97,8 +97,12 @@ class TurnMetrics:
                 word = transport.value if label == "transport" else transport.name
                 family.add_metric([words.format(word)], now[transport])
             yield family
-        yield self._labelled("natkit_turn_allocations_made", "Made so far.", "transport", self._made)
-        yield self._labelled("natkit_turn_allocations_ended", "Ended so far.", "reason", self._ended)
+        yield self._labelled(
+            "natkit_turn_allocations_made", "Made so far.", "transport", self._made
+        )
+        yield self._labelled(
+            "natkit_turn_allocations_ended", "Ended so far.", "reason", self._ended
+        )
         yield self._histogram()
 
     def _histogram(self) -> Metric:
@@ -154,11 +158,16 @@ class TurnMetrics:
         return metric
 
     def _counter(self, name: str, help_: str, value: float) -> Metric:
-        metric: Metric = self._core.CounterMetricFamily(name, help_, value=value)
+        metric: Metric = self._counters(name)(name, help_, value=value)
         return metric
 
+    def _counters(self, name: str) -> Any:
+        """Return the class of a counter; coturn's have no "_total" behind their names."""
+        ours = name.startswith("natkit_")
+        return self._core.CounterMetricFamily if ours else self._core.UnknownMetricFamily
+
     def _labelled(self, name: str, help_: str, label: str, values: dict[str, int]) -> Metric:
-        family = self._core.CounterMetricFamily(name, help_, labels=[label])
+        family = self._counters(name)(name, help_, labels=[label])
         for value, count in values.items():
             family.add_metric([value], count)
         metric: Metric = family

@@ -25,14 +25,14 @@ class OwnerLog:
 
     Args:
         as_json: JSON objects, one a line; else time, level, what, and name=value.
-        write:   takes each line, its end included.
+        write:   takes each line, its end included; None: stderr does.
     """
 
     def __init__(
-        self, *, as_json: bool = False, write: Callable[[str], object] = sys.stderr.write
+        self, *, as_json: bool = False, write: Callable[[str], object] | None = None
     ) -> None:
         self._as_json = as_json
-        self._write = write
+        self._write = sys.stderr.write if write is None else write
 
     def say(self, level: str, what: str, **fields: object) -> None:
         """Write one line."""

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from natkit.aio.turn_ports import RelayAddress
 from natkit.errors import UsageError
@@ -31,6 +31,9 @@ DEFAULT_DRAIN: Seconds = 30.0
 _BROWSER_PORTS = frozenset({53, 80, 443})
 """The ports below 1024 on which Chromium (libwebrtc) speaks TURN at all."""
 
+DEFAULT_METRICS = TransportAddress("127.0.0.1", 9641)
+"""Where coturn has its metrics, and this machine alone can read them."""
+
 Options: TypeAlias = Mapping[str, Any]
 """Texts, numbers or lists of them by option name ("relay-ports")."""
 
@@ -46,6 +49,18 @@ class Listen:
         return f"{self.transport.value}://{self.address}"
 
 
+class Metrics(NamedTuple):
+    """Where to serve metrics and health.
+
+    Attributes:
+        address: None: nowhere.
+        told:    somebody asked for it, rather than that it is the default.
+    """
+
+    address: TransportAddress | None
+    told: bool
+
+
 @dataclass(frozen=True, slots=True)
 class RelayConfig:
     """All of it; `read_config` makes one.
@@ -54,7 +69,6 @@ class RelayConfig:
         relay_addresses: empty: chosen from the listening addresses.
         user_quota, total_quota: allocations; None: no limit.
         max_bps:   bytes a second that an allocation may carry each way; None: no limit.
-        metrics:   where to serve metrics and health; None: nowhere.
         drain:     seconds that allocations may go on after the first SIGTERM.
     """
 
@@ -71,7 +85,7 @@ class RelayConfig:
     user_quota: int | None
     total_quota: int | None
     max_bps: int | None
-    metrics: TransportAddress | None
+    metrics: Metrics
     drain: Seconds
 
     def __repr__(self) -> str:
@@ -237,15 +251,17 @@ def _seconds(texts: Sequence[str]) -> Seconds:
         raise UsageError(f"drain-time {text!r} is no number of seconds") from None
 
 
-def _metrics(texts: Sequence[str]) -> TransportAddress | None:
+def _metrics(texts: Sequence[str]) -> Metrics:
     text = _one("metrics", texts)
     if text is None:
-        return None
+        return Metrics(DEFAULT_METRICS, told=False)
+    if text == "off":
+        return Metrics(None, told=True)
     try:
-        return parse_listen(f"tcp://{text}").address
+        return Metrics(parse_listen(f"tcp://{text}").address, told=True)
     except UsageError as error:
         raise UsageError(
-            f"cannot serve metrics on {text!r}", why=error.why, hint="Write 127.0.0.1:9641"
+            f"cannot serve metrics on {text!r}", why=error.why, hint="Write 127.0.0.1:9641, or off"
         ) from None
 
 
@@ -280,3 +296,34 @@ _FIELDS = {
     "relay-address": "relay_addresses",
     "drain-time": "drain",
 }
+
+_RELOADED = {
+    "users": "users",
+    "secrets": "secrets",
+    "allow_peer": "--allow-peer",
+    "deny_peer": "--deny-peer",
+    "user_quota": "--user-quota",
+    "total_quota": "--total-quota",
+    "max_bps": "--max-bps (for new allocations)",
+    "realm": "--realm",
+    "drain": "--drain-time",
+    "tls_cert": "--tls-cert",
+    "tls_key": "--tls-key",
+}
+_RESTARTED = {
+    "listen": "--listen",
+    "relay_addresses": "--relay-address",
+    "relay_ports": "--relay-ports",
+    "metrics": "--metrics",
+}
+
+
+def differences(old: RelayConfig, new: RelayConfig) -> tuple[str, ...]:
+    """Return in words what `new` changes, what has to wait for a restart included."""
+    changed = [words for name, words in _RELOADED.items() if _differ(old, new, name)]
+    kept = [words for name, words in _RESTARTED.items() if _differ(old, new, name)]
+    return (*changed, *(f"{words} changed, which needs a restart" for words in kept))
+
+
+def _differ(old: RelayConfig, new: RelayConfig, name: str) -> bool:
+    return bool(getattr(old, name) != getattr(new, name))
