@@ -71,7 +71,7 @@ def embedded_ipv4(ip: IpAddress) -> ipaddress.IPv4Address | None:
         return ip.teredo[1]
     if int(ip) <= 1:  # "::" and "::1" are themselves
         return None
-    if ip in _NAT64 or ip in _LOCAL_NAT64 or (ip in _COMPATIBLE and int(ip) > 1):
+    if ip in _NAT64 or ip in _LOCAL_NAT64 or ip in _COMPATIBLE:
         return ipaddress.IPv4Address(int(ip) & _LOW_32)
     return None
 

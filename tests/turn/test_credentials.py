@@ -15,7 +15,7 @@ from natkit.turn.credentials import (
 )
 from natkit.turn.nonce import Nonces
 from natkit.wire import SecurityFeatures, user_hash
-from tests.turn.desk import OTHER, TCP, UDP
+from tests.turn.desk import DATA_TCP, OTHER, TCP, UDP
 
 REST = Credentials({"alice": "secret", "7:bob": "hush"}, ("key",))
 
@@ -84,6 +84,12 @@ def test_nonce_is_good_for_its_client_alone() -> None:
     assert not nonces().accepts(nonce, UDP._replace(transport=TCP.transport), unix_time=NOW)
 
 
+def test_nonce_of_a_stream_is_good_on_another_stream_of_the_same_ip() -> None:
+    nonce = nonces().mint(TCP, unix_time=NOW)
+    assert nonces().accepts(nonce, DATA_TCP, unix_time=NOW)
+    assert not nonces().accepts(nonce, TCP._replace(client=OTHER.client), unix_time=NOW)
+
+
 def test_nonce_is_good_at_another_server_of_the_fleet() -> None:
     nonce = nonces().mint(UDP, unix_time=NOW)
     assert nonces().accepts(nonce, UDP._replace(server=OTHER.client), unix_time=NOW)
@@ -109,7 +115,7 @@ def test_nonce_made_before_the_features_changed_is_stale() -> None:
 
 def test_every_character_of_a_nonce_counts() -> None:
     nonce = nonces().mint(UDP, unix_time=NOW)
-    for place in range(len(nonce) - 1):  # of the last one, four bits stand for nothing
+    for place in range(len(nonce)):
         other = "A" if nonce[place] != "A" else "B"
         changed = nonce[:place] + other + nonce[place + 1 :]
         assert not nonces().accepts(changed, UDP, unix_time=NOW)

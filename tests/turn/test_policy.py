@@ -81,6 +81,12 @@ def test_allowed_nat64_still_refuses_what_ipv4_would() -> None:
     assert refused("64:ff9b::7f00:1", policy)
 
 
+def test_loopback_of_ipv6_is_no_disguise_and_can_be_opened() -> None:
+    policy = PeerPolicy(allow=networks(["::1"]))
+    assert not refused("::1", policy)
+    assert refused("::2", policy)
+
+
 def test_all_of_ipv6_allowed_still_refuses_disguised_ipv4() -> None:
     policy = PeerPolicy(allow=networks(["::/0"]))
     assert not refused("fe80::1", policy)
