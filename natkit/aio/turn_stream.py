@@ -185,6 +185,10 @@ class ClientStream(asyncio.Protocol):
         self._door.forget(self)
         if self.path is not None:
             self._owner.stream_closed(self)
+        # What is large goes now, and does not wait for the garbage collector: the stream and its
+        # callbacks are a ring.
+        self._tls = None
+        self._frames = FrameReader()
 
     def pause_writing(self) -> None:
         """Asyncio: the client reads too slowly. Who does not listen is not listened to."""
