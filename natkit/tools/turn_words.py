@@ -119,10 +119,11 @@ def allocation_problem(failure: Failure, given: Given, transport: Transport) -> 
             )
             return Problem(what, mend, NetworkUnreachable.exit_code)
         case Cause.UNUSABLE:
-            what = (
-                f"the server's answer is of no use: {failure.reason or 'no realm or nonce in it'}"
-            )
-            return Problem(what, "Update the server, or set its realm (coturn: realm=example.org)")
+            why = failure.reason
+            if failure.code is not None:
+                why = f"its {failure.code} bears no realm, no nonce, or no hash that natkit knows"
+            mend = "Update the server, or set its realm (coturn: realm=example.org)"
+            return Problem(f"the server's answer is of no use: {why}", mend)
         case Cause.REFUSED if failure.code != 401:
             code = failure.code or 0
             what, mend = _REFUSALS.get(
@@ -199,20 +200,20 @@ def _typed_login_problem(login: Login, realm: str, unix_time: Seconds) -> tuple[
 
 def connect_problem(error: NatkitError, transport: Transport, name: str) -> Problem:
     """Say why there is no connection."""
-    text = error.why or "it was cut off at once"
+    text = f"{error.what}: {error.why}" if error.why else error.what
     if transport is Transport.TLS:
         for sign, what, mend in _CERTIFICATE:
             if sign in text:
                 return Problem(what.format(name=name), mend, NetworkUnreachable.exit_code)
-    if "no answer in" in text:
+    if "no answer in" in text or "does not answer" in text:
         mend = "A firewall drops what goes to that port, there or here"
-    elif "refused" in text.lower() or "Connect call failed" in text:
+    elif "refused" in text or "Connect call failed" in text:
         mend = "Nobody listens there: is the server running, with this transport on this port?"
     elif transport is Transport.TLS:
         mend = "Does the port speak TLS? Plain TURN over TCP is turn:HOST?transport=tcp"
     else:
         mend = "Look whether there is a route to the server"
-    return Problem(f"no connection: {text}", mend, NetworkUnreachable.exit_code)
+    return Problem(text, mend, NetworkUnreachable.exit_code)
 
 
 _CERTIFICATE = (
