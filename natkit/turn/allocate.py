@@ -11,7 +11,6 @@ from natkit.network import Family
 from natkit.turn.allocation import Allocation
 from natkit.turn.answers import (
     ALLOCATION_MISMATCH,
-    BAD_REQUEST,
     FAMILY_NOT_SUPPORTED,
     INSUFFICIENT_CAPACITY,
     MOBILITY_FORBIDDEN,
@@ -19,30 +18,30 @@ from natkit.turn.answers import (
     REASONS,
     TRY_ALTERNATE,
     UNKNOWN_ATTRIBUTE,
-    UNSUPPORTED_TRANSPORT,
     Asked,
     Refused,
 )
+from natkit.turn.entries import Pending, Reservation
 from natkit.turn.events import CloseRelay, OpenRelay
-from natkit.turn.forwarding import Relaying
-from natkit.turn.register import Pending, Register, Reservation
-from natkit.turn.settings import DEFAULT_LIFETIME, Settings
+from natkit.turn.register import Register
+from natkit.turn.wanted import (
+    NUMBERS,
+    families_of,
+    granted_lifetime,
+    refuse_contradictions,
+    relaying_of,
+)
 from natkit.wire import (
-    AdditionalAddressFamily,
     AddressErrorCode,
     AlternateServer,
     Attribute,
     DontFragment,
     EvenPort,
     Lifetime,
-    Message,
     MobilityTicket,
-    RequestedAddressFamily,
-    RequestedTransport,
     ReservationToken,
     TransportAddress,
     UnknownAttributes,
-    Unrecognised,
     XorMappedAddress,
     XorRelayedAddress,
 )
@@ -51,29 +50,9 @@ RESERVATION_LIFETIME: Seconds = 30
 """For which a reserved port is kept: RFC 8656 §7.2 wants at least 30 s, and more holds ports that
 nobody may ever come for."""
 
-FAMILIES = {1: Family.IPV4, 2: Family.IPV6}
-"""By the numbers of RFC 8656 §18.6."""
-
-NUMBERS = {family: number for number, family in FAMILIES.items()}
-
-_DRAFT_ADDITIONAL_FAMILY = Unrecognised(0x8032, b"\x02\0\0\0")
-"""ADDITIONAL-ADDRESS-FAMILY as drafts of RFC 8656 numbered it, and coturn's client 4.6 does."""
-
 TOKEN_SIZE = 8  # RFC 8656 §18.10
 TICKET_SIZE = 16
 """Bytes of a mobility ticket: 120 bits cannot be guessed, and it needs to hold nothing."""
-
-
-def granted_lifetime(requested: Seconds | None, longest: Seconds) -> Seconds:
-    """Clamp a requested LIFETIME to what this server offers.
-
-    Args:    requested: seconds from LIFETIME, 0 .. 2**32-1; None when absent.
-    Returns: seconds, DEFAULT_LIFETIME <= result <= `longest`.
-    RFC:     8656 §7.2; a refresh of 0 (delete) is the caller's case.
-    """
-    if requested is None:
-        return DEFAULT_LIFETIME
-    return max(DEFAULT_LIFETIME, min(requested, longest))
 
 
 def allocate(register: Register, asked: Asked, *, now: Instant) -> None:
@@ -84,15 +63,16 @@ def allocate(register: Register, asked: Asked, *, now: Instant) -> None:
     if _is_repeated(register, asked, now=now):
         return
     # 3. to 5. "...checks if the request contains REQUESTED-TRANSPORT", DONT-FRAGMENT.
-    relaying = _relaying(asked, settings)
+    relaying = relaying_of(asked, settings)
     if message.find(DontFragment) is not None and not settings.dont_fragment:
         unknown = UnknownAttributes((DontFragment.TYPE,))
         raise Refused(UNKNOWN_ATTRIBUTE, "DONT-FRAGMENT cannot be done here", unknown)
     # 6. to 9. RESERVATION-TOKEN, REQUESTED- and ADDITIONAL-ADDRESS-FAMILY, EVEN-PORT.
     even, token = message.find(EvenPort), message.find(ReservationToken)
-    _refuse_contradictions(message)
+    refuse_contradictions(message)
     pending = Pending(asked, relaying, reserve=even is not None and even.reserve)
-    families = _families(message, settings, pending)
+    families, missing = families_of(message, settings)
+    pending.failed.update(dict.fromkeys(missing, FAMILY_NOT_SUPPORTED))
     if message.find(MobilityTicket) is not None and not settings.mobility:
         raise Refused(MOBILITY_FORBIDDEN, "mobility is switched off")
     # 11. "...MAY also reject the request with 300": before the quota, which needs no look then.
@@ -129,65 +109,6 @@ def _is_repeated(register: Register, asked: Asked, *, now: Instant) -> bool:
         raise Refused(ALLOCATION_MISMATCH, "there is an allocation on this 5-tuple already")
     register.send(asked.path, existing.answer)
     return True
-
-
-def _relaying(asked: Asked, settings: Settings) -> Relaying:
-    requested = asked.message.find(RequestedTransport)
-    if requested is None:
-        raise Refused(BAD_REQUEST, "REQUESTED-TRANSPORT is missing")
-    if requested.protocol == Relaying.UDP.value:
-        return Relaying.UDP
-    if requested.protocol != Relaying.TCP.value or not settings.tcp:
-        raise Refused(UNSUPPORTED_TRANSPORT, f"cannot relay IP protocol {requested.protocol}")
-    # RFC 6062 §5.1: over TCP or TLS only, and without what has no meaning for streams.
-    if not asked.path.transport.is_stream:
-        raise Refused(BAD_REQUEST, "a TCP allocation asked for over datagrams")
-    for kind in (EvenPort, ReservationToken, DontFragment):
-        if asked.message.find(kind) is not None:
-            raise Refused(BAD_REQUEST, f"{kind.NAME} asked of a TCP allocation")
-    return Relaying.TCP
-
-
-def _refuse_contradictions(message: Message) -> None:
-    """Raise: Refused: 400, attributes that exclude each other."""
-    even, token = message.find(EvenPort), message.find(ReservationToken)
-    requested, additional = message.find(RequestedAddressFamily), _additional(message)
-    if token is not None and (even is not None or requested is not None or additional is not None):
-        raise Refused(BAD_REQUEST, "RESERVATION-TOKEN with EVEN-PORT or an address family")
-    if additional is None:
-        return
-    if requested is not None:
-        raise Refused(BAD_REQUEST, "both REQUESTED- and ADDITIONAL-ADDRESS-FAMILY")
-    if even is not None and even.reserve:
-        raise Refused(BAD_REQUEST, "ADDITIONAL-ADDRESS-FAMILY with a port to reserve")
-    if FAMILIES.get(additional) is not Family.IPV6:
-        raise Refused(BAD_REQUEST, f"ADDITIONAL-ADDRESS-FAMILY is {additional}, not IPv6")
-
-
-def _additional(message: Message) -> int | None:
-    found = message.find(AdditionalAddressFamily)
-    if found is not None:
-        return found.family
-    drafted = _DRAFT_ADDITIONAL_FAMILY in message.find_all(Unrecognised)
-    return _DRAFT_ADDITIONAL_FAMILY.value[0] if drafted else None
-
-
-def _families(message: Message, settings: Settings, pending: Pending) -> list[Family]:
-    """Return the families to open; one of two that is not offered goes to `pending.failed`."""
-    requested = message.find(RequestedAddressFamily)
-    number = NUMBERS[Family.IPV4] if requested is None else requested.family
-    family = FAMILIES.get(number)
-    wanted = [family] if family in settings.families and family is not None else []
-    if not wanted:
-        pending.failed[family or Family.IPV4] = FAMILY_NOT_SUPPORTED
-    if _additional(message) is not None:
-        if Family.IPV6 in settings.families:
-            wanted.append(Family.IPV6)
-        else:
-            pending.failed[Family.IPV6] = FAMILY_NOT_SUPPORTED
-    if not wanted:
-        raise Refused(FAMILY_NOT_SUPPORTED, f"no relayed addresses of family {number}")
-    return wanted
 
 
 def _refuse_when_draining(register: Register, asked: Asked) -> None:

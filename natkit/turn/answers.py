@@ -1,4 +1,4 @@
-"""Errors that a TURN request can meet, and the way from there to an answer."""
+"""What a TURN request may hold, the errors it can meet, and the way from there to an answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from natkit.turn.forwarding import Path
-from natkit.wire import Attribute, Integrity, Message, PasswordHash
+from natkit.wire import (
+    Attribute,
+    ChannelNumber,
+    ConnectionId,
+    Data,
+    DontFragment,
+    EvenPort,
+    Integrity,
+    Lifetime,
+    Message,
+    Nonce,
+    PasswordAlgorithm,
+    PasswordHash,
+    Realm,
+    RequestedAddressFamily,
+    RequestedTransport,
+    ReservationToken,
+    Unrecognised,
+    UserHash,
+    Username,
+    XorPeerAddress,
+)
 
 TRY_ALTERNATE = 300  # RFC 8489 §14.8
 BAD_REQUEST = 400
@@ -42,6 +63,20 @@ REASONS = {
     INSUFFICIENT_CAPACITY: "Insufficient Capacity",
 }
 """Reason phrases, for answers to who has authenticated; the others are kept short."""
+
+
+UNDERSTOOD = frozenset(
+    kind.TYPE
+    for kind in (
+        *(Username, UserHash, Realm, Nonce, PasswordAlgorithm),
+        *(ChannelNumber, Lifetime, XorPeerAddress, Data, RequestedAddressFamily, EvenPort),
+        *(RequestedTransport, DontFragment, ReservationToken, ConnectionId),
+    )
+)
+"""Comprehension-required attributes that mean something in a TURN request; all others, those of ICE
+included, are a 420 (RFC 8489 §6.3.1)."""
+
+_COMPREHENSION_OPTIONAL = 0x8000  # RFC 8489 §14
 
 
 class Refused(Exception):
@@ -113,3 +148,13 @@ class Asked:
             integrity=self.client.integrity,
             fingerprint=self.message.has_fingerprint,
         )
+
+
+def not_understood(message: Message) -> tuple[int, ...]:
+    """Return the types of attributes that must be understood and are not (RFC 8489 §6.3.1)."""
+    types = (a.type if isinstance(a, Unrecognised) else a.TYPE for a in message.attributes)
+    return tuple(
+        number
+        for number in dict.fromkeys(types)
+        if number < _COMPREHENSION_OPTIONAL and number not in UNDERSTOOD
+    )

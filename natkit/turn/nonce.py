@@ -18,7 +18,7 @@ from natkit.turn.forwarding import Path
 from natkit.wire import SecurityFeatures, nonce_with_features
 
 _PROOF_SIZE = 11
-"""Bytes of the HMAC: 88 bits are out of reach of guesses over a network, 401 answers stay short, and
+"""Bytes of the HMAC: 88 bits are out of reach of guesses over a network, a 401 stays short, and
 with the time they make 15 bytes, which base64 needs no padding for: each letter counts."""
 
 _STAMP_SIZE = 4

@@ -7,7 +7,7 @@ it, it stays one allocation whose place in the ledger is kept, and no state is m
 from __future__ import annotations
 
 from natkit.machine import Instant
-from natkit.turn.allocate import FAMILIES, TICKET_SIZE, granted_lifetime
+from natkit.turn.allocate import TICKET_SIZE
 from natkit.turn.allocation import Allocation
 from natkit.turn.answers import (
     ALLOCATION_MISMATCH,
@@ -20,6 +20,7 @@ from natkit.turn.answers import (
 )
 from natkit.turn.forwarding import AllocationMoved, CloseReason, Relaying
 from natkit.turn.register import Register
+from natkit.turn.wanted import FAMILIES, granted_lifetime
 from natkit.wire import Attribute, Lifetime, MobilityTicket, RequestedAddressFamily
 
 

@@ -6,14 +6,20 @@ Rule of the file: what is entered here has an end in the agenda, and leaves ever
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from natkit.machine import Instant, Seconds
 from natkit.network import Family
 from natkit.turn.agenda import Agenda
 from natkit.turn.allocation import Allocation
 from natkit.turn.answers import Asked, Refused
+from natkit.turn.entries import (
+    Answered,
+    Ending,
+    PeerConnection,
+    Pending,
+    Reservation,
+    Waiting,
+)
 from natkit.turn.events import ClosePeer, CloseRelay, RequestRefused, ToClient, TurnEvent
 from natkit.turn.forwarding import (
     AllocationClosed,
@@ -21,11 +27,10 @@ from natkit.turn.forwarding import (
     CloseReason,
     Fact,
     Path,
-    Relaying,
 )
 from natkit.turn.quota import Ledger
 from natkit.turn.settings import Settings
-from natkit.wire import Message, Software, TransportAddress
+from natkit.wire import Software, TransportAddress
 
 MEMORY: Seconds = 40
 """How long an answer is kept for when its request comes again: the last copy is sent 39.5 s after
@@ -33,74 +38,6 @@ the first, with RFC 8489 §6.2.1's defaults, and §6.3.1 has the server remember
 
 MEMORY_LIMIT = 10_000
 """Answers kept at once, about 3 MB; beyond, the oldest goes: its retransmission gets a 437."""
-
-
-@dataclass(slots=True, eq=False)
-class Pending:
-    """An Allocate request that waits for its relayed addresses.
-
-    Attributes:
-        reserve:   the port above is to be kept (EVEN-PORT with R=1).
-        wanted:    the families asked for and not answered yet, by ticket.
-        opened:    what came.
-        failed:    error code for which family.
-        why:       what the driver said to the last failure.
-        cancelled: its client is gone.
-    """
-
-    asked: Asked
-    relaying: Relaying
-    reserve: bool
-    wanted: dict[int, Family] = field(default_factory=dict)
-    opened: dict[Family, TransportAddress] = field(default_factory=dict)
-    failed: dict[Family, int] = field(default_factory=dict)
-    why: str = ""
-    cancelled: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Reservation:
-    """A relayed address that RESERVATION-TOKEN buys (RFC 8656 §7.2)."""
-
-    token: bytes
-    relayed: TransportAddress
-    account: str
-
-
-@dataclass(slots=True, eq=False)
-class Answered:
-    """An answer that must not be worked out twice."""
-
-    key: tuple[Path, bytes]
-    data: bytes
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """A request whose user somebody else is asked about (LookUpUser)."""
-
-    ticket: int
-    message: Message
-    path: Path
-
-
-@dataclass(slots=True, eq=False)
-class PeerConnection:
-    """A TCP connection with a peer (RFC 6062).
-
-    Attributes:
-        asked:   the Connect request that waits for it; None: answered, or the peer came by itself.
-        bound_to: the client's stream that is joined with it.
-    """
-
-    number: int
-    allocation: Allocation
-    peer: TransportAddress
-    asked: Asked | None = None
-    bound_to: Path | None = None
-
-
-Ending: TypeAlias = Allocation | Reservation | Answered | Waiting | PeerConnection
 
 
 class Register:

@@ -27,50 +27,15 @@ from natkit.network import IcmpError
 from natkit.stun.server import BindingServer
 from natkit.turn import allocate, peers, refresh, streams
 from natkit.turn.allocation import Allocation
-from natkit.turn.answers import UNKNOWN_ATTRIBUTE, Asked, Client, Refused
-from natkit.turn.authentication import Authenticator, Unsettled
-from natkit.turn.events import (
-    ClosePeer,
-    LookUpUser,
-    RequestRefused,
-    ToClient,
-    TurnEvent,
-)
+from natkit.turn.answers import UNKNOWN_ATTRIBUTE, Asked, Refused, not_understood
+from natkit.turn.entries import Answered, Ending, PeerConnection, Reservation, Waiting
+from natkit.turn.events import ClosePeer, ToClient, TurnEvent
 from natkit.turn.forwarding import CloseReason, Path, Transport
+from natkit.turn.gate import Gate
 from natkit.turn.quota import Ledger, LocalLedger, Throttle
-from natkit.turn.register import (
-    Answered,
-    Ending,
-    PeerConnection,
-    Register,
-    Reservation,
-    Waiting,
-)
+from natkit.turn.register import Register
 from natkit.turn.settings import Settings
-from natkit.wire import (
-    ChannelNumber,
-    ConnectionId,
-    Data,
-    DontFragment,
-    EvenPort,
-    Lifetime,
-    Message,
-    MessageClass,
-    Method,
-    MobilityTicket,
-    Nonce,
-    PasswordAlgorithm,
-    Realm,
-    RequestedAddressFamily,
-    RequestedTransport,
-    ReservationToken,
-    TransportAddress,
-    UnknownAttributes,
-    Unrecognised,
-    UserHash,
-    Username,
-    XorPeerAddress,
-)
+from natkit.wire import Message, MessageClass, Method, TransportAddress, UnknownAttributes
 
 Handler: TypeAlias = "Callable[..., None]"
 """Takes the register, the request and `now`; answers, or raises Refused."""
@@ -84,26 +49,7 @@ HANDLERS: dict[Method, Handler] = {
     Method.CONNECTION_BIND: streams.connection_bind,
 }
 
-UNDERSTOOD = frozenset(
-    kind.TYPE
-    for kind in (
-        *(Username, UserHash, Realm, Nonce, PasswordAlgorithm),
-        *(ChannelNumber, Lifetime, XorPeerAddress, Data, RequestedAddressFamily, EvenPort),
-        *(RequestedTransport, DontFragment, ReservationToken, ConnectionId),
-    )
-)
-"""Comprehension-required attributes that mean something in a TURN request; all others, those of ICE
-included, are a 420 (RFC 8489 §6.3.1)."""
-
-_COMPREHENSION_OPTIONAL = 0x8000  # RFC 8489 §14
-
 _BINDING_REQUEST = b"\x00\x01"
-
-WAITING_LIMIT = 1000
-"""Requests that may wait for LookUpUser at once; whoever comes on top asks again by itself."""
-
-LOOK_UP_PATIENCE = 10.0
-"""Seconds for whom LookUpUser asks; a client over UDP asks seven times in 32 s."""
 
 
 class TurnServer:
@@ -128,11 +74,11 @@ class TurnServer:
     ) -> None:
         self.epoch = epoch
         self._register = Register(settings, randomness, ledger or LocalLedger())
-        self._throttle = Throttle(randomness(16))
+        self._gate = Gate(self._register, Throttle(randomness(16)))
         self._set_up(settings)
 
     def _set_up(self, settings: Settings) -> None:
-        self._authenticator = Authenticator(settings)
+        self._gate.set_up(settings)
         self._binding = BindingServer()
         self._discovery = BindingServer(settings.site)
         site = settings.site
@@ -152,7 +98,7 @@ class TurnServer:
             return
         if message.message_class is MessageClass.REQUEST and message.method in HANDLERS:
             self._request(message, path, now=now)
-        elif message.method is Method.SEND and not _not_understood(message):
+        elif message.method is Method.SEND and not not_understood(message):
             peers.send_indication(self._register, message, path, now=now)
 
     def _bind(self, data: bytes, path: Path) -> None:
@@ -173,61 +119,9 @@ class TurnServer:
         told: tuple[str, ...] | None = None,
         now: Instant,
     ) -> None:
-        try:
-            client = self._authenticator.authenticate(
-                message,
-                path,
-                known=self._known(message, path),
-                told=told,
-                unix_time=self.epoch + now,
-            )
-        except Refused as refused:
-            self._turn_away(message, path, refused, now=now)
-            return
-        if isinstance(client, Unsettled):
-            self._look_up(client.username, message, path, now=now)
-        else:
+        client = self._gate.admit(message, path, told=told, unix_time=self.epoch + now, now=now)
+        if client is not None:
             self._serve(Asked(message, path, client), now=now)
-
-    def _known(self, message: Message, path: Path) -> Client | None:
-        """Return whose allocation the request says to be about."""
-        register = self._register
-        ticket, number = message.find(MobilityTicket), message.find(ConnectionId)
-        allocation = register.by_path.get(path)
-        if allocation is None and ticket is not None:
-            allocation = register.by_ticket.get(ticket.value)
-        if allocation is None and number is not None:
-            connection = register.connections.get(number.value)
-            allocation = None if connection is None else connection.allocation
-        return None if allocation is None else allocation.client
-
-    def _turn_away(self, message: Message, path: Path, refused: Refused, *, now: Instant) -> None:
-        """Answer who has not authenticated: unsigned, short, and not without end."""
-        if path.transport is Transport.UDP:
-            most = self._register.settings.limits.unauthorized_per_second
-            if not self._throttle.admits(path.client.ip, most, now=now):
-                return
-        answer = message.error(refused.code, "", *refused.attributes)
-        self._register.send(path, answer.encode(fingerprint=message.has_fingerprint))
-        method, why = message.method, refused.why
-        self._register.log.append(
-            RequestRefused(path, method, refused.code, why, refused.user, refused.routine)
-        )
-
-    def _look_up(self, username: str, message: Message, path: Path, *, now: Instant) -> None:
-        register = self._register
-        asked_for = (path, message.transaction_id)
-        if len(register.waiting) >= WAITING_LIMIT:
-            return
-        if any(
-            (it.path, it.message.transaction_id) == asked_for for it in register.waiting.values()
-        ):
-            return
-        ticket = register.ticket()
-        waiting = Waiting(ticket, message, path)
-        register.waiting[ticket] = waiting
-        register.agenda.set(waiting, now + LOOK_UP_PATIENCE)
-        register.log.append(LookUpUser(ticket, username, register.settings.realm))
 
     def _serve(self, asked: Asked, *, now: Instant) -> None:
         before = self._register.answered.get((asked.path, asked.message.transaction_id))
@@ -235,7 +129,7 @@ class TurnServer:
             self._register.send(asked.path, before.data)
             return
         try:
-            unknown = _not_understood(asked.message)
+            unknown = not_understood(asked.message)
             if unknown:
                 why = "attributes " + ", ".join(f"{number:#06x}" for number in unknown)
                 raise Refused(UNKNOWN_ATTRIBUTE, why, UnknownAttributes(unknown))
@@ -396,13 +290,3 @@ class TurnServer:
         """Hand over commands, facts and refusals, once, in order."""
         out, self._register.log = self._register.log, []
         return out
-
-
-def _not_understood(message: Message) -> tuple[int, ...]:
-    """Return the types of attributes that must be understood and are not (RFC 8489 §6.3.1)."""
-    types = (a.type if isinstance(a, Unrecognised) else a.TYPE for a in message.attributes)
-    return tuple(
-        number
-        for number in dict.fromkeys(types)
-        if number < _COMPREHENSION_OPTIONAL and number not in UNDERSTOOD
-    )

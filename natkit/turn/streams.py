@@ -18,11 +18,12 @@ from natkit.turn.answers import (
     Asked,
     Refused,
 )
+from natkit.turn.entries import PeerConnection
 from natkit.turn.events import BindConnection, ConnectPeer
 from natkit.turn.forwarding import Relaying
 from natkit.turn.peers import refuse_forbidden
 from natkit.turn.refresh import own_allocation, refuse_others
-from natkit.turn.register import PeerConnection, Register
+from natkit.turn.register import Register
 from natkit.wire import ConnectionId, Message, Method, TransportAddress, XorPeerAddress
 
 PATIENCE: Seconds = 30

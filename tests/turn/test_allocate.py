@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from natkit.network import Family
-from natkit.turn.allocate import granted_lifetime
 from natkit.turn.events import OpenRelay, RequestRefused
 from natkit.turn.forwarding import AllocationClosed, AllocationMade, CloseReason, Relaying
+from natkit.turn.wanted import granted_lifetime
 from natkit.wire import (
     AddressErrorCode,
     Attribute,
