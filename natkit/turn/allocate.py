@@ -81,7 +81,7 @@ def allocate(register: Register, asked: Asked, *, now: Instant) -> None:
         _take_reservation(register, pending, token.token, now=now)
         return
     # 10. "...checks if it is willing": 486 or 508.
-    _take(register, asked)
+    _take(register, pending)
     register.pending[asked.path] = pending
     for family in families:
         ticket = register.ticket()
@@ -121,10 +121,18 @@ def _refuse_when_draining(register: Register, asked: Asked) -> None:
     raise Refused(INSUFFICIENT_CAPACITY, "draining: no new allocations")
 
 
-def _take(register: Register, asked: Asked) -> None:
-    """Count one more allocation. Raises: Refused: 486 or 508."""
-    account = asked.client.account
+def _take(register: Register, pending: Pending) -> None:
+    """Count one more allocation, and another one for a port that is to be reserved: without that,
+    a user could hold any number of ports by allocating and deleting.
+
+    Raises: Refused: 486 or 508.
+    """
+    account = pending.asked.client.account
     code = register.ledger.take(account, register.settings.limits)
+    if code is None and pending.reserve:
+        code = register.ledger.take(account, register.settings.limits)
+        if code is not None:
+            register.ledger.give(account)
     if code == QUOTA_REACHED:
         raise Refused(code, f"{account!r} has all the allocations that one user may have")
     if code is not None:
@@ -178,7 +186,8 @@ def _settle(register: Register, pending: Pending, *, now: Instant) -> None:
             return
         refused = Refused(INSUFFICIENT_CAPACITY, f"no relayed address: {pending.why}")
         register.refuse(asked, refused)
-    register.ledger.give(asked.client.account)
+    for _ in range(1 + pending.reserve):
+        register.ledger.give(asked.client.account)
 
 
 def cancel(register: Register, pending: Pending) -> None:
@@ -215,7 +224,7 @@ def _make(register: Register, pending: Pending, *, now: Instant) -> None:
     answer += [Lifetime(int(lifetime)), XorMappedAddress(asked.path.client)]
     if pending.reserve:
         (relayed,) = relays.values()
-        answer += _reserve(register, asked, _above(relayed), now=now)
+        answer.append(_reserve(register, asked, _above(relayed), now=now))
     if message.find(MobilityTicket) is not None:
         ticket = register.token(TICKET_SIZE, register.by_ticket)
         allocation.tickets = (ticket,)
@@ -227,16 +236,10 @@ def _make(register: Register, pending: Pending, *, now: Instant) -> None:
 
 def _reserve(
     register: Register, asked: Asked, relayed: TransportAddress, *, now: Instant
-) -> list[Attribute]:
-    """Keep the port above for who brings the token. It counts as an allocation: without that, a
-    user could hold any number of ports by allocating and deleting.
-    """
-    account = asked.client.account
-    if register.ledger.take(account, register.settings.limits) is not None:
-        register.log.append(CloseRelay(relayed))
-        return []
+) -> ReservationToken:
+    """Keep the port above for who brings the token."""
     token = register.token(TOKEN_SIZE, register.reservations)
-    reservation = Reservation(token, relayed, account)
+    reservation = Reservation(token, relayed, asked.client.account)
     register.reservations[token] = reservation
     register.agenda.set(reservation, now + RESERVATION_LIFETIME)
-    return [ReservationToken(token)]
+    return ReservationToken(token)

@@ -58,6 +58,7 @@ class Authenticator:
     def __init__(self, settings: Settings) -> None:
         self._realm = settings.realm
         self._credentials = settings.credentials
+        self._hashes = settings.credentials.hashes(settings.realm)
         features = SecurityFeatures.PASSWORD_ALGORITHMS
         if settings.credentials.anonymity:
             features |= SecurityFeatures.USERNAME_ANONYMITY
@@ -123,7 +124,7 @@ class Authenticator:
             return username.text
         if userhash is None:
             raise Refused(BAD_REQUEST, "signed, but without USERNAME and USERHASH")
-        return self._credentials.named(userhash.value, self._realm)
+        return self._hashes.get(userhash.value)
 
     def _candidates(
         self, name: str, told: tuple[str, ...] | None, unix_time: Seconds

@@ -65,7 +65,7 @@ class Credentials:
     """The accounts of one server.
 
     Attributes:
-        users:     passwords by name.
+        users:     passwords by name; both are prepared on the way in.
         secrets:   shared secrets of the REST API, any of which is good.
         elsewhere: somebody else knows more users: the machine asks with LookUpUser.
     """
@@ -73,6 +73,10 @@ class Credentials:
     users: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     elsewhere: bool = False
+
+    def __post_init__(self) -> None:
+        users = {prepared(name): prepared(password) for name, password in self.users.items()}
+        object.__setattr__(self, "users", users)
 
     def __repr__(self) -> str:
         return f"<Credentials of {len(self.users)} users and {len(self.secrets)} secrets>"
@@ -88,17 +92,14 @@ class Credentials:
             return username.partition(":")[2]
         return username
 
-    def named(self, hash_: bytes, realm: str) -> str | None:
-        """Return the static user whose USERHASH in `realm` it is."""
-        for name in self.users:
-            if hmac.compare_digest(user_hash(name, realm), hash_):
-                return name
-        return None
+    def hashes(self, realm: str) -> dict[bytes, str]:
+        """Return the static users by their USERHASH in `realm`."""
+        return {user_hash(name, realm): name for name in self.users}
 
     def candidates(self, username: str, *, unix_time: Seconds) -> Candidates:
         """Return what passwords `username` may have at `unix_time`."""
         if username in self.users:
-            return Candidates((prepared(self.users[username]),))
+            return Candidates((self.users[username],))
         expiry = rest_expiry(username) if self.secrets else None
         if expiry is None:
             return Candidates((), "unknown user", self.elsewhere)

@@ -67,6 +67,12 @@ class Gate:
         self._look_up(client, message, path, now=now)
         return None
 
+    def forget(self, path: Path) -> None:
+        """Drop the requests of a client who is gone."""
+        for waiting in [it for it in self._register.waiting.values() if it.path == path]:
+            del self._register.waiting[waiting.ticket]
+            self._register.agenda.drop(waiting)
+
     def _known(self, message: Message, path: Path) -> Client | None:
         """Return whose allocation the request says to be about."""
         register = self._register

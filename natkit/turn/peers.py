@@ -117,7 +117,7 @@ def send_indication(register: Register, message: Message, path: Path, *, now: In
     peer = found.address
     if not allocation.admits(peer.ip, now=now):
         return
-    if register.settings.policy.refuses(peer) is not None:
+    if register.settings.policy.refuses_port(peer) is not None:
         return
     relayed = allocation.relay_to(peer.ip)
     if relayed is not None:

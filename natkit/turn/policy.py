@@ -103,15 +103,22 @@ class PeerPolicy:
 
     def refuses(self, peer: TransportAddress) -> str | None:
         """Return why `peer` may not be relayed to, for the log; None: it may."""
+        return self.refuses_port(peer) or self.refuses_ip(peer.ip)
+
+    def refuses_port(self, peer: TransportAddress) -> str | None:
+        """Return why `peer` may not be relayed to although others at its IP may.
+
+        This is quick: it is asked for every Send indication, whose permission shows that
+        `refuses_ip` had nothing against the IP.
+        """
         if peer.port == 0:
             return f"{peer} has no port"
         if peer in self.own:
             return f"{peer} is a listener of this server"
-        if peer.ip in self.relayed:
-            if peer.port in self.relay_ports:
-                return None
-            if _longest(self.allow, ipaddress.ip_address(peer.ip)) is None:
-                return f"{peer} is this server, but no relayed address"
+        if peer.ip not in self.relayed or peer.port in self.relay_ports:
+            return None
+        if _longest(self.allow, ipaddress.ip_address(peer.ip)) is None:
+            return f"{peer} is this server, but no relayed address"
         return self._refuses(peer.ip)
 
     def refuses_ip(self, ip: str) -> str | None:

@@ -28,6 +28,7 @@ from natkit.stun.server import BindingServer
 from natkit.turn import allocate, peers, refresh, streams
 from natkit.turn.allocation import Allocation
 from natkit.turn.answers import UNKNOWN_ATTRIBUTE, Asked, Refused, not_understood
+from natkit.turn.credentials import prepared
 from natkit.turn.entries import Answered, Ending, PeerConnection, Reservation, Waiting
 from natkit.turn.events import ClosePeer, ToClient, TurnEvent
 from natkit.turn.forwarding import CloseReason, Path, Transport
@@ -149,6 +150,7 @@ class TurnServer:
             register.close_connection(joined)
         if path in register.pending:
             allocate.cancel(register, register.pending[path])
+        self._gate.forget(path)
         if allocation is not None and allocation.tickets:
             register.stray(allocation)
         elif allocation is not None:
@@ -213,7 +215,7 @@ class TurnServer:
         if waiting is None:
             return  # it took too long
         self._register.agenda.drop(waiting)
-        told = () if password is None else (password,)
+        told = () if password is None else (prepared(password),)
         self._request(waiting.message, waiting.path, told=told, now=now)
 
     def relay_lost(self, relayed: TransportAddress, *, now: Instant) -> None:

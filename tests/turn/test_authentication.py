@@ -405,6 +405,17 @@ def test_user_is_asked_for_once_by_a_retransmission_and_not_for_an_allocation_of
     assert code(desk.refresh(600, user="dave", password="cave")) is None
 
 
+def test_answer_for_a_client_who_is_gone_makes_no_allocation() -> None:
+    desk = Desk(credentials=ELSEWHERE)
+    desk.put(desk.signed(Method.ALLOCATE, OVER_UDP, path=TCP, user="dave"), TCP)
+    [command] = desk.pop(LookUpUser)
+    desk.server.path_closed(TCP, now=desk.now)
+    desk.server.user_known(command.ticket, "secret", now=desk.now)
+    desk.settle()
+    assert desk.open == set()
+    assert desk.server.deadline() is None
+
+
 def test_answer_that_comes_too_late_is_ignored() -> None:
     desk = Desk(credentials=ELSEWHERE)
     _, ticket = looked_up(desk, user="dave", password="cave")

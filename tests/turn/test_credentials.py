@@ -55,8 +55,8 @@ def test_credentials_do_not_show_what_they_hold() -> None:
 
 
 def test_user_is_found_by_hash_in_the_realm_it_was_made_for() -> None:
-    assert REST.named(user_hash("alice", "here"), "here") == "alice"
-    assert REST.named(user_hash("alice", "here"), "there") is None
+    assert REST.hashes("here")[user_hash("alice", "here")] == "alice"
+    assert user_hash("alice", "here") not in REST.hashes("there")
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,11 @@ def test_user_is_found_by_hash_in_the_realm_it_was_made_for() -> None:
 )
 def test_texts_are_prepared_as_opaque_strings(typed: str, meant: str) -> None:
     assert prepared(typed) == meant
+
+
+def test_names_and_passwords_are_prepared_on_the_way_in() -> None:
+    typed = Credentials({"rene\u0301": "a\u00a0b"})
+    assert typed.candidates("ren\u00e9", unix_time=0).passwords == ("a b",)
 
 
 # --- nonces

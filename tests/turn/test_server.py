@@ -200,10 +200,19 @@ def test_reserved_port_counts_as_an_allocation() -> None:
     assert code(desk.ask(Method.ALLOCATE, OVER_UDP, path=OTHER)) is None
 
 
-def test_port_that_the_quota_does_not_let_reserve_is_closed() -> None:
+def test_port_that_the_quota_does_not_let_reserve_is_486() -> None:
     desk = Desk(limits=Limits(allocations_per_user=1))
-    relayed = desk.allocate(EvenPort(True))
-    assert desk.open == {relayed}
+    assert code(desk.ask(Method.ALLOCATE, OVER_UDP, EvenPort(True))) == 486
+    assert desk.open == set()
+    desk.allocate(EvenPort(False))
+
+
+def test_quota_of_a_reservation_returns_when_no_port_is_free() -> None:
+    desk = Desk(limits=Limits(allocations_per_user=2))
+    desk.refuse = set(SETTINGS.families)
+    assert code(desk.ask(Method.ALLOCATE, OVER_UDP, EvenPort(True))) == 508
+    desk.refuse = set()
+    desk.allocate(EvenPort(True))
 
 
 # --- draining, other settings, the end
