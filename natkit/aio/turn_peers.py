@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 from natkit.aio.turn_ports import shared_stream_socket
-from natkit.aio.turn_stream import ClientStream, keep_little_unsent
+from natkit.aio.turn_stream import ClientStream, Line, keep_little_unsent
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.errors import NatkitError
 from natkit.machine import Instant, Seconds
@@ -67,7 +67,7 @@ class PeerConnections:
         else:
             peer.join(stream)
 
-    def joined_stream_closed(self, stream: ClientStream) -> None:
+    def joined_stream_closed(self, stream: Line) -> None:
         """Take that a client's connection has gone; the peer's goes with it."""
         for number, peer in list(self._connections.items()):
             if peer.stream is stream:

@@ -14,14 +14,16 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from natkit.aio import errqueue
 from natkit.aio.sockaddr import Scopes
+from natkit.aio.turn_dtls import DtlsCertificate, DtlsPort, is_dtls
 from natkit.aio.turn_peers import PeerConnections
 from natkit.aio.turn_ports import PortsExhausted, RelayPorts
-from natkit.aio.turn_stream import ClientStream, Doorkeeper
+from natkit.aio.turn_stream import ClientStream, Doorkeeper, Line
 from natkit.dataplane import Counters, DataPlane
+from natkit.dataplane.sockaddr import from_socket
 from natkit.machine import Instant, Seconds, soonest
 from natkit.turn.events import (
     BindConnection,
@@ -73,6 +75,13 @@ class SessionEnded:
     lasted: Seconds
 
 
+class Listening(NamedTuple):
+    """What is spoken on a UDP listener."""
+
+    plain: bool
+    dtls: bool
+
+
 Report: TypeAlias = Session | SessionEnded | RequestRefused
 """What the server's owner may want to know."""
 
@@ -106,14 +115,38 @@ class TurnService:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._door = Doorkeeper(self._arm)
-        self._streams: dict[Path, ClientStream] = {}
+        self._streams: dict[Path, Line] = {}
         self._peers = PeerConnections(server, self._settle)
         self._accepting: list[asyncio.Server] = []
+        self._dtls: DtlsPort | None = None
+        self._listening: dict[TransportAddress, Listening] = {}
         self._relaying: dict[TransportAddress, Relaying] = {}
         self._scopes = Scopes(lambda look_up: look_up())
         self._timer: asyncio.TimerHandle | None = None
         self._settling = False
         self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many connections and associations have no allocation yet."""
+        return self._door.waiting
+
+    def listen(self, sock: socket.socket, *, dtls: DtlsCertificate | None, plain: bool) -> None:
+        """Serve clients over UDP on `sock`, bound already, and over DTLS where that is given.
+
+        Raises: ImportError: DTLS needs pyOpenSSL, which is not installed.
+        """
+        local = from_socket(sock.getsockname())
+        if dtls is not None:
+            self.use_certificate(dtls)
+        self._listening[local] = Listening(plain=plain, dtls=dtls is not None)
+        self.plane.add_listener(local, sock)
+
+    def use_certificate(self, certificate: DtlsCertificate) -> None:
+        """Take this certificate for DTLS from now on. Raises: ImportError: as `listen`."""
+        if self._dtls is None:
+            self._dtls = DtlsPort(self, self._door, self._send_datagram, self._loop.time)
+        self._dtls.use(certificate)
 
     async def accept(self, sock: socket.socket, *, tls: ssl.SSLContext | None, plain: bool) -> None:
         """Serve clients over TCP on `sock`, bound already, and over TLS where `tls` is given."""
@@ -145,6 +178,8 @@ class TurnService:
             server.close()
         for stream in list(self._streams.values()):
             stream.close()
+        if self._dtls is not None:
+            self._dtls.close()
         self._peers.close_all()
         self._door.close()
         self.plane.close()
@@ -154,8 +189,14 @@ class TurnService:
         self, data: bytes, client: TransportAddress, server: TransportAddress, now: Instant
     ) -> None:
         """A client's datagram that is not ChannelData came in."""
-        self._server.receive(data, Path(client, server, Transport.UDP), now=now)
-        self._settle(now)
+        spoken = self._listening[server]
+        if is_dtls(data):
+            if spoken.dtls and self._dtls is not None:
+                self._dtls.receive(data, client, server, now)
+                self._arm()
+        elif spoken.plain:
+            self._server.receive(data, Path(client, server, Transport.UDP), now=now)
+            self._settle(now)
 
     def peer_datagram(
         self, relayed: TransportAddress, data: bytes, peer: TransportAddress, now: Instant
@@ -170,19 +211,19 @@ class TurnService:
             self._server.peer_error(relayed, error, now=now)
         self._settle(now)
 
-    def stream_ready(self, stream: ClientStream) -> Callable[[bytes, Instant], None]:
+    def stream_ready(self, stream: Line) -> Callable[[bytes, Instant], None]:
         """A client has said its first over a stream."""
         assert stream.path is not None  # noqa: S101 - that is what being ready means
         self._streams[stream.path] = stream
         return self.plane.add_stream(stream.path, stream.send_media)
 
-    def stream_message(self, data: bytes, stream: ClientStream, now: Instant) -> None:
+    def stream_message(self, data: bytes, stream: Line, now: Instant) -> None:
         """A STUN message came in over a stream."""
         if stream.path is not None:
             self._server.receive(data, stream.path, now=now)
             self._settle(now)
 
-    def stream_closed(self, stream: ClientStream) -> None:
+    def stream_closed(self, stream: Line) -> None:
         """A client's connection is gone."""
         if stream.path is None or self._streams.pop(stream.path, None) is None:
             return
@@ -217,6 +258,11 @@ class TurnService:
         else:
             self.plane.to_client(path, data)
 
+    def _send_datagram(
+        self, data: bytes, client: TransportAddress, server: TransportAddress
+    ) -> None:
+        self.plane.to_client(Path(client, server, Transport.UDP), data)
+
     def _carry_out(self, event: TurnEvent, now: Instant) -> None:
         match event:
             case OpenRelay():
@@ -228,7 +274,8 @@ class TurnService:
             case ConnectPeer(connection, relayed, peer):
                 self._peers.connect(connection, relayed, peer)
             case BindConnection(path, connection):
-                if (stream := self._streams.get(path)) is not None:
+                stream = self._streams.get(path)
+                if isinstance(stream, ClientStream):
                     self._peers.join(connection, stream)
             case ClosePeer(connection):
                 self._peers.close(connection)
@@ -299,7 +346,13 @@ class TurnService:
 
     def _arm(self) -> None:
         """Make sure that `_tick` comes in time; a tick too early is harmless."""
-        deadline = soonest((self._server.deadline(), self._door.deadline()))
+        deadline = soonest(
+            (
+                self._server.deadline(),
+                self._door.deadline(),
+                None if self._dtls is None else self._dtls.deadline(),
+            )
+        )
         if deadline is None:
             return
         if self._timer is not None:
@@ -313,5 +366,7 @@ class TurnService:
         self._timer = None
         now = self._loop.time()
         self._door.sweep(now)
+        if self._dtls is not None:
+            self._dtls.tick(now)
         self._server.tick(now=now)
         self._settle(now)

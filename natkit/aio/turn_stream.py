@@ -49,16 +49,44 @@ WAITING_PER_IP = 64
 _TLS_HANDSHAKE = 0x16  # content type of a ClientHello's record (RFC 8446 §5.1)
 
 
+class Line(Protocol):
+    """A client's connection or DTLS association.
+
+    Attributes: path: None until the client has said its first.
+    """
+
+    path: Path | None
+    remote: TransportAddress
+
+    def send(self, data: bytes) -> None:
+        """Send a STUN message."""
+
+    def send_media(self, frame: bytes) -> bool:
+        """Send a relayed packet; False: it was dropped."""
+
+    def admit(self) -> None:
+        """It has an allocation: it may stay."""
+
+    def wait_again(self) -> None:
+        """Its allocation has ended: it may make another one, soon."""
+
+    def close(self) -> None:
+        """End it once all is sent."""
+
+    def abort(self) -> None:
+        """End it at once."""
+
+
 class StreamOwner(Protocol):
     """Whom a stream's frames go to."""
 
-    def stream_ready(self, stream: ClientStream) -> Callable[[bytes, Instant], None]:
+    def stream_ready(self, stream: Line) -> Callable[[bytes, Instant], None]:
         """A client has said its first; `stream.path` is known. Returns what takes ChannelData."""
 
-    def stream_message(self, data: bytes, stream: ClientStream, now: Instant) -> None:
+    def stream_message(self, data: bytes, stream: Line, now: Instant) -> None:
         """A STUN message came in."""
 
-    def stream_closed(self, stream: ClientStream) -> None:
+    def stream_closed(self, stream: Line) -> None:
         """The connection is gone."""
 
 
@@ -70,11 +98,16 @@ class Doorkeeper:
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._waiting: dict[ClientStream, Instant] = {}  # in order of arrival
-        self._waiting_tls: dict[ClientStream, None] = {}
+        self._waiting: dict[Line, Instant] = {}  # in order of arrival
+        self._waiting_tls: dict[Line, None] = {}
         self._by_ip: Counter[str] = Counter()
 
-    def let_in(self, stream: ClientStream, ip: str, now: Instant) -> bool:
+    @property
+    def waiting(self) -> int:
+        """How many have no allocation yet."""
+        return len(self._waiting)
+
+    def let_in(self, stream: Line, ip: str, now: Instant) -> bool:
         """Admit a connection; False: its IP has too many already."""
         if self._by_ip[ip] >= WAITING_PER_IP:
             return False
@@ -85,17 +118,17 @@ class Doorkeeper:
         self._changed()
         return True
 
-    def speaks_tls(self, stream: ClientStream) -> None:
+    def speaks_tls(self, stream: Line) -> None:
         """One that waits has begun to speak TLS: the oldest such has to go where there are many."""
         if len(self._waiting_tls) >= WAITING_TLS_LIMIT:
             next(iter(self._waiting_tls)).abort()
         self._waiting_tls[stream] = None
 
-    def waits(self, stream: ClientStream) -> bool:
+    def waits(self, stream: Line) -> bool:
         """Tell whether the connection has no allocation yet."""
         return stream in self._waiting
 
-    def forget(self, stream: ClientStream) -> None:
+    def forget(self, stream: Line) -> None:
         """It has an allocation now, or has gone."""
         self._waiting_tls.pop(stream, None)
         if self._waiting.pop(stream, None) is not None:
@@ -185,10 +218,7 @@ class ClientStream(asyncio.Protocol):
         self._door.forget(self)
         if self.path is not None:
             self._owner.stream_closed(self)
-        # What is large goes now, and does not wait for the garbage collector: the stream and its
-        # callbacks are a ring.
-        self._tls = None
-        self._frames = FrameReader()
+        self._let_go()
 
     def pause_writing(self) -> None:
         """Asyncio: the client reads too slowly. Who does not listen is not listened to."""
@@ -250,6 +280,14 @@ class ClientStream(asyncio.Protocol):
         """End the connection at once."""
         self._door.forget(self)
         self._transport.abort()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Give back what is large. It would wait for the garbage collector: the stream and its
+        callbacks are a ring.
+        """
+        self._tls = None
+        self._frames = FrameReader()
 
     def _begin(self, first: int) -> bool:
         """Tell TLS from plain by the first byte; False: it is neither that is spoken here."""

@@ -39,7 +39,7 @@ def turn() -> None:
     "--listen",
     multiple=True,
     metavar="URI",
-    help="Where clients come: udp://IP:PORT, tcp:// or tls://; may be repeated. "
+    help="Where clients come: udp://IP:PORT, tcp://, tls:// or dtls://; may be repeated. "
     "Default: udp and tcp on every address, port 3478.",
 )
 @click.option("--realm", help="Name that accounts belong to. Default: natkit.")
@@ -62,7 +62,7 @@ def turn() -> None:
     "--allow-peer", multiple=True, metavar="CIDR", help="Relay to these private peers after all."
 )
 @click.option("--deny-peer", multiple=True, metavar="CIDR", help="Do not relay to these peers.")
-@click.option("--tls-cert", type=FILE, help="Certificate chain for tls:// (PEM).")
+@click.option("--tls-cert", type=FILE, help="Certificate chain for TLS and DTLS (PEM).")
 @click.option("--tls-key", type=FILE, help="Its private key (PEM), if in another file.")
 @click.option("--user-quota", type=click.IntRange(1), help="Allocations that a user may have.")
 @click.option("--total-quota", type=click.IntRange(1), help="Allocations in total.")

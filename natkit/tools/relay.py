@@ -14,13 +14,14 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from natkit.aio.network import SocketNetwork
+from natkit.aio.turn_dtls import DtlsCertificate
 from natkit.aio.turn_http import serve_pages
 from natkit.aio.turn_ports import RelayPorts
 from natkit.aio.turn_server import Report, TurnService
 from natkit.aio.turn_tls import server_context
 from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
 from natkit.dataplane.sockaddr import from_socket
-from natkit.errors import NetworkUnreachable
+from natkit.errors import NetworkUnreachable, UsageError
 from natkit.network import Family
 from natkit.tools.relay_config import Listen, RelayConfig, differences
 from natkit.tools.relay_pages import OwnerPages
@@ -83,20 +84,20 @@ class Relay:
 
     async def open(self) -> None:
         """Bind every listener. Raises: NetworkUnreachable: one of them cannot be bound."""
-        streams: dict[TransportAddress, set[Transport]] = defaultdict(set)
+        asked: dict[tuple[TransportAddress, bool], set[Transport]] = defaultdict(set)
         for one in self._places.listen:
-            if one.transport is Transport.UDP:
-                sock = bound(one, socket.SOCK_DGRAM)
+            asked[one.address, one.transport.is_stream].add(one.transport)
+        for (address, is_stream), kinds in asked.items():
+            named = Listen(min(kinds, key=str), address)
+            if is_stream:
+                sock = bound(named, socket.SOCK_STREAM)
                 local = from_socket(sock.getsockname())
-                self.service.plane.add_listener(local, sock)
-                self._listening.append(Listen(one.transport, local))
+                tls = self._tls if Transport.TLS in kinds else None
+                await self.service.accept(sock, tls=tls, plain=Transport.TCP in kinds)
             else:
-                streams[one.address].add(one.transport)
-        for address, kinds in streams.items():
-            sock = bound(Listen(min(kinds, key=str), address), socket.SOCK_STREAM)
-            local = from_socket(sock.getsockname())
-            tls = self._tls if Transport.TLS in kinds else None
-            await self.service.accept(sock, tls=tls, plain=Transport.TCP in kinds)
+                sock = bound(named, socket.SOCK_DGRAM)
+                local = from_socket(sock.getsockname())
+                self._listen(sock, kinds)
             self._listening += [Listen(kind, local) for kind in sorted(kinds, key=str)]
         await self._watch()
         # Only now are the ports known that the policy has to protect.
@@ -119,6 +120,15 @@ class Relay:
             self._pages.close()
         await self.service.close()
 
+    def _listen(self, sock: socket.socket, kinds: set[Transport]) -> None:
+        dtls = _dtls_certificate(self.config) if Transport.DTLS in kinds else None
+        try:
+            self.service.listen(sock, dtls=dtls, plain=Transport.UDP in kinds)
+        except ImportError:
+            raise UsageError(
+                "DTLS needs pyOpenSSL", hint="Install it: pip install 'natkit[server]'"
+            ) from None
+
     async def _watch(self) -> None:
         """Serve metrics and health, where that is wanted."""
         address, told = self.config.metrics
@@ -140,6 +150,9 @@ class Relay:
         if self._tls is not None and config.tls_cert is not None:
             load_certificate(server_context(), config)
             load_certificate(self._tls, config)
+            dtls = _dtls_certificate(config)
+            if dtls is not None and any(one.transport is Transport.DTLS for one in self._listening):
+                self.service.use_certificate(dtls)
         changes = differences(self.config, config)
         self.config = config
         self.service.reconfigure(self._settings(config))
@@ -199,6 +212,10 @@ def _nonce_key(config: RelayConfig) -> bytes:
     if config.secrets:
         return hmac.digest(config.secrets[0].encode(), b"natkit nonce key", hashlib.sha256)
     return secrets.token_bytes(32)
+
+
+def _dtls_certificate(config: RelayConfig) -> DtlsCertificate | None:
+    return None if config.tls_cert is None else DtlsCertificate(config.tls_cert, config.tls_key)
 
 
 def _uri(one: Listen) -> str:

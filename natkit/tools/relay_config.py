@@ -182,7 +182,7 @@ def parse_listen(text: str) -> Listen:
         raise UsageError(
             f"cannot listen on {text!r}",
             why=str(error),
-            hint="Write udp://, tcp:// or tls:// with an IP: tls://203.0.113.7:5349, udp://[::]:3478",
+            hint="Write udp, tcp, tls or dtls with an IP: tls://203.0.113.7:5349, udp://[::]:3478",
         ) from None
     return Listen(transport, TransportAddress(ip, port))
 

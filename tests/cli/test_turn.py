@@ -158,7 +158,7 @@ def test_default_metrics_port_that_is_taken_is_a_warning():
     [
         ((*UDP, *LOOPBACK), "nobody could relay", "--user NAME:PASSWORD"),
         ((*UDP, *LOOPBACK, "--user", "alice"), "there is no password", "alice:wonderland"),
-        (("--listen", "http://x", *ALICE), "cannot listen on 'http://x'", "Write udp://"),
+        (("--listen", "http://x", *ALICE), "cannot listen on 'http://x'", "Write udp, tcp"),
         (("--listen", "tls://127.0.0.1:0", *ALICE), "has no certificate", "--tls-cert"),
         ((*UDP, *ALICE, "--relay-ports", "9-1"), "'9-1' is no range of ports", "49152-65535"),
         ((*UDP, *ALICE, "--relay-address", "1.2.3.4=::1"), "cannot relay from", "10.0.0.5="),
