@@ -72,8 +72,8 @@ def test_a_datagram_that_is_no_stun_gets_no_answer(turn: TurnUnderTest, data: by
 
 @pytest.mark.parametrize(
     "data",
-    [NOT_STUN["wrong cookie"], NOT_STUN["length not a multiple of 4"], b"POST / HTTP/1.1\r\n"],
-    ids=["wrong cookie", "odd length", "HTTP"],
+    [NOT_STUN["wrong cookie"], NOT_STUN["length not a multiple of 4"], b"\r\n\r\n"],
+    ids=["wrong cookie", "odd length", "empty lines"],
 )
 def test_a_stream_that_is_no_stun_is_closed(turn: TurnUnderTest, data: bytes) -> None:
     with RawClient(turn, "tcp") as client:

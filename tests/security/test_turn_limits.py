@@ -34,11 +34,12 @@ def test_a_401_is_small(turn: TurnUnderTest) -> None:
 
 def test_401s_to_one_source_are_limited_on_udp(turn: TurnUnderTest) -> None:
     """From many ports: the limit is per address. Another address is answered meanwhile."""
-    asked = 300
+    asked = 1000
     victim = "127.2.0.1"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as forged:
         forged.bind((victim, 0))
         forged.settimeout(0.3)
+        started = time.monotonic()
         for _ in range(asked):
             request = Message.request(Method.ALLOCATE, transaction_id(), UDP)
             forged.sendto(request.encode(), turn.address)
@@ -49,7 +50,7 @@ def test_401s_to_one_source_are_limited_on_udp(turn: TurnUnderTest) -> None:
                 answered += 1
         except TimeoutError:
             pass
-    assert 0 < answered <= asked // 3
+    assert 0 < answered <= 30 * (1 + time.monotonic() - started)
     with RawClient(turn) as honest:
         assert honest.allocate()
 

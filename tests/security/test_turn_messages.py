@@ -101,7 +101,7 @@ def test_noise_on_streams_does_no_harm(turn: TurnUnderTest) -> None:
     noise = random.Random(6062)
     for _ in range(50):
         with RawClient(turn, "tcp") as client:
-            client.send(bytes([noise.randint(0x50, 0xFF)]) + noise.randbytes(200))
+            client.send(bytes([noise.randint(0x80, 0xFF)]) + noise.randbytes(200))
             assert client.is_closed()
     with RawClient(turn, "tcp") as client:
         assert client.bare(Method.BINDING).message_class is MessageClass.SUCCESS
