@@ -52,6 +52,6 @@ class ChannelData:
         Raises: ValueError: the channel is out of range or the data too long.
         """
         size = len(self.data)
-        if not CHANNEL_MIN <= self.channel <= CHANNEL_MAX or size > 0xFFFF:
+        if not CHANNEL_MIN <= self.channel <= OLD_CHANNEL_MAX or size > 0xFFFF:
             raise ValueError(f"channel {self.channel:#06x} with {size} bytes")
         return _HEADER.pack(self.channel, size) + self.data + bytes(-size % 4 if padded else 0)
