@@ -28,39 +28,20 @@ from natkit.turn.client_events import (
     AllocationLost,
     AllocationRefreshed,
     Cause,
-    ChannelOpened,
-    ChannelRefused,
     ClientEvent,
-    DataReceived,
     Failure,
-    PeerPermitted,
-    PeerUnreachable,
-    PermissionRefused,
 )
 from natkit.turn.client_exchanges import Answered, Exchanges, Failed
-from natkit.turn.client_peers import (
-    CHANNEL_LIFETIME,
-    PERMISSION_LIFETIME,
-    RENEWAL,
-    Peers,
-    Permission,
-)
+from natkit.turn.client_peers import RENEWAL, Bind, PeerPurpose, Peers, Permit
 from natkit.wire import (
     ChannelData,
-    ChannelNumber,
-    Data,
     FrameReader,
-    Icmp,
     Lifetime,
     Message,
     MessageClass,
     Method,
     TransportAddress,
-    XorPeerAddress,
 )
-
-LARGEST = 65_463
-"""Bytes of data in a Send indication to an IPv6 peer that fills an IPv4 UDP datagram."""
 
 GOODBYE: Seconds = 2.0
 """How long `delete` waits for the answer; without it the allocation lapses by itself."""
@@ -95,17 +76,7 @@ class _Delete:
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class _Permit:
-    ip: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Bind:
-    peer: TransportAddress
-
-
-_Purpose: TypeAlias = _Allocate | _Refresh | _Delete | _Permit | _Bind
+_Purpose: TypeAlias = _Allocate | _Refresh | _Delete | PeerPurpose
 
 
 class TurnClient:
@@ -128,16 +99,13 @@ class TurnClient:
     ) -> None:
         self.server = server
         self.state = State.NEW
-        self._transaction_id = transaction_id
-        self._authenticator = Authenticator(login)
         self._exchanges: Exchanges[_Purpose] = Exchanges(
-            self._authenticator, transaction_id, reliable=reliable
+            Authenticator(login), transaction_id, reliable=reliable
         )
         self._frames = FrameReader() if reliable else None
-        self._peers = Peers()
+        self._peers = Peers(self._exchanges.start, transaction_id, padded=reliable)
         self._wish = PLAIN
         self._refresh_at: Instant | None = None
-        self._transmits: list[Transmit] = []
         self._events: list[ClientEvent] = []
 
     # Commands.
@@ -161,52 +129,24 @@ class TurnClient:
 
         `PeerPermitted` or `PermissionRefused` follows, also when it was permitted before.
         """
-        if self.state is not State.ALLOCATED:
-            return
-        permission = self._peers.permissions.setdefault(ip, Permission())
-        permission.renew_at = None
-        peer = XorPeerAddress(TransportAddress(ip, 0))
-        self._exchanges.start(_Permit(ip), Method.CREATE_PERMISSION, peer, now=now)
+        if self.state is State.ALLOCATED:
+            self._peers.permit(ip, now=now)
 
     def open_channel(self, peer: TransportAddress, *, now: Instant) -> None:
         """Have what goes to `peer` and comes from it travel with 4 bytes of overhead, not 36.
 
         `ChannelOpened` or `ChannelRefused` follows; it permits the peer's IP as well.
         """
-        if self.state is not State.ALLOCATED:
-            return
-        channel = self._peers.channels.get(peer) or self._peers.new_channel(peer)
-        if channel is None:
-            why = Failure(Method.CHANNEL_BIND, Cause.UNUSABLE, reason="all 4096 numbers are used")
-            self._events.append(ChannelRefused(peer, why))
-            return
-        channel.renew_at = None
-        attributes = (ChannelNumber(channel.number), XorPeerAddress(peer))
-        self._exchanges.start(_Bind(peer), Method.CHANNEL_BIND, *attributes, now=now)
+        if self.state is State.ALLOCATED:
+            self._events += self._peers.open_channel(peer, now=now)
 
     def send(self, peer: TransportAddress, data: bytes, *, now: Instant) -> None:
         """Relay a datagram to `peer` (its IP in canonical text).
 
         An IP that was not permitted yet is now; up to 16 datagrams wait for that.
         """
-        if self.state is not State.ALLOCATED or len(data) > LARGEST:
-            return
-        channel = self._peers.channels.get(peer)
-        if channel is not None and channel.granted:
-            framed = ChannelData(channel.number, data).encode(padded=self._frames is not None)
-            self._transmits.append(Transmit(framed, self.server))
-            return
-        permission = self._peers.permissions.get(peer.ip)
-        if permission is None:
-            self.permit(peer.ip, now=now)
-            permission = self._peers.permissions[peer.ip]
-        if not permission.granted:
-            permission.held.append((peer, data))
-            return
-        told = Message.indication(
-            Method.SEND, self._transaction_id(), XorPeerAddress(peer), Data(data)
-        )
-        self._transmits.append(Transmit(told.encode(), self.server))
+        if self.state is State.ALLOCATED:
+            self._peers.send(peer, data, now=now)
 
     def delete(self, *, now: Instant) -> None:
         """Give the allocation back; `AllocationDeleted` follows."""
@@ -255,10 +195,7 @@ class TurnClient:
             return
         if self._refresh_at is not None and self._refresh_at <= now:
             self._refresh(now)
-        for ip in self._peers.due_permissions(now=now):
-            self.permit(ip, now=now)
-        for peer in self._peers.due_channels(now=now):
-            self.open_channel(peer, now=now)
+        self._peers.renew(now=now)
 
     def deadline(self) -> Instant | None:
         """Return when `tick` has something to do."""
@@ -270,8 +207,8 @@ class TurnClient:
     def transmits(self) -> list[Transmit]:
         """Hand over what is to be sent to the server."""
         requests, self._exchanges.outgoing = self._exchanges.outgoing, []
-        data, self._transmits = self._transmits, []
-        return [*(Transmit(request, self.server) for request in requests), *data]
+        data, self._peers.outgoing = self._peers.outgoing, []
+        return [Transmit(frame, self.server) for frame in (*requests, *data)]
 
     def events(self) -> list[ClientEvent]:
         """Hand over what has happened."""
@@ -289,26 +226,11 @@ class TurnClient:
 
     def _take(self, frame: Message | ChannelData, now: Instant) -> None:
         if isinstance(frame, ChannelData):
-            peer = self._peers.peer_of(frame.channel)
-            if peer is not None:
-                self._events.append(DataReceived(peer, frame.data, frame.channel))
+            self._events += self._peers.from_channel(frame)
         elif frame.message_class is MessageClass.INDICATION:
-            self._take_indication(frame)
+            self._events += self._peers.from_indication(frame)
         elif (outcome := self._exchanges.receive(frame, now=now)) is not None:
             self._conclude([outcome], now)
-
-    def _take_indication(self, message: Message) -> None:
-        """Take a Data indication (RFC 8656 §11.4, §11.6); others and strangers' are ignored."""
-        peer = message.find(XorPeerAddress)
-        if message.method is not Method.DATA or peer is None or message.unknown_required:
-            return
-        if peer.address.ip not in self._peers.permissions:
-            return
-        data, icmp = message.find(Data), message.find(Icmp)
-        if icmp is not None:
-            self._events.append(PeerUnreachable(peer.address, icmp.kind, icmp.code))
-        elif data is not None:
-            self._events.append(DataReceived(peer.address, data.value))
 
     # How requests end.
 
@@ -321,7 +243,7 @@ class TurnClient:
             if isinstance(outcome, Answered):
                 self._answered(outcome, now)
             else:
-                self._failed(outcome)
+                self._failed(outcome.purpose, outcome.failure, now)
 
     def _answered(self, outcome: Answered[_Purpose], now: Instant) -> None:
         match outcome.purpose:
@@ -331,10 +253,9 @@ class TurnClient:
                 self._refreshed(outcome)
             case _Delete():
                 self._end(AllocationDeleted(confirmed=True))
-            case _Permit(ip):
-                self._permitted(ip, outcome, now)
-            case _Bind(peer):
-                self._opened(peer, outcome, now)
+            case Permit() | Bind() as purpose:
+                began_at, took = outcome.began_at, outcome.round_trip
+                self._events += self._peers.answered(purpose, began_at, took, now=now)
             case _ as never:
                 assert_never(never)
 
@@ -363,28 +284,8 @@ class TurnClient:
     def _plan_refresh(self, lifetime: Seconds, began_at: Instant) -> None:
         self._refresh_at = began_at + lifetime - min(RENEWAL, lifetime / 2)
 
-    def _opened(self, peer: TransportAddress, outcome: Answered[_Purpose], now: Instant) -> None:
-        channel = self._peers.channels.get(peer)
-        if channel is None:  # asked for twice, and refused once
-            return
-        channel.renew_at = outcome.began_at + CHANNEL_LIFETIME - RENEWAL
-        was, channel.granted = channel.granted, True
-        if not was:
-            self._events.append(ChannelOpened(peer, channel.number))
-        self._permitted(peer.ip, outcome, now)
-
-    def _permitted(self, ip: str, outcome: Answered[_Purpose], now: Instant) -> None:
-        permission = self._peers.permissions.setdefault(ip, Permission())
-        permission.granted = True
-        permission.renew_at = outcome.began_at + PERMISSION_LIFETIME - RENEWAL
-        self._events.append(PeerPermitted(ip, outcome.round_trip))
-        held, permission.held = permission.held, type(permission.held)()
-        for peer, data in held:
-            self.send(peer, data, now=now)
-
-    def _failed(self, outcome: Failed[_Purpose]) -> None:
-        failure = outcome.failure
-        match outcome.purpose:
+    def _failed(self, purpose: _Purpose, failure: Failure, now: Instant) -> None:
+        match purpose:
             case _Allocate():
                 self._end(AllocationFailed(failure))
             case _Refresh():
@@ -392,13 +293,8 @@ class TurnClient:
             case _Delete():
                 # 437: the server has no such allocation, which is what we wanted.
                 self._end(AllocationDeleted(confirmed=failure.code == ALLOCATION_MISMATCH))
-            case _Permit(ip):
-                self._peers.permissions.pop(ip, None)
-                self._events.append(PermissionRefused(ip, failure))
-                self._lost_with(failure)
-            case _Bind(peer):
-                self._peers.drop_channel(peer)
-                self._events.append(ChannelRefused(peer, failure))
+            case Permit() | Bind():
+                self._events += self._peers.failed(purpose, failure, now=now)
                 self._lost_with(failure)
             case _ as never:
                 assert_never(never)

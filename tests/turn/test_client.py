@@ -313,6 +313,38 @@ def test_refused_permission_drops_what_waits_for_it() -> None:
     assert machine.state is State.ALLOCATED
 
 
+def test_refused_permission_is_not_asked_for_again_by_every_packet() -> None:
+    machine = allocated()
+    machine.send(PEER, b"one", now=1.0)
+    answer(machine, sent(machine).error(403, "Private"), now=1.0)
+    machine.send(PEER, b"two", now=30.9)
+    assert machine.transmits() == []
+    machine.send(PEER, b"three", now=31.0)
+    assert sent(machine).method is Method.CREATE_PERMISSION
+
+
+def test_refused_permission_can_be_asked_for_again_at_once() -> None:
+    machine = allocated()
+    machine.permit(PEER.ip, now=1.0)
+    answer(machine, sent(machine).error(403, "Private"), now=1.0)
+    machine.permit(PEER.ip, now=1.0)
+    answer(machine, sent(machine).success(), now=1.0)
+    machine.send(PEER, b"through", now=1.0)
+    assert sent(machine).find(Data) == Data(b"through")
+
+
+def test_permission_that_cannot_be_prolonged_takes_its_channels_with_it() -> None:
+    machine = allocated()
+    machine.open_channel(PEER, now=0.0)
+    answer(machine, sent(machine).success(), now=0.0)
+    machine.tick(now=240.0)
+    refused, without = answer(machine, sent(machine).error(403, "No more"), now=240.0)
+    assert isinstance(refused, PermissionRefused)
+    assert isinstance(without, ChannelRefused)
+    machine.send(PEER, b"dropped", now=241.0)
+    assert machine.transmits() == []
+
+
 def test_mismatch_on_a_permission_loses_the_allocation() -> None:
     machine = allocated()
     machine.permit(PEER.ip, now=1.0)
