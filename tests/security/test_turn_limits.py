@@ -39,7 +39,6 @@ def test_401s_to_one_source_are_limited_on_udp(turn: TurnUnderTest) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as forged:
         forged.bind((victim, 0))
         forged.settimeout(0.3)
-        started = time.monotonic()
         for _ in range(asked):
             request = Message.request(Method.ALLOCATE, transaction_id(), UDP)
             forged.sendto(request.encode(), turn.address)
@@ -50,7 +49,7 @@ def test_401s_to_one_source_are_limited_on_udp(turn: TurnUnderTest) -> None:
                 answered += 1
         except TimeoutError:
             pass
-    assert 0 < answered <= 30 * (1 + time.monotonic() - started)
+    assert 0 < answered <= asked // 4
     with RawClient(turn) as honest:
         assert honest.allocate()
 
