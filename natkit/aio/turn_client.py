@@ -56,6 +56,9 @@ HOPS = 3
 
 TRY_ALTERNATE = 300
 
+EXPLAINED = frozenset({300, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 508})
+"""Error codes that `natkit explain` has words for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -346,6 +349,8 @@ def error_of(failure: Failure, server: Server) -> NatkitError:
         case Cause.REFUSED:
             kind = AuthenticationFailed if failure.code in (401, 441) else NatkitError
             what = f"{at} refused {failure.method.name} with error {failure.code}"
+            if failure.code not in EXPLAINED:
+                return kind(what, why=failure.reason or None)
             return kind(
                 what, why=failure.reason or None, hint=f"See: natkit explain {failure.code}"
             )

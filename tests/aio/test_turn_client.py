@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import TypeVar
 
 import pytest
 
-from natkit.aio.turn_client import HOPS, RelayedEndpoint, Server, allocate
+from natkit.aio.turn_carrier import BACKLOG, StreamCarrier
+from natkit.aio.turn_client import HOPS, RelayedEndpoint, Server, allocate, error_of
 from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable
 from natkit.lab import sim
 from natkit.lab.scenarios import WAN, scenario
@@ -19,7 +21,7 @@ from natkit.tools.turn_path import Inbox
 from natkit.turn.client_auth import Login
 from natkit.turn.client_events import Cause, Failure
 from natkit.turn.forwarding import Transport
-from natkit.wire import AlternateServer, Message, TransportAddress
+from natkit.wire import AlternateServer, ChannelData, Data, Message, Method, TransportAddress
 from tests.turn_world import IP, PORT, TurnHost, turn_host
 
 T = TypeVar("T")
@@ -262,3 +264,77 @@ def test_icmp_error_at_the_relay_reaches_the_receiver() -> None:
         await relay.close_and_wait()
 
     play(main)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "text"),
+    [
+        (
+            Failure(Method.ALLOCATE, Cause.REFUSED, 486, "Full"),
+            NatkitError,
+            "486: Full. See: natkit",
+        ),
+        (Failure(Method.ALLOCATE, Cause.REFUSED, 599, "Odd"), NatkitError, "error 599: Odd$"),
+        (
+            Failure(Method.REFRESH, Cause.REFUSED, 441),
+            AuthenticationFailed,
+            "REFRESH with error 441",
+        ),
+        (Failure(Method.ALLOCATE, Cause.UNPROVED), AuthenticationFailed, "not signed with our"),
+        (Failure(Method.ALLOCATE, Cause.BID_DOWN), AuthenticationFailed, "list of password"),
+        (Failure(Method.ALLOCATE, Cause.UNUSABLE, reason="odd"), NatkitError, "answer .*: odd"),
+        (
+            Failure(Method.ALLOCATE, Cause.DISCONNECTED, reason="x"),
+            NetworkUnreachable,
+            "lost .*: x",
+        ),
+    ],
+    ids=str,
+)
+def test_failure_becomes_the_error_of_its_kind(
+    failure: Failure, kind: type[NatkitError], text: str
+) -> None:
+    error = error_of(failure, UDP)
+    assert type(error) is kind
+    assert re.search(text, str(error))
+
+
+class Stuck:
+    """A stream whose other end takes nothing until `open`; `done` once it has got `last`."""
+
+    local, remote = TransportAddress("192.0.2.9", 1), AT
+
+    def __init__(self, last: bytes) -> None:
+        self.written: list[bytes] = []
+        self.last = last
+        self.open, self.done = asyncio.Event(), asyncio.Event()
+
+    async def read(self, limit: int = 65536) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+    async def write(self, data: bytes) -> None:
+        await self.open.wait()
+        self.written.append(data)
+        if data == self.last:
+            self.done.set()
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+async def test_stream_that_takes_nothing_drops_data_and_keeps_requests() -> None:
+    request = Message.request(Method.REFRESH, bytes(12)).encode()
+    stream = Stuck(request)
+    carrier = StreamCarrier(stream, Inbox(), lambda why: None)
+    data = ChannelData(0x4000, bytes(1000)).encode(padded=True)
+    told = Message.indication(Method.SEND, bytes(12), Data(bytes(1000))).encode()
+    for _ in range(100):
+        carrier.send(data, AT)
+        carrier.send(told, AT)
+    carrier.send(request, AT)
+    stream.open.set()
+    await stream.done.wait()
+    assert BACKLOG <= sum(map(len, stream.written)) <= BACKLOG + 3 * len(data)
+    carrier.close()
+    await carrier.wait_closed()
