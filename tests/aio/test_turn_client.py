@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from natkit.aio.turn_carrier import BACKLOG, StreamCarrier
-from natkit.aio.turn_client import HOPS, RelayedEndpoint, Server, allocate, error_of
+from natkit.aio.turn_client import HOPS, PORTS, RelayedEndpoint, Server, allocate, error_of
 from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable
 from natkit.lab import sim
 from natkit.lab.scenarios import WAN, scenario
@@ -220,6 +220,44 @@ def test_alternate_server_is_gone_to() -> None:
         relay = await open_relay(world, Server(here))
         assert relay.server.address == AT
         await relay.close_and_wait()
+
+    play(main)
+
+
+class Forgetful:
+    """Puts before a server one that has an allocation already for the first ports that ask."""
+
+    def __init__(self, host: TurnHost, ports: int) -> None:
+        self.host, self.ports = host, ports
+        self.refused: set[TransportAddress] = set()
+        self.received = host.datagram_received
+        vars(host)["datagram_received"] = self.receive
+
+    def receive(self, data: bytes, source: TransportAddress) -> None:
+        if source not in self.refused and len(self.refused) == self.ports:
+            self.received(data, source)
+            return
+        self.refused.add(source)
+        assert self.host.udp is not None
+        self.host.udp.send(Message.decode(data).error(437, "Which?").encode(), source)
+
+
+def test_mismatch_is_answered_from_another_port() -> None:
+    async def main(world: World, host: TurnHost) -> None:
+        forgetful = Forgetful(host, PORTS - 1)
+        relay = await open_relay(world, UDP)
+        assert len(forgetful.refused) == PORTS - 1
+        assert relay.allocated.mapped not in forgetful.refused
+        await relay.close_and_wait()
+
+    play(main)
+
+
+def test_mismatch_on_every_port_is_told() -> None:
+    async def main(world: World, host: TurnHost) -> None:
+        Forgetful(host, PORTS)
+        with pytest.raises(NatkitError, match="error 437"):
+            await open_relay(world, UDP)
 
     play(main)
 
