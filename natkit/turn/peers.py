@@ -146,7 +146,9 @@ def peer_error(
     if allocation is None or peer is None or not allocation.admits(peer.ip, now=now):
         return
     if error.kind in REPORTED_ICMP[family_of(peer.ip)]:
-        _indicate(register, allocation, XorPeerAddress(peer), Icmp(error.kind, error.code))
+        # "Error Data": the MTU where there is one, else zeros (§18.13).
+        data = (error.mtu or 0).to_bytes(4, "big")
+        _indicate(register, allocation, XorPeerAddress(peer), Icmp(error.kind, error.code, data))
 
 
 def _indicate(register: Register, allocation: Allocation, *attributes: Attribute) -> None:

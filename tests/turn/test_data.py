@@ -198,6 +198,13 @@ def test_icmp_error_is_told_to_the_client(desk: Desk, kind: int, code: int) -> N
     assert message.attributes == (XorPeerAddress(PEER), Icmp(kind, code))
 
 
+def test_icmp_error_tells_the_mtu_where_there_is_one(desk: Desk) -> None:
+    [relayed] = desk.open
+    desk.server.peer_error(relayed, IcmpError(3, 4, PEER, None, 1280), now=desk.now)
+    [message] = heard(desk)
+    assert message.find(Icmp) == Icmp(3, 4, b"\0\0\x05\0")
+
+
 @pytest.mark.parametrize("kind", [1, 2, 3])
 def test_icmpv6_error_is_told_to_the_client(kind: int) -> None:
     desk = Desk()
