@@ -18,7 +18,7 @@ from natkit.turn.server import TurnServer
 from natkit.turn.settings import Settings
 from natkit.wire import ChannelData, FrameReader, TransportAddress
 
-IP = "203.0.113.10"
+IP, IP6 = "203.0.113.10", "2001:db8::10"
 PORT = 3478
 WORLDS_OWN = ("203.0.113.0/24", "10.0.1.0/24")
 """The lab's networks, all of which a server refuses unless told otherwise."""
@@ -57,7 +57,8 @@ class TurnHost:
         advertise: what clients are told in place of its own IP.
     """
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: Settings, listen: str) -> None:
+        self.listener = TransportAddress(listen, PORT)
         self.network = world.network("stun")
         self.machine = TurnServer(settings, randomness=Random(3).randbytes, epoch=1.8e9)
         self.deaf = self.dumb = False
@@ -69,11 +70,11 @@ class TurnHost:
         self.tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        self.udp = await self.network.open_datagram(self, local=TransportAddress(IP, PORT))
+        self.udp = await self.network.open_datagram(self, local=self.listener)
 
     def datagram_received(self, data: bytes, source: TransportAddress) -> None:
         assert self.udp is not None
-        udp, path = self.udp, Path(source, TransportAddress(IP, PORT), Transport.UDP)
+        udp, path = self.udp, Path(source, self.listener, Transport.UDP)
         self.clients[path] = lambda data: udp.send(data, source)
         self.from_client(path, data)
 
@@ -161,17 +162,19 @@ class TurnHost:
 
 @asynccontextmanager
 async def turn_host(
-    world: World, *, peers: tuple[str, ...] = WORLDS_OWN, tcp: bool = True
+    world: World, *, peers: tuple[str, ...] = WORLDS_OWN, tcp: bool = True, listen: str = IP
 ) -> AsyncIterator[TurnHost]:
     """Relay at `stun` in `world`, over UDP and TCP, inside this block.
 
-    Args: peers: private networks that it relays to.
+    Args:
+        peers:  private networks that it relays to.
+        listen: where clients come; it relays from IPv4 alone.
     """
     policy = replace(SETTINGS.policy, allow=networks(peers))
-    host = TurnHost(world, replace(SETTINGS, policy=policy))
+    host = TurnHost(world, replace(SETTINGS, policy=policy), listen)
     await host.open()
-    local = TransportAddress(IP, PORT)
-    listener = await host.network.listen_stream(host.serve_stream, local=local) if tcp else None
+    serve, local = host.serve_stream, host.listener
+    listener = await host.network.listen_stream(serve, local=local) if tcp else None
     try:
         yield host
     finally:

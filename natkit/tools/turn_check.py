@@ -36,6 +36,10 @@ PATIENCE: Seconds = 5.0
 """For a connection, and for each request: five sends over UDP, a fifth of the RFC's patience."""
 
 
+FAMILY_NOT_SUPPORTED = 440
+"""The server has no relayed address of that IP version (RFC 8656 §7.2)."""
+
+
 class State(Enum):
     """How a step went."""
 
@@ -115,7 +119,10 @@ class Manner:
 
 
 async def check(network: Network, uri: TurnUri, manner: Manner) -> CheckReport:
-    """Try every transport that `uri` stands for, to the first address of each IP version."""
+    """Try every transport that `uri` stands for, to the first address of each IP version.
+
+    A version that this network has no route for is left out, unless it is the only one.
+    """
     began = network.now()
     found = [await network.resolve(uri.host, family) for family in BOTH_FAMILIES]
     took = network.now() - began
@@ -123,6 +130,7 @@ async def check(network: Network, uri: TurnUri, manner: Manner) -> CheckReport:
     if not ips:
         return CheckReport(uri, (_nowhere(uri, took),))
     resolved = Step("resolve", State.FINE, ", ".join(ips), took)
+    ips = [ip for ip in ips if network.source_for(TransportAddress(ip, 1))] or ips
     reports = []
     for transport in dict.fromkeys((*uri.transports, *_EXTRA[uri.transport is None])):
         for ip in ips:
@@ -198,19 +206,13 @@ class _Check:
         return True
 
     async def _allocate(self, inbox: Inbox) -> RelayedEndpoint | None:
-        """Make an allocation of the IP version that the server is asked with."""
-        family = Family.IPV6 if self.server.is_ipv6 else Family.IPV4
-        made: RelayedEndpoint | Failure
+        """Make an allocation, of the IP version that the server is asked with where it has one."""
+        own = Family.IPV6 if self.server.is_ipv6 else Family.IPV4
+        other = Family.IPV4 if own is Family.IPV6 else Family.IPV6
         try:
-            made = await allocate(
-                self.network,
-                Server(self.server, self.transport, self._tls),
-                self.manner.given.login,
-                inbox,
-                randomness=self.manner.randomness,
-                wish=Wish((family,)),
-                patience=self.manner.patience,
-            )
+            made = await self._try_to_allocate(inbox, own)
+            if isinstance(made, Failure) and made.code == FAMILY_NOT_SUPPORTED:
+                made = await self._try_to_allocate(inbox, other)
         except NatkitError as error:
             self._fail("allocate", connect_problem(error, self.transport, self.uri.host))
             return None
@@ -226,6 +228,17 @@ class _Check:
         else:
             self._pass("allocate", detail, got.round_trip)
         return made
+
+    async def _try_to_allocate(self, inbox: Inbox, family: Family) -> RelayedEndpoint | Failure:
+        return await allocate(
+            self.network,
+            Server(self.server, self.transport, self._tls),
+            self.manner.given.login,
+            inbox,
+            randomness=self.manner.randomness,
+            wish=Wish((family,)),
+            patience=self.manner.patience,
+        )
 
     async def _loop(self, relay: RelayedEndpoint, inbox: Inbox) -> None:
         """Send the relay a packet through the relay."""

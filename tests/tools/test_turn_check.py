@@ -21,7 +21,7 @@ from natkit.turn.credentials import rest_password, rest_username
 from natkit.turn.forwarding import Transport
 from natkit.turn.quota import Limits
 from natkit.wire import Message, Realm, TransportAddress
-from tests.turn_world import IP, SETTINGS, WORLDS_OWN, TurnHost, turn_host
+from tests.turn_world import IP, IP6, SETTINGS, WORLDS_OWN, TurnHost, turn_host
 
 NOW = 1.8e9
 ALICE = Given(Login("alice", "wonderland"), from_secret=False, unix_time=NOW)
@@ -253,6 +253,34 @@ def test_packets_that_do_not_leave_the_relay_are_told_apart() -> None:
     assert (step, code) == ("reach", 3)
     assert "hears us, but nothing that it sends comes back" in what
     assert mend.startswith("Let UDP out")
+
+
+def test_server_reached_over_ipv6_may_relay_from_ipv4() -> None:
+    async def main(world: World) -> CheckReport:
+        async with turn_host(world, listen=IP6):
+            manner = Manner(ALICE, Random(1).randbytes, Trust())
+            uri = TurnUri.parse(f"turn:[{IP6}]?transport=udp")
+            return await check(world.network("alice"), uri, manner)
+
+    one = only(sim.run(scenario("dual-stack").topology, main, seed=1))
+    assert one.allocated is not None
+    assert one.allocated.relayed[0].ip == IP
+    assert one.steps[-1].state is State.SKIPPED
+    assert "no address of our IP version" in one.steps[-1].detail
+    assert one.problems == []
+
+
+def test_ip_version_without_a_route_is_left_out() -> None:
+    # The server's name has IPv6 addresses, and alice's home has none.
+    report = probe("turn:stun?transport=udp")
+    (resolved, *_) = only(report).steps
+    assert "2001:db8::10" in resolved.detail
+    assert report.exit_code == 0
+
+
+def test_server_without_any_route_fails() -> None:
+    step, _, _, code = trouble(probe(f"turn:[{IP6}]?transport=tcp"))
+    assert (step, code) == ("connect", 3)
 
 
 def test_lost_packets_are_sent_again_and_counted() -> None:
