@@ -20,6 +20,10 @@ BURST = 32
 """Datagrams read before the loop gets its turn again: enough to spread what a wake-up costs, and
 under a millisecond."""
 
+PROBE_EVERY = 16
+"""Wake-ups between looks for a second datagram, while there never is one: asking an empty socket
+costs as much as reading a full one."""
+
 LARGEST_DATAGRAM = 65536
 
 
@@ -39,6 +43,10 @@ class Reader:
         self._deliver = deliver
         self._failed = failed
         self._loop = asyncio.get_running_loop()
+        self._time = self._loop.time
+        self._alone = 0
+        self._crowd = False
+        self._stopped = False
         self._task: asyncio.Task[None] | None = None
         try:
             self._loop.add_reader(sock, self._drain)
@@ -47,6 +55,7 @@ class Reader:
 
     def stop(self) -> None:
         """Read no more, and close the socket."""
+        self._stopped = True
         if self._task is None:
             self._loop.remove_reader(self._sock)
             self._sock.close()
@@ -55,18 +64,25 @@ class Reader:
             self._task.cancel()
 
     def _drain(self) -> None:
-        now = self._loop.time()
+        now = self._time()
         receive, deliver = self._receive, self._deliver
         try:
+            data, source = receive(LARGEST_DATAGRAM)
+            deliver(data, source, now)
+            if self._alone:
+                self._alone -= 1
+                return
             for _ in range(BURST):
                 data, source = receive(LARGEST_DATAGRAM)
                 deliver(data, source, now)
-                if self._sock.fileno() < 0:  # what was delivered has ended this socket's life
-                    return
+                self._crowd = True
         except BlockingIOError:
-            pass
+            if not self._crowd:
+                self._alone = PROBE_EVERY
+            self._crowd = False
         except OSError:
-            self._failed(now)
+            if not self._stopped:  # what was delivered may have ended this socket's life
+                self._failed(now)
 
     async def _read(self) -> None:
         while True:

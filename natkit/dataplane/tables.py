@@ -157,9 +157,18 @@ class Relay:
     def send(self, data: bytes, peer: Any, now: Instant) -> None:
         """Send a client's datagram to a peer that it may send to."""
         counters, size = self.counters, len(data)
-        if (self.up is not None and not self.up.take(size, now)) or not self._sent(data, peer, now):
+        if self.up is not None and not self.up.take(size, now):
             counters.dropped += 1
             return
+        try:
+            self.sendto(data, peer)
+        except BlockingIOError:
+            counters.dropped += 1
+            return
+        except OSError:
+            if not self._sent_again(data, peer, now):
+                counters.dropped += 1
+                return
         counters.to_peers += 1
         counters.to_peers_bytes += size
         self.active_at = now
@@ -175,16 +184,11 @@ class Relay:
             if from_socket(channel.peer).ip == ip:
                 channel.until = min(channel.expires_at, expires_at)
 
-    def _sent(self, data: bytes, peer: Any, now: Instant) -> bool:
+    def _sent_again(self, data: bytes, peer: Any, now: Instant) -> bool:
+        """Hear of what an earlier datagram may have met, then try this one once more."""
+        self.failed(now)
         try:
             self.sendto(data, peer)
-        except BlockingIOError:
-            return False
         except OSError:
-            # It may be what an earlier datagram met: hear it, then try this one again.
-            self.failed(now)
-            try:
-                self.sendto(data, peer)
-            except OSError:
-                return False
+            return False
         return True
