@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from natkit.turn.credentials import Credentials, rest_password, rest_username
 from natkit.turn.events import BindConnection, ClosePeer, ConnectPeer, RequestRefused
 from natkit.turn.forwarding import Path
 from natkit.turn.quota import Limits
@@ -17,7 +18,7 @@ from natkit.wire import (
     TransportAddress,
     XorPeerAddress,
 )
-from tests.turn.desk import DATA_TCP, OVER_TCP, PEER, PEER6, TCP, UDP, Desk, code
+from tests.turn.desk import DATA_TCP, EPOCH, OVER_TCP, PEER, PEER6, TCP, UDP, Desk, code
 
 FRIEND = TransportAddress("8.8.8.8", 6000)
 FAR = XorPeerAddress(PEER)
@@ -76,6 +77,8 @@ def test_connect_that_fails_is_447(desk: Desk) -> None:
     desk.server.peer_failed(number, "refused", now=desk.now)
     assert code(told(desk)) == 447
     assert desk.pop(RequestRefused)[-1].why == f"{PEER}: refused"
+    desk.wait(30)
+    assert desk.pop(ClosePeer) == []
     connecting(desk)
 
 
@@ -194,6 +197,18 @@ def test_bind_by_another_user_is_441(desk: Desk) -> None:
     number = connected(desk)
     assert code(bind(desk, number, user="bob", password="hush")) == 441
     assert code(bind(desk, number)) is None
+
+
+def test_bind_after_the_rest_name_has_expired() -> None:
+    desk = Desk(credentials=Credentials({}, ("key",)))
+    name = rest_username("carol", expires=int(EPOCH + desk.now) + 10)
+    who: dict[str, Any] = {"user": name, "password": rest_password("key", name)}
+    desk.allocate(OVER_TCP, path=TCP, **who)
+    desk.put(desk.signed(Method.CONNECT, FAR, path=TCP, **who), TCP)
+    [command] = desk.pop(ConnectPeer)
+    desk.server.peer_connected(command.connection, now=desk.now)
+    desk.wait(20)
+    assert code(bind(desk, command.connection, **who)) is None
 
 
 # --- peers that connect
