@@ -57,8 +57,8 @@ class TurnHost:
         advertise: what clients are told in place of its own IP.
     """
 
-    def __init__(self, world: World, settings: Settings, listen: str) -> None:
-        self.listener = TransportAddress(listen, PORT)
+    def __init__(self, world: World, settings: Settings, listener: TransportAddress) -> None:
+        self.listener = listener
         self.network = world.network("stun")
         self.machine = TurnServer(settings, randomness=Random(3).randbytes, epoch=1.8e9)
         self.deaf = self.dumb = False
@@ -162,16 +162,21 @@ class TurnHost:
 
 @asynccontextmanager
 async def turn_host(
-    world: World, *, peers: tuple[str, ...] = WORLDS_OWN, tcp: bool = True, listen: str = IP
+    world: World,
+    *,
+    peers: tuple[str, ...] = WORLDS_OWN,
+    tcp: bool = True,
+    listen: str = IP,
+    port: int = PORT,
 ) -> AsyncIterator[TurnHost]:
     """Relay at `stun` in `world`, over UDP and TCP, inside this block.
 
     Args:
         peers:  private networks that it relays to.
-        listen: where clients come; it relays from IPv4 alone.
+        listen, port: where clients come; it relays from IPv4 alone.
     """
     policy = replace(SETTINGS.policy, allow=networks(peers))
-    host = TurnHost(world, replace(SETTINGS, policy=policy), listen)
+    host = TurnHost(world, replace(SETTINGS, policy=policy), TransportAddress(listen, port))
     await host.open()
     serve, local = host.serve_stream, host.listener
     listener = await host.network.listen_stream(serve, local=local) if tcp else None

@@ -7,6 +7,7 @@ socket here (as with a peer that needs no relay). A step that fails ends those t
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,13 +15,16 @@ from natkit.aio.turn_client import Randomness, RelayedEndpoint, Server, allocate
 from natkit.errors import NatkitError, NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.network import Family, Network, Tls
-from natkit.tools.stun import BOTH_FAMILIES, Trust
+from natkit.stun.uri import StunUri
+from natkit.stun.uri import Transport as StunTransport
+from natkit.tools.stun import BOTH_FAMILIES, Trust, query
 from natkit.tools.turn_path import Crossing, Inbox, Outside, cross
 from natkit.tools.turn_words import (
     Given,
     Problem,
     allocation_problem,
     connect_problem,
+    is_public,
     loop_problem,
     permission_problem,
     reach_problem,
@@ -28,7 +32,7 @@ from natkit.tools.turn_words import (
 )
 from natkit.turn.client_allocation import Wish
 from natkit.turn.client_events import Allocated, Failure
-from natkit.turn.client_uri import TurnUri
+from natkit.turn.client_uri import PORT, TurnUri
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
 
@@ -36,8 +40,12 @@ PATIENCE: Seconds = 5.0
 """For a connection, and for each request: five sends over UDP, a fifth of the RFC's patience."""
 
 
-FAMILY_NOT_SUPPORTED = 440
-"""The server has no relayed address of that IP version (RFC 8656 §7.2)."""
+FORBIDDEN, FAMILY_NOT_SUPPORTED = 403, 440
+"""The server does not relay to that peer, or has no relayed address of that IP version."""
+
+
+UDP_PATIENCE: Seconds = 2.0
+"""For a Binding that says whether UDP gets out: three sends."""
 
 
 class State(Enum):
@@ -262,6 +270,11 @@ class _Check:
             self._skip("reach", f"the relay has no address of our IP version ({ip})")
             return
         failure = await relay.try_to_permit(ip)
+        if failure is not None and failure.code == FORBIDDEN and not is_public(ip):
+            self._skip(
+                "reach", f"the server does not relay to {ip}, which is private; ask it from outside"
+            )
+            return
         if failure is not None:
             self._fail("reach", permission_problem(failure, ip, own=False))
             return
@@ -269,7 +282,7 @@ class _Check:
         try:
             inward = await outside.into(relay, inbox)
             if inward is None:
-                self._fail("reach", reach_problem(relay.local, inward=True))
+                await self._nothing_arrived(relay.local)
                 return
             outward = await outside.back(relay, inward.source)
             if outward is None:
@@ -280,6 +293,28 @@ class _Check:
             self._skip("reach", f"no socket for it: {error}")
         finally:
             outside.close()
+
+    async def _nothing_arrived(self, relayed: TransportAddress) -> None:
+        """Blame the relay ports, unless it may well be that no UDP leaves this place."""
+        if self.transport is Transport.UDP or await self._udp_gets_out():
+            self._fail("reach", reach_problem(relayed, inward=True))
+        else:
+            self._skip("reach", "no UDP gets out of here, so this cannot be seen from here")
+
+    async def _udp_gets_out(self) -> bool:
+        """Ask the server for a Binding over UDP, on its port or the usual one."""
+        family = Family.IPV6 if self.server.is_ipv6 else Family.IPV4
+        for port in dict.fromkeys((self.server.port, PORT)):
+            with contextlib.suppress(NatkitError):
+                await query(
+                    self.network,
+                    StunUri(self.server.ip, port, StunTransport.UDP),
+                    randomness=self.manner.randomness,
+                    families=[family],
+                    patience=UDP_PATIENCE,
+                )
+                return True
+        return False
 
     def _crossed(self, name: str, detail: str, crossing: Crossing) -> None:
         lost = crossing.tries - 1

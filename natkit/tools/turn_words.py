@@ -250,13 +250,17 @@ _CERTIFICATE = (
 )
 
 
+def is_public(ip: str) -> bool:
+    """Tell whether `ip` can be reached from anywhere."""
+    return ipaddress.ip_address(ip.partition("%")[0]).is_global
+
+
 def relayed_problem(relayed: TransportAddress, server: TransportAddress) -> Problem | None:
     """Say what is wrong with a relayed address; None: nothing, as far as it shows."""
-    ours, theirs = (ipaddress.ip_address(at.ip.partition("%")[0]) for at in (relayed, server))
-    if ours.is_unspecified:
+    if ipaddress.ip_address(relayed.ip).is_unspecified:
         what = f"the relayed address {relayed} is no address at all"
         return Problem(what, _ADVERTISE.format(ip="0.0.0.0"))
-    if not ours.is_global and theirs.is_global:
+    if is_public(server.ip) and not is_public(relayed.ip):
         what = f"the relayed address {relayed} is private: peers elsewhere cannot reach it"
         return Problem(what, _ADVERTISE.format(ip=relayed.ip))
     return None

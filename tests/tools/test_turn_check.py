@@ -21,7 +21,7 @@ from natkit.turn.credentials import rest_password, rest_username
 from natkit.turn.forwarding import Transport
 from natkit.turn.quota import Limits
 from natkit.wire import Message, Realm, TransportAddress
-from tests.turn_world import IP, IP6, SETTINGS, WORLDS_OWN, TurnHost, turn_host
+from tests.turn_world import IP, IP6, PORT, SETTINGS, WORLDS_OWN, TurnHost, turn_host
 
 NOW = 1.8e9
 ALICE = Given(Login("alice", "wonderland"), from_secret=False, unix_time=NOW)
@@ -35,11 +35,12 @@ def probe(
     spoil: Callable[[TurnHost], object] = lambda host: None,
     peers: tuple[str, ...] = WORLDS_OWN,
     tcp: bool = True,
+    port: int = PORT,
 ) -> CheckReport:
     """Check the server of a scenario, after `spoil` has made it worse."""
 
     async def main(world: World) -> CheckReport:
-        async with turn_host(world, peers=peers, tcp=tcp) as host:
+        async with turn_host(world, peers=peers, tcp=tcp, port=port) as host:
             spoil(host)
             manner = Manner(given, Random(1).randbytes, Trust())
             return await check(world.network("alice"), TurnUri.parse(uri), manner)
@@ -228,11 +229,11 @@ def test_server_that_does_not_relay_to_itself_is_told() -> None:
     assert "does not relay to its own relayed address" in only(report).problems[0].what
 
 
-def test_server_that_does_not_relay_to_us_is_told() -> None:
-    step, what, mend, code = trouble(probe(peers=(f"{IP}/32",)))
-    assert (step, code) == ("reach", 1)
-    assert what == "403: the server does not relay to 203.0.113.100, where it sees us"
-    assert "--allow-peer" in mend
+def test_server_that_does_not_relay_to_private_peers_is_asked_from_outside() -> None:
+    report = probe(peers=(f"{IP}/32",))
+    last = only(report).steps[-1]
+    assert (last.name, last.state, report.exit_code) == ("reach", State.SKIPPED, 0)
+    assert last.detail.startswith("the server does not relay to 203.0.113.100, which is private")
 
 
 def test_firewall_on_the_relay_ports_is_suspected_where_nothing_arrives() -> None:
@@ -243,6 +244,23 @@ def test_firewall_on_the_relay_ports_is_suspected_where_nothing_arrives() -> Non
     assert (step, code) == ("reach", 3)
     assert what.startswith("nothing that is sent from here to 203.0.113.10:")
     assert mend.startswith("Open the server's relay ports")
+
+
+def test_relay_is_not_blamed_where_no_udp_leaves_this_place() -> None:
+    report = probe(f"turn:{IP}:443?transport=tcp", name="udp-blocked", port=443)
+    one = only(report)
+    assert report.exit_code == 0
+    assert [step.state for step in one.steps][-2:] == [State.FINE, State.SKIPPED]
+    assert one.steps[-1].detail.startswith("no UDP gets out of here")
+
+
+def test_relay_is_blamed_over_tcp_where_udp_leaves_this_place() -> None:
+    def spoil(host: TurnHost) -> None:
+        host.deaf = True
+
+    step, what, _, code = trouble(probe(f"turn:{IP}?transport=tcp", spoil=spoil))
+    assert (step, code) == ("reach", 3)
+    assert what.startswith("nothing that is sent from here")
 
 
 def test_packets_that_do_not_leave_the_relay_are_told_apart() -> None:

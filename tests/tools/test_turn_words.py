@@ -98,3 +98,17 @@ def test_permission_that_fails_otherwise_sends_to_the_log() -> None:
     failure = Failure(Method.CREATE_PERMISSION, Cause.SILENT)
     problem = permission_problem(failure, "192.0.2.1", own=True)
     assert problem.what == "the permission for 192.0.2.1 failed: no answer came"
+
+
+@pytest.mark.parametrize(
+    ("own", "what"),
+    [
+        (True, "403: the server does not relay to its own relayed address 8.8.8.8"),
+        (False, "403: the server does not relay to 8.8.8.8, where it sees us"),
+    ],
+)
+def test_forbidden_peer_names_the_option_that_allows_it(own: bool, what: str) -> None:
+    failure = Failure(Method.CREATE_PERMISSION, Cause.REFUSED, 403, "Forbidden")
+    problem = permission_problem(failure, "8.8.8.8", own=own)
+    assert problem.what == what
+    assert "--allow-peer" in problem.mend
