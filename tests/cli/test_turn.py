@@ -20,6 +20,7 @@ import trustme
 from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
+from natkit.tools.relay_config import read_config, read_file
 from natkit.turn.credentials import rest_password
 from natkit.wire import Message, MessageClass, Method, XorMappedAddress
 
@@ -238,3 +239,21 @@ def test_credentials_are_what_a_server_with_the_secret_takes():
     assert minted["username"].endswith(":alice")
     assert minted["password"] == rest_password("s", minted["username"])
     assert minted["ttl"] == 3600
+
+
+PACKAGING = Path(__file__).parent.parent.parent / "packaging"
+
+
+def test_the_example_configuration_makes_sense():
+    config = read_config(read_file(PACKAGING / "turn.toml"))
+    assert config.realm == "example.org"
+    assert len(config.listen) == 4
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_unit_is_sandboxed_and_valid():
+    unit = PACKAGING / "natkit-turn.service"
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert "Unknown" not in done.stderr, done.stderr
