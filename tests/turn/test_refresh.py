@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from natkit.turn.forwarding import AllocationClosed, CloseReason
+from natkit.turn.events import SendToPeer
+from natkit.turn.forwarding import AllocationClosed, ChannelLapsed, CloseReason
 from natkit.turn.register import MEMORY
 from natkit.wire import (
+    ChannelNumber,
+    Data,
     Lifetime,
     Message,
     Method,
@@ -14,7 +17,7 @@ from natkit.wire import (
     XorPeerAddress,
 )
 from natkit.wire.attributes import AdditionalAddressFamily
-from tests.turn.desk import OTHER, OVER_UDP, PEER6, TCP, UDP, Desk, code, seconds
+from tests.turn.desk import OTHER, OVER_UDP, PEER, PEER6, TCP, UDP, Desk, code, seconds
 
 IPV4, IPV6 = RequestedAddressFamily(1), RequestedAddressFamily(2)
 
@@ -92,6 +95,23 @@ def test_one_of_two_families_can_be_deleted() -> None:
     assert code(desk.ask(Method.CREATE_PERMISSION, XorPeerAddress(PEER6))) is None
     assert seconds(desk.refresh(0, IPV6)) == 0
     assert code(desk.refresh(600)) == 437
+
+
+def test_deleted_family_takes_its_permissions_and_channels_along_and_no_others() -> None:
+    desk = Desk()
+    desk.allocate(AdditionalAddressFamily(2))
+    for number, peer in ((0x4000, PEER), (0x4001, PEER6)):
+        desk.ask(Method.CHANNEL_BIND, ChannelNumber(number), XorPeerAddress(peer))
+    desk.refresh(0, IPV4)
+    [relayed] = desk.open
+    for number, peer in ((0x4000, PEER), (0x4001, PEER6)):
+        indication = Message.indication(Method.SEND, bytes(12), XorPeerAddress(peer), Data(b""))
+        desk.put(indication.encode())
+        answer = desk.ask(Method.CHANNEL_BIND, ChannelNumber(number), XorPeerAddress(peer))
+        assert code(answer) == (443 if peer is PEER else None)
+    assert [(sent.relayed, sent.peer) for sent in desk.pop(SendToPeer)] == [(relayed, PEER6)]
+    desk.wait(1000)
+    assert [lapsed.channel for lapsed in desk.pop(ChannelLapsed)] == []
 
 
 def test_closed_stream_ends_its_allocation() -> None:
