@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from natkit.aio.driver import Driver
 from natkit.aio.turn_carrier import StreamCarrier
-from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable
+from natkit.aio.turn_failure import Server, error_of
 from natkit.machine import Seconds
-from natkit.network import DatagramReceiver, Family, IcmpError, Network, Tls
+from natkit.network import DatagramReceiver, Family, IcmpError, Network
 from natkit.turn.client import ALLOCATION_MISMATCH, TurnClient
 from natkit.turn.client_allocation import PLAIN, Wish
 from natkit.turn.client_auth import Login
@@ -39,7 +39,6 @@ from natkit.turn.client_events import (
     PeerUnreachable,
     PermissionRefused,
 )
-from natkit.turn.forwarding import Transport
 from natkit.wire import Method, TransportAddress
 
 Randomness: TypeAlias = Callable[[int], bytes]
@@ -55,23 +54,6 @@ HOPS = 3
 """Alternate servers to follow (300); a fleet needs one, and a circle must end."""
 
 TRY_ALTERNATE = 300
-
-EXPLAINED = frozenset({300, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 486, 508})
-"""Error codes that `natkit explain` has words for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where a TURN server is.
-
-    Attributes:
-        transport: UDP, TCP or TLS.
-        tls:       how to check it, with TLS.
-    """
-
-    address: TransportAddress
-    transport: Transport = Transport.UDP
-    tls: Tls | None = None
 
 
 async def allocate(
@@ -331,26 +313,3 @@ class RelayedEndpoint:
     def _shut(self) -> None:
         self._running.close()
         self._over.set()
-
-
-def error_of(failure: Failure, server: Server) -> NatkitError:
-    """Return the failure as an error for whoever called."""
-    at = f"{server.address} over {server.transport.value}"
-    match failure.cause:
-        case Cause.SILENT:
-            return NetworkUnreachable(f"no answer from {at}")
-        case Cause.UNREACHABLE | Cause.DISCONNECTED:
-            why = failure.reason or None
-            return NetworkUnreachable(f"lost {at}: {failure.cause.value}", why=why)
-        case Cause.NO_LOGIN | Cause.BID_DOWN | Cause.UNPROVED:
-            return AuthenticationFailed(f"cannot use {at}", why=failure.cause.value)
-        case Cause.UNUSABLE:
-            return NatkitError(f"cannot use the answer of {at}", why=failure.reason or None)
-        case Cause.REFUSED:
-            kind = AuthenticationFailed if failure.code in (401, 441) else NatkitError
-            what = f"{at} refused {failure.method.name} with error {failure.code}"
-            if failure.code not in EXPLAINED:
-                return kind(what, why=failure.reason or None)
-            return kind(
-                what, why=failure.reason or None, hint=f"See: natkit explain {failure.code}"
-            )

@@ -12,7 +12,9 @@ from natkit.cli.common import Command, emit_json, json_option
 from natkit.cli.params import DURATION
 from natkit.cli.turn_check import given_login, login_options, trust_in
 from natkit.machine import Seconds
-from natkit.tools.turn_bench import (
+from natkit.tools.turn_bench import bench as load_server
+from natkit.tools.turn_bench import find_server
+from natkit.tools.turn_load import (
     LARGEST,
     MOST_CLIENTS,
     SMALLEST,
@@ -20,9 +22,7 @@ from natkit.tools.turn_bench import (
     Direction,
     Flow,
     Load,
-    find_server,
 )
-from natkit.tools.turn_bench import bench as load_server
 from natkit.turn.client_uri import TurnUri
 
 

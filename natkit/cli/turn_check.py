@@ -15,8 +15,9 @@ from natkit.cli.common import Command, emit_json, json_option
 from natkit.cli.params import DURATION
 from natkit.errors import UsageError
 from natkit.tools.stun import Trust
-from natkit.tools.turn_check import CheckReport, Manner, State, Step, TransportReport
+from natkit.tools.turn_check import Manner
 from natkit.tools.turn_check import check as check_server
+from natkit.tools.turn_report import CheckReport, State, Step, TransportReport
 from natkit.tools.turn_words import Given
 from natkit.turn.client_auth import Login
 from natkit.turn.client_uri import TurnUri

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from enum import Enum
 
-from natkit.aio.turn_client import Randomness, RelayedEndpoint, Server, allocate
+from natkit.aio.turn_client import Randomness, RelayedEndpoint, allocate
+from natkit.aio.turn_failure import Server
 from natkit.errors import NatkitError, NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.network import Family, Network, Tls
@@ -19,6 +19,7 @@ from natkit.stun.uri import StunUri
 from natkit.stun.uri import Transport as StunTransport
 from natkit.tools.stun import BOTH_FAMILIES, Trust, query
 from natkit.tools.turn_path import Crossing, Inbox, Outside, cross
+from natkit.tools.turn_report import CheckReport, State, Step, TransportReport
 from natkit.tools.turn_words import (
     Given,
     Problem,
@@ -31,7 +32,7 @@ from natkit.tools.turn_words import (
     relayed_problem,
 )
 from natkit.turn.client_allocation import Wish
-from natkit.turn.client_events import Allocated, Failure
+from natkit.turn.client_events import Failure
 from natkit.turn.client_uri import PORT, TurnUri
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
@@ -46,69 +47,6 @@ FORBIDDEN, FAMILY_NOT_SUPPORTED = 403, 440
 
 UDP_PATIENCE: Seconds = 2.0
 """For a Binding that says whether UDP gets out: three sends."""
-
-
-class State(Enum):
-    """How a step went."""
-
-    FINE = "ok"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing that was tried.
-
-    Attributes:
-        name:    "resolve", "connect", "allocate", "permit", "loop" or "reach".
-        detail:  what came of it, or why it was skipped.
-        seconds: how long it took, or the round trip; None: nothing to measure.
-        problem: with FAILED, what is wrong.
-    """
-
-    name: str
-    state: State
-    detail: str = ""
-    seconds: Seconds | None = None
-    problem: Problem | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TransportReport:
-    """How one transport went, to one address of the server.
-
-    Attributes:
-        server:    None: no address was found.
-        asked:     the URI asks for it; else it was tried to see what there is.
-        allocated: what was granted; None: nothing.
-    """
-
-    transport: Transport
-    server: TransportAddress | None
-    asked: bool
-    steps: tuple[Step, ...]
-    allocated: Allocated | None = None
-
-    @property
-    def problems(self) -> list[Problem]:
-        """What is wrong."""
-        return [step.problem for step in self.steps if step.problem is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """How one URI went."""
-
-    uri: TurnUri
-    transports: tuple[TransportReport, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0 where all that was asked for works, else the code of the first problem."""
-        asked = [report for report in self.transports if report.asked]
-        problems = [problem for report in asked for problem in report.problems]
-        return problems[0].exit_code if problems else 0
 
 
 @dataclass(frozen=True, slots=True)

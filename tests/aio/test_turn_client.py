@@ -11,7 +11,8 @@ from typing import TypeVar
 import pytest
 
 from natkit.aio.turn_carrier import BACKLOG, StreamCarrier
-from natkit.aio.turn_client import HOPS, PORTS, RelayedEndpoint, Server, allocate, error_of
+from natkit.aio.turn_client import HOPS, PORTS, RelayedEndpoint, allocate
+from natkit.aio.turn_failure import Server, error_of
 from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable
 from natkit.lab import sim
 from natkit.lab.scenarios import WAN, scenario

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from natkit.aio.network import SocketNetwork
-from natkit.aio.turn_client import RelayedEndpoint, Server
+from natkit.aio.turn_client import RelayedEndpoint
+from natkit.aio.turn_failure import Server
 from natkit.cli.main import main
 from natkit.network import Family, Tls
 from natkit.tools.stun import Trust

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from natkit.aio.turn_client import EXPLAINED
+from natkit.aio.turn_failure import EXPLAINED
 from natkit.errors import NatkitError, UsageError
 from natkit.tools.explain import Topic, find, topics
 

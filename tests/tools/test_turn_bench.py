@@ -13,14 +13,8 @@ from natkit.lab.scenarios import scenario
 from natkit.lab.topology import World
 from natkit.network import Tls
 from natkit.tools.stun import Trust
-from natkit.tools.turn_bench import (
-    BenchReport,
-    Direction,
-    Histogram,
-    Load,
-    bench,
-    find_server,
-)
+from natkit.tools.turn_bench import bench, find_server
+from natkit.tools.turn_load import BenchReport, Direction, Histogram, Load
 from natkit.turn.client_auth import Login
 from natkit.turn.client_uri import TurnUri
 from natkit.turn.forwarding import Transport

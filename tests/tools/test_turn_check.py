@@ -13,7 +13,8 @@ from natkit.lab.scenarios import scenario
 from natkit.lab.topology import World
 from natkit.network import IcmpError
 from natkit.tools.stun import Trust
-from natkit.tools.turn_check import CheckReport, Manner, State, TransportReport, check
+from natkit.tools.turn_check import Manner, check
+from natkit.tools.turn_report import CheckReport, State, TransportReport
 from natkit.tools.turn_words import Given
 from natkit.turn.client_auth import Login
 from natkit.turn.client_uri import TurnUri
