@@ -11,6 +11,7 @@ from natkit.network import Family
 from natkit.turn.allocation import Allocation
 from natkit.turn.answers import (
     ALLOCATION_MISMATCH,
+    BAD_REQUEST,
     FAMILY_NOT_SUPPORTED,
     INSUFFICIENT_CAPACITY,
     MOBILITY_FORBIDDEN,
@@ -24,6 +25,7 @@ from natkit.turn.answers import (
 from natkit.turn.entries import Pending, Reservation
 from natkit.turn.events import CloseRelay, OpenRelay
 from natkit.turn.register import Register
+from natkit.turn.settings import Settings
 from natkit.turn.wanted import (
     NUMBERS,
     families_of,
@@ -73,8 +75,7 @@ def allocate(register: Register, asked: Asked, *, now: Instant) -> None:
     pending = Pending(asked, relaying, reserve=even is not None and even.reserve)
     families, missing = families_of(message, settings)
     pending.failed.update(dict.fromkeys(missing, FAMILY_NOT_SUPPORTED))
-    if message.find(MobilityTicket) is not None and not settings.mobility:
-        raise Refused(MOBILITY_FORBIDDEN, "mobility is switched off")
+    _refuse_ticket(message.find(MobilityTicket), settings)
     # 11. "...MAY also reject the request with 300": before the quota, which needs no look then.
     _refuse_when_draining(register, asked)
     if token is not None:
@@ -109,6 +110,16 @@ def _is_repeated(register: Register, asked: Asked, *, now: Instant) -> bool:
         raise Refused(ALLOCATION_MISMATCH, "there is an allocation on this 5-tuple already")
     register.send(asked.path, existing.answer)
     return True
+
+
+def _refuse_ticket(asked_for: MobilityTicket | None, settings: Settings) -> None:
+    """Raise: Refused: 400, 405 (RFC 8016 §3.1.2)."""
+    if asked_for is None:
+        return
+    if asked_for.value:
+        raise Refused(BAD_REQUEST, "MOBILITY-TICKET asks for a ticket, but is not empty")
+    if not settings.mobility:
+        raise Refused(MOBILITY_FORBIDDEN, "mobility is switched off")
 
 
 def _refuse_when_draining(register: Register, asked: Asked) -> None:

@@ -55,6 +55,10 @@ def test_mobility_that_is_switched_off_is_405() -> None:
     assert code(desk.refresh(600, MobilityTicket(bytes(16)))) == 405
 
 
+def test_allocate_with_a_ticket_that_is_not_empty_is_400() -> None:
+    assert code(Desk().ask(Method.ALLOCATE, OVER_UDP, MobilityTicket(bytes(16)))) == 400
+
+
 def test_ticket_moves_the_allocation() -> None:
     desk = Desk()
     ticket = mobile(desk)
