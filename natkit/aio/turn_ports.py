@@ -6,7 +6,6 @@ RFC 6056), and goes back when its allocation has ended.
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 import socket
 from collections.abc import Sequence
@@ -170,8 +169,9 @@ def shared_stream_socket(local: TransportAddress) -> socket.socket:
     connect from it (RFC 6062 §5.2). Raises: OSError.
     """
     sock = _made(local, socket.SOCK_STREAM)
-    with contextlib.suppress(AttributeError):  # not on Windows
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reuse_port = getattr(socket, "SO_REUSEPORT", None)
+    if reuse_port is not None:
+        sock.setsockopt(socket.SOL_SOCKET, reuse_port, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(to_socket(local))

@@ -48,6 +48,8 @@ class PortablePlane:
         self._relays: dict[TransportAddress, Relay] = {}
         self._clients: dict[Path, Client] = {}
         self._streams: set[Path] = set()
+        self._local: dict[TransportAddress, Any] = {}  # of relayed addresses behind a 1:1 NAT
+        self._ours: dict[Any, TransportAddress] = {}
 
     def add_listener(self, server: TransportAddress, sock: socket.socket) -> None:
         """Read clients' datagrams from `sock`, bound to `server`; own it."""
@@ -56,12 +58,16 @@ class PortablePlane:
     def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
         """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
         set_dont_fragment(sock, False)
-        self._relays[relayed] = Relay(relayed, sock, self._upcalls)
+        local = sock.getsockname()
+        if local != to_socket(relayed):
+            self._local[relayed], self._ours[local] = local, relayed
+        self._relays[relayed] = Relay(relayed, sock, self._upcalls, self._ours)
 
     def remove_relay(self, relayed: TransportAddress) -> None:
         """Close the socket of `relayed`. Unknown ones are ignored."""
         relay = self._relays.pop(relayed, None)
         if relay is not None:
+            self._ours.pop(self._local.pop(relayed, None), None)
             relay.reader.stop()
 
     def add_stream(
@@ -91,9 +97,9 @@ class PortablePlane:
                 relay.permit(ip, 0.0)
                 del relay.permissions[ip]
             case ChannelBound():
-                _bind(relay, fact)
+                _bind(relay, fact, self._peer(fact.peer))
             case ChannelLapsed(channel=number, peer=peer):
-                relay.peers.pop(to_socket(peer), None)
+                relay.peers.pop(self._peer(peer), None)
                 if relay.client is not None:
                     relay.client.channels.pop(number, None)
             case AllocationMoved(old=old, path=path):
@@ -125,10 +131,10 @@ class PortablePlane:
         if relay is None:
             return
         if not dont_fragment:
-            relay.send(data, to_socket(peer), now)
+            relay.send(data, self._peer(peer), now)
             return
         set_dont_fragment(relay.sock, True)
-        relay.send(data, to_socket(peer), now)
+        relay.send(data, self._peer(peer), now)
         set_dont_fragment(relay.sock, False)
 
     def counters(self, relayed: TransportAddress) -> Counters:
@@ -149,6 +155,12 @@ class PortablePlane:
             listener.reader.stop()
         self._listeners.clear()
         self._clients.clear()
+
+    def _peer(self, peer: TransportAddress) -> Any:
+        """Return where packets to `peer` go: straight to the neighbour if it is one of ours, for
+        few NATs send a packet back to where it came from.
+        """
+        return self._local.get(peer) or to_socket(peer)
 
     def _join(self, relay: Relay, path: Path) -> None:
         client = self._client(path)
@@ -235,10 +247,9 @@ class _Listener:
         return client
 
 
-def _bind(relay: Relay, fact: ChannelBound) -> None:
+def _bind(relay: Relay, fact: ChannelBound, peer: Any) -> None:
     if relay.client is None:
         return
-    peer = to_socket(fact.peer)
     channel = relay.peers.get(peer)
     if channel is None:
         channel = relay.peers[peer] = Channel(relay, fact.channel, peer)

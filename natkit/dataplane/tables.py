@@ -11,7 +11,7 @@ Rules of this file:
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any
 
@@ -98,6 +98,10 @@ class Client:
 class Relay:
     """A relayed address: its socket, its client once there is one, and what it carried.
 
+    Args:
+        ours: relayed addresses by the local ones that their sockets are bound to, where the two
+              differ: behind a 1:1 NAT a neighbour's packets come from its local address.
+
     Attributes:
         up, down: limits on what goes to peers and to the client; None: as much as there is.
     """
@@ -107,6 +111,7 @@ class Relay:
         "client",
         "counters",
         "down",
+        "ours",
         "peers",
         "permissions",
         "reader",
@@ -117,8 +122,15 @@ class Relay:
         "upcalls",
     )
 
-    def __init__(self, relayed: TransportAddress, sock: socket.socket, upcalls: Upcalls) -> None:
+    def __init__(
+        self,
+        relayed: TransportAddress,
+        sock: socket.socket,
+        upcalls: Upcalls,
+        ours: Mapping[Any, TransportAddress],
+    ) -> None:
         self.relayed = relayed
+        self.ours = ours
         self.sock = sock
         self.sendto = sock.sendto
         self.upcalls = upcalls
@@ -138,7 +150,7 @@ class Relay:
             return
         counters, size = self.counters, len(data)
         if channel is None or now >= channel.until:
-            peer = from_socket(source)
+            peer = self.ours.get(source) or from_socket(source)
             if now >= self.permissions.get(peer.ip, 0.0):
                 return  # unpermitted: silently (RFC 8656 §11.4)
             if self.down is not None and not self.down.take(size, now):
@@ -181,7 +193,7 @@ class Relay:
         """Let peers at `ip` in until then; 0: no longer."""
         self.permissions[ip] = expires_at
         for channel in self.peers.values():
-            if from_socket(channel.peer).ip == ip:
+            if (self.ours.get(channel.peer) or from_socket(channel.peer)).ip == ip:
                 channel.until = min(channel.expires_at, expires_at)
 
     def _sent_again(self, data: bytes, peer: Any, now: Instant) -> bool:

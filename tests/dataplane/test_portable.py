@@ -329,3 +329,27 @@ async def test_a_removed_relay_closes_its_socket(world: World):
     world.plane.remove_relay(world.relayed)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(to_socket(world.relayed))
+
+
+@pytest.mark.parametrize("channel", [True, False])
+async def test_neighbours_behind_a_1_to_1_nat_reach_each_other(world: World, channel: bool):
+    """Their clients know them by the public address, which this machine does not have."""
+    relays = [bound(), bound()]
+    public = [TransportAddress("192.0.2.7", relay.getsockname()[1]) for relay in relays]
+    clients = [world.client, world.peer]
+    for relayed, sock in zip(public, relays, strict=True):
+        world.plane.add_relay(relayed, sock)
+    for relayed, other, client in zip(public, reversed(public), clients, strict=True):
+        path = world.path._replace(client=from_socket(client.getsockname()))
+        world.plane.apply(AllocationMade(path, relayed, Relaying.UDP, "alice", 600))
+        world.plane.apply(PermissionGranted(relayed, "192.0.2.7", FAR))
+        if channel:
+            world.plane.apply(ChannelBound(relayed, CHANNEL, other, path, FAR))
+    if channel:
+        world.say(frame(b"neighbour"))
+        assert await heard(world.peer) == frame(b"neighbour")
+        return
+    now = asyncio.get_running_loop().time()
+    world.plane.to_peer(public[0], public[1], b"neighbour", dont_fragment=False, now=now)
+    await world.above.changed.wait()
+    assert world.above.unbound == [(public[1], b"neighbour", public[0])]
