@@ -205,5 +205,5 @@ async def _stragglers(
 
 
 def _flow(sent: int, seen: Histogram) -> Flow:
-    points = (seen.percentile(share) for share in (0.5, 0.9, 0.99))
-    return Flow(sent, seen.count, *points, seen.most if seen.count else None)
+    median, p90, p99 = (seen.percentile(share) for share in (0.5, 0.9, 0.99))
+    return Flow(sent, seen.count, median, p90, p99, seen.most if seen.count else None)

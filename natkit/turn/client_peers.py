@@ -233,8 +233,9 @@ class Peers:
 
     def deadline(self) -> Instant | None:
         """Return when something has to be asked for again."""
-        both = (*self._permissions.values(), *self._channels.values())
-        return soonest(it.renew_at for it in both)
+        permissions = (permission.renew_at for permission in self._permissions.values())
+        channels = (channel.renew_at for channel in self._channels.values())
+        return soonest((*permissions, *channels))
 
     def _permitted(self, ip: str, began_at: Instant, now: Instant) -> None:
         """Note a permission, and send what has waited for it."""
