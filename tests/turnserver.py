@@ -33,7 +33,7 @@ class TurnUnderTest:
     """A running server on loopback.
 
     Attributes:
-        ips:      where it listens; udp and tcp on `port`, tls on `tls_port`.
+        ips:      where it listens; udp and tcp on `port`, tls and dtls on `tls_port`.
         ca_file:  the authority that its certificate (localhost) is from.
         log:      what it has said up to now.
     """
@@ -145,13 +145,14 @@ def _natkit(
     port: int,
     tls_port: int,
 ) -> list[str]:
-    argv = [sys.executable, "-m", "natkit", "turn", "serve", "--realm", REALM]
+    argv = [sys.executable, "-m", "natkit", "turn", "serve", "--realm", REALM, "--metrics", "off"]
     for ip in ips:
         host = f"[{ip}]" if ":" in ip else ip
         for listener in (
             f"udp://{host}:{port}",
             f"tcp://{host}:{port}",
             f"tls://{host}:{tls_port}",
+            f"dtls://{host}:{tls_port}",
         ):
             argv += ["--listen", listener]
     for ip in relay:

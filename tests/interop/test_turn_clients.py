@@ -92,6 +92,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "tcp": ("-t", *REST, *ECHO),
     "tcp, send indications": ("-t", "-s", *REST, *ECHO),
     "tls": ("-t", "-S", *REST, *ECHO),
+    "dtls": ("-S", *REST, *ECHO),
+    "dtls, send indications": ("-S", "-s", *REST, *ECHO),
     "no rtcp": ("-c", *REST, *ECHO),
     "padded channel data on udp": ("-D", *REST, *ECHO),
     "more permissions and bindings": ("-G", *REST, *ECHO),
@@ -104,6 +106,7 @@ WAYS: dict[str, tuple[str, ...]] = {
     "relay to relay, udp": ("-y", *REST),
     "relay to relay, tcp": ("-y", "-t", *REST),
     "relay to relay, tls": ("-y", "-t", "-S", *REST),
+    "relay to relay, dtls": ("-y", "-S", *REST),
     "relay to relay, mobility": ("-y", "-M", *REST),
     "tcp relay": ("-T", *REST),
     "tcp relay over tls": ("-T", "-S", *REST),
@@ -239,7 +242,10 @@ async def test_aioice_relays(turn: TurnUnderTest, transport: str) -> None:
     finally:
         relay.close()
         echo.close()
-        await asyncio.sleep(0.2)
+        # It deletes its allocation in a task of its own, and closes its socket after that.
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
 
 
 def test_the_log_of_all_this_knows_no_traceback(turn: TurnUnderTest) -> None:

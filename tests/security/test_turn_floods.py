@@ -162,6 +162,38 @@ def test_noise_from_everywhere_leaves_nothing_behind(target: TurnUnderTest) -> N
                 time.sleep(0.01)
 
 
+def hello(cookie: bytes = b"") -> bytes:
+    """Return a DTLS 1.2 ClientHello (RFC 6347 §4.2.1)."""
+    body = b"\xfe\xfd" + bytes(32) + b"\0" + bytes([len(cookie)]) + cookie
+    body += b"\0\4\xc0\x2b\xc0\x2f" + b"\1\0"
+    length = len(body).to_bytes(3, "big")
+    handshake = b"\1" + length + bytes(5) + length + body
+    return b"\x16\xfe\xff" + bytes(8) + len(handshake).to_bytes(2, "big") + handshake
+
+
+def test_a_dtls_hello_gets_a_cookie_no_larger_than_itself(target: TurnUnderTest) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.settimeout(PATIENCE)
+        stranger.sendto(hello(), (target.ip, target.tls_port))
+        answer = stranger.recv(2000)
+    assert answer[13] == 3  # HelloVerifyRequest
+    assert len(answer) <= len(hello())
+
+
+@pytest.mark.parametrize("cookie", [b"", b"guessed cookie"], ids=["no cookie", "wrong cookie"])
+def test_ten_thousand_dtls_hellos_leave_nothing_behind(
+    target: TurnUnderTest, cookie: bytes
+) -> None:
+    first = int(ipaddress.IPv4Address("127.80.0.0"))
+    with bounded(target), call_unharmed(target):
+        for number in range(SOURCES):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.bind((str(ipaddress.IPv4Address(first + number)), 0))
+                stranger.sendto(hello(cookie), (target.ip, target.tls_port))
+            if number % 50 == 0:
+                time.sleep(0.01)
+
+
 # -- 9: connections --------------------------------------------------------------------------------
 
 
