@@ -215,6 +215,7 @@ class Peers:
             self._drop_channel(purpose.peer)
             return [ChannelRefused(purpose.peer, failure)]
         self._permissions.pop(purpose.ip, None)
+        self._barred = {ip: until for ip, until in self._barred.items() if now < until}
         self._barred[purpose.ip] = now + BARRED
         gone = [peer for peer in self._channels if peer.ip == purpose.ip]
         for peer in gone:
