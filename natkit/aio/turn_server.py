@@ -22,6 +22,7 @@ from natkit.aio.turn_dtls import DtlsCertificate, DtlsPort, is_dtls
 from natkit.aio.turn_peers import PeerConnections
 from natkit.aio.turn_ports import PortsExhausted, RelayPorts
 from natkit.aio.turn_stream import ClientStream, Doorkeeper, Line
+from natkit.aio.turn_users import LookUp, UserLookUps
 from natkit.dataplane import Counters, DataPlane
 from natkit.dataplane.sockaddr import from_socket
 from natkit.machine import Instant, Seconds, soonest
@@ -93,6 +94,7 @@ class TurnService:
         server: the machine.
         ports:  where relayed addresses come from.
         report: hears what an owner may want to know.
+        look_up: knows users whom the settings do not (`Credentials.elsewhere`).
 
     Attributes:
         plane:    the data plane; its upcalls come here.
@@ -104,8 +106,13 @@ class TurnService:
     plane: DataPlane
 
     def __init__(
-        self, server: TurnServer, ports: RelayPorts, report: Callable[[Report], None]
+        self,
+        server: TurnServer,
+        ports: RelayPorts,
+        report: Callable[[Report], None],
+        look_up: LookUp | None = None,
     ) -> None:
+        self._users = None if look_up is None else UserLookUps(server, look_up, self._settle)
         self.sessions: dict[TransportAddress, Session] = {}
         self.idle = asyncio.Event()
         self.idle.set()
@@ -181,6 +188,8 @@ class TurnService:
         if self._dtls is not None:
             self._dtls.close()
         self._peers.close_all()
+        if self._users is not None:
+            self._users.close()
         self._door.close()
         self.plane.close()
         await asyncio.sleep(0)
@@ -279,8 +288,9 @@ class TurnService:
                     self._peers.join(connection, stream)
             case ClosePeer(connection):
                 self._peers.close(connection)
-            case LookUpUser(ticket=ticket):
-                self._server.user_known(ticket, None, now=now)
+            case LookUpUser():
+                if self._users is not None:
+                    self._users.ask(event)
             case RequestRefused():
                 self._report(event)
             case _:

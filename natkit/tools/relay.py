@@ -19,6 +19,7 @@ from natkit.aio.turn_http import serve_pages
 from natkit.aio.turn_ports import RelayPorts
 from natkit.aio.turn_server import Report, TurnService
 from natkit.aio.turn_tls import server_context
+from natkit.aio.turn_users import LookUp
 from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
 from natkit.dataplane.sockaddr import from_socket
 from natkit.errors import NetworkUnreachable, UsageError
@@ -51,7 +52,9 @@ class Relay:
         places: Places,
         tls: ssl.SSLContext | None,
         report: Callable[[Report], None],
+        look_up: LookUp | None = None,
     ) -> None:
+        self._look_up = look_up
         self.warnings: list[str] = []
         self.config = config
         self._tls = tls
@@ -68,7 +71,7 @@ class Relay:
         )
         ports = RelayPorts(places.relay, config.relay_ports)
         self._owner = OwnerPages(ports, config.realm, report)
-        self.service = TurnService(self._machine, ports, self._owner.heard)
+        self.service = TurnService(self._machine, ports, self._owner.heard, look_up)
         self._owner.relay = self
         self.service.plane = PortablePlane(self.service, max_rate=config.max_bps)
 
@@ -169,7 +172,9 @@ class Relay:
             own.add(config.metrics.address)
         return Settings(
             realm=config.realm,
-            credentials=Credentials(dict(config.users), config.secrets),
+            credentials=Credentials(
+                dict(config.users), config.secrets, elsewhere=self._look_up is not None
+            ),
             nonce_key=self._nonce_key,
             policy=PeerPolicy(
                 allow=config.allow_peer,
@@ -185,11 +190,15 @@ class Relay:
 
 
 async def serve(
-    network: SocketNetwork, config: RelayConfig, report: Callable[[Report], None]
+    network: SocketNetwork,
+    config: RelayConfig,
+    report: Callable[[Report], None],
+    look_up: LookUp | None = None,
 ) -> Relay:
     """Run a TURN server.
 
     Args:   report: hears of sessions and refusals.
+            look_up: knows users besides those of `config`.
     Raises: UsageError:         the configuration cannot work on this machine.
             NetworkUnreachable: an address cannot be bound.
     """
@@ -198,7 +207,7 @@ async def serve(
     if config.tls_cert is not None:
         tls = server_context()
         load_certificate(tls, config)
-    relay = Relay(config, places, tls, report)
+    relay = Relay(config, places, tls, report, look_up)
     try:
         await relay.open()
     except BaseException:
