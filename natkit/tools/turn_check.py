@@ -46,7 +46,7 @@ FORBIDDEN, FAMILY_NOT_SUPPORTED = 403, 440
 
 
 UDP_PATIENCE: Seconds = 2.0
-"""For a Binding that says whether UDP gets out: three sends."""
+"""For a Binding that says whether UDP gets out, and from where: three sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class _Check:
         try:
             inward = await outside.into(relay, inbox)
             if inward is None:
-                await self._nothing_arrived(relay.local)
+                await self._nothing_arrived(relay)
                 return
             outward = await outside.back(relay, inward.source)
             if outward is None:
@@ -232,27 +232,34 @@ class _Check:
         finally:
             outside.close()
 
-    async def _nothing_arrived(self, relayed: TransportAddress) -> None:
-        """Blame the relay ports, unless it may well be that no UDP leaves this place."""
-        if self.transport is Transport.UDP or await self._udp_gets_out():
-            self._fail("reach", reach_problem(relayed, inward=True))
-        else:
+    async def _nothing_arrived(self, relay: RelayedEndpoint) -> None:
+        """Blame the relay ports, unless it may well be what lies between us and the server."""
+        seen, ours = await self._address_over_udp(), relay.allocated.mapped.ip
+        if seen is None and self.transport is not Transport.UDP:
             self._skip("reach", "no UDP gets out of here, so this cannot be seen from here")
+        elif seen is not None and seen != ours:
+            why = f"our packets come from several addresses ({ours}, {seen}); only one is permitted"
+            self._skip("reach", why)
+        else:
+            self._fail("reach", reach_problem(relay.local, inward=True))
 
-    async def _udp_gets_out(self) -> bool:
-        """Ask the server for a Binding over UDP, on its port or the usual one."""
+    async def _address_over_udp(self) -> str | None:
+        """Ask the server where UDP from here comes from, on its port or the usual one.
+
+        None: no answer.
+        """
         family = Family.IPV6 if self.server.is_ipv6 else Family.IPV4
         for port in dict.fromkeys((self.server.port, PORT)):
             with contextlib.suppress(NatkitError):
-                await query(
+                report = await query(
                     self.network,
                     StunUri(self.server.ip, port, StunTransport.UDP),
                     randomness=self.manner.randomness,
                     families=[family],
                     patience=UDP_PATIENCE,
                 )
-                return True
-        return False
+                return report.answer.mapped.ip
+        return None
 
     def _crossed(self, name: str, detail: str, crossing: Crossing) -> None:
         lost = crossing.tries - 1

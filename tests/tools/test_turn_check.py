@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from natkit.lab import sim
-from natkit.lab.scenarios import scenario
+from natkit.lab.scenarios import SCENARIOS, scenario
 from natkit.lab.topology import World
 from natkit.network import IcmpError
 from natkit.tools.stun import Trust
@@ -24,6 +24,7 @@ from natkit.turn.quota import Limits
 from natkit.wire import Message, Realm, TransportAddress
 from tests.turn_world import IP, IP6, PORT, SETTINGS, WORLDS_OWN, TurnHost, turn_host
 
+EVERYWHERE = ("0.0.0.0/1", "128.0.0.0/1")
 NOW = 1.8e9
 ALICE = Given(Login("alice", "wonderland"), from_secret=False, unix_time=NOW)
 
@@ -320,3 +321,16 @@ def test_dtls_is_skipped_in_words() -> None:
     one = only(probe(f"turns:{IP}?transport=udp"))
     assert one.steps[-1].state is State.SKIPPED
     assert "does not speak DTLS" in one.steps[-1].detail
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("name", sorted(set(SCENARIOS) - {"udp-blocked"}))
+def test_good_server_is_found_good_from_every_network(name: str, transport: str) -> None:
+    report = probe(f"turn:{IP}?transport={transport}", name=name, peers=EVERYWHERE)
+    assert only(report).problems == []
+
+
+def test_addresses_that_change_from_flow_to_flow_are_noticed() -> None:
+    last = only(probe(f"turn:{IP}?transport=tcp", name="pool-arbitrary")).steps[-1]
+    assert last.state is State.SKIPPED
+    assert "come from several addresses (203.0.113.10" in last.detail
