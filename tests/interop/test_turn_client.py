@@ -144,6 +144,25 @@ async def test_check_says_which_name_the_certificate_lacks(server: TurnUnderTest
     assert report.exit_code == 3
 
 
+def test_check_takes_any_certificate_where_told_to(server: TurnUnderTest) -> None:
+    name, password = USER
+    uri = f"turns:127.0.0.1:{server.tls_port}"
+    result = run("check", uri, "--insecure", "--username", name, "--password", password)
+    assert result.exit_code == 0, result.output
+    assert "verdict   works" in result.stdout
+
+
+def test_bench_says_in_text_what_went_up(server: TurnUnderTest) -> None:
+    uri = f"turns:localhost:{server.tls_port}"
+    load = ("--clients", "2", "--rate", "20", "--size", "1000", "--direction", "up")
+    result = run("bench", uri, *logged_in(server), *load, "--duration", "500ms")
+    assert result.exit_code == 0, result.output
+    assert "clients  2 of 2" in result.stdout
+    assert "load     20 packets/s of 1000 bytes each" in result.stdout
+    assert "up       20 of 20 delivered, 0 lost (0.00%); median " in result.stdout
+    assert "down" not in result.stdout
+
+
 def test_bench_loses_nothing_on_loopback(server: TurnUnderTest) -> None:
     uri = f"turn:127.0.0.1:{server.port}"
     load = ("--clients", "5", "--rate", "50", "--duration", "2s")
