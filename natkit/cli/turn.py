@@ -23,7 +23,7 @@ from natkit.errors import NatkitError
 from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
 from natkit.tools.relay_config import Options, RelayConfig, read_config, read_file
-from natkit.tools.relay_places import check
+from natkit.tools.relay_places import check, room_for_sockets
 from natkit.turn.credentials import rest_password, rest_username
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -105,6 +105,7 @@ def serve(config: Path | None, check_config: bool, log_format: str, **options: A
         check(SocketNetwork(), wanted)
         click.echo("This configuration works here.")
         return
+    room_for_sockets()
     _run(_serve(wanted, read, log))
 
 
