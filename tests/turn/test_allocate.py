@@ -227,6 +227,14 @@ def test_reservation_token_ends_at_30_s_and_returns_its_port() -> None:
     assert code(desk.ask(Method.ALLOCATE, OVER_UDP, token, path=OTHER)) == 508
 
 
+def test_port_that_was_taken_up_outlives_its_reservation() -> None:
+    desk = Desk()
+    _, token = reserve(desk)
+    relayed = desk.allocate(token, path=OTHER)
+    desk.wait(30)
+    assert relayed in desk.open
+
+
 def test_reservation_token_is_good_once() -> None:
     desk = Desk()
     _, token = reserve(desk)

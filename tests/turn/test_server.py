@@ -21,7 +21,8 @@ from natkit.turn.forwarding import (
     Transport,
 )
 from natkit.turn.policy import PeerPolicy
-from natkit.turn.quota import Limits
+from natkit.turn.quota import Limits, LocalLedger
+from natkit.turn.register import Register
 from natkit.wire import (
     AlternateServer,
     ChangeRequest,
@@ -320,6 +321,14 @@ def test_tokens_and_ids_are_unpredictable_and_begin_with_the_worker() -> None:
         seen.add(ticket.value)
         desk.refresh(0)
     assert len(seen) == 200
+
+
+def test_token_that_is_taken_is_not_made_again() -> None:
+    made = iter([b"abc", b"abc", b"xyz", b"abc", b"def"])
+    register = Register(SETTINGS, lambda _: next(made), LocalLedger())
+    first = register.token(4, ())
+    assert register.token(4, {first: None}) == b"\0xyz"
+    assert register.token(4, {int.from_bytes(first, "big"): None}) == b"\0def"
 
 
 def test_open_relay_numbers_are_never_used_twice() -> None:
