@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from natkit.turn import gate
 from natkit.turn.credentials import Credentials, rest_password, rest_username
 from natkit.turn.events import LookUpUser, RequestRefused
 from natkit.turn.quota import Limits
@@ -403,6 +404,14 @@ def test_user_is_asked_for_once_by_a_retransmission_and_not_for_an_allocation_of
     assert desk.put(request) == []
     answered(desk, ticket, "cave")
     assert code(desk.refresh(600, user="dave", password="cave")) is None
+
+
+def test_so_many_may_wait_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "WAITING_LIMIT", 3)
+    desk = Desk(credentials=ELSEWHERE)
+    for _ in range(5):
+        desk.put(desk.signed(Method.ALLOCATE, OVER_UDP, user="dave"))
+    assert len(desk.pop(LookUpUser)) == 3
 
 
 def test_answer_for_a_client_who_is_gone_makes_no_allocation() -> None:

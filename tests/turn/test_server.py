@@ -293,7 +293,9 @@ def test_stop_closes_all_there_is() -> None:
     for command in desk.held:
         desk.answer(command)
     desk.settle()
+    desk.wait(100)
     assert desk.open == set()
+    assert desk.server.deadline() is None
 
 
 def test_relay_that_is_lost_ends_its_allocation() -> None:
