@@ -26,6 +26,9 @@ from natkit.tools.relay_config import Options, RelayConfig, read_config, read_fi
 from natkit.tools.relay_places import check, room_for_sockets
 from natkit.turn.credentials import rest_password, rest_username
 
+CERTIFICATE_LOOK = 60.0
+"""Seconds between looks at the certificate's files: they are renewed weeks before they end."""
+
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -116,13 +119,26 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
             log.say("warning", "configuration", why=warning)
         stopping = _signals(relay, read, log)
         click.echo(f"ready {' '.join(relay.uris)}")
+        renewing = asyncio.create_task(_renew_certificates(relay, log))
         await stopping.get()
+        renewing.cancel()
         log.say("info", "draining", allocations=len(relay.service.sessions))
         relay.drain()
         await _first(relay.drained(), stopping.get())
     finally:
         await relay.close()
     log.say("info", "stopped")
+
+
+async def _renew_certificates(relay: Relay, log: OwnerLog) -> None:
+    """Take a certificate that somebody has renewed, without being told."""
+    while True:
+        await asyncio.sleep(CERTIFICATE_LOOK)
+        try:
+            if relay.renew_certificate():
+                log.say("info", "reloaded", changed="certificate")
+        except (NatkitError, OSError) as error:
+            log.say("error", "certificate not renewed", why=str(error))
 
 
 def _signals(relay: Relay, read: Callable[[], RelayConfig], log: OwnerLog) -> asyncio.Queue[None]:

@@ -26,7 +26,7 @@ from natkit.errors import NetworkUnreachable, UsageError
 from natkit.network import Family
 from natkit.tools.relay_config import Listen, RelayConfig, differences
 from natkit.tools.relay_pages import OwnerPages
-from natkit.tools.relay_places import Places, bound, check, load_certificate
+from natkit.tools.relay_places import Places, bound, check, file_times, load_certificate
 from natkit.turn.credentials import Credentials
 from natkit.turn.forwarding import Transport
 from natkit.turn.policy import PeerPolicy
@@ -62,6 +62,7 @@ class Relay:
         self._places = places
         self.draining = False
         self._pages: asyncio.Server | None = None
+        self._certificate_times = file_times(config)
         self._listening: list[Listen] = []
         loop = asyncio.get_running_loop()
         self._machine = TurnServer(
@@ -150,12 +151,7 @@ class Relay:
         Returns: what has changed, in words, what needs a restart included.
         Raises:  UsageError: the certificate cannot be used; nothing has changed then.
         """
-        if self._tls is not None and config.tls_cert is not None:
-            load_certificate(server_context(), config)
-            load_certificate(self._tls, config)
-            dtls = _dtls_certificate(config)
-            if dtls is not None and any(one.transport is Transport.DTLS for one in self._listening):
-                self.service.use_certificate(dtls)
+        self._use_certificate(config)
         changes = differences(self.config, config)
         self.config = config
         self.service.reconfigure(self._settings(config))
@@ -163,6 +159,28 @@ class Relay:
         if isinstance(plane, PortablePlane):
             plane.max_rate = config.max_bps
         return changes
+
+    def renew_certificate(self) -> bool:
+        """Take the certificate's files again if they have changed since; True: they had.
+
+        Raises: UsageError: the new one cannot be used; the old one goes on.
+        """
+        if file_times(self.config) == self._certificate_times:
+            return False
+        self._use_certificate(self.config)
+        return True
+
+    def _use_certificate(self, config: RelayConfig) -> None:
+        """Take a certificate for connections from now on. Raises: UsageError: it cannot be used."""
+        dtls = _dtls_certificate(config)
+        if self._tls is None or dtls is None:
+            return
+        times = file_times(config)
+        load_certificate(server_context(), config)  # the one in use stays whole if this fails
+        load_certificate(self._tls, config)
+        if any(one.transport is Transport.DTLS for one in self._listening):
+            self.service.use_certificate(dtls)
+        self._certificate_times = times
 
     def _settings(self, config: RelayConfig) -> Settings:
         relayed = self._places.relay

@@ -68,6 +68,12 @@ def load_certificate(context: ssl.SSLContext, config: RelayConfig) -> None:
         ) from error
 
 
+def file_times(config: RelayConfig) -> tuple[float, ...]:
+    """Return when the files of the certificate were last written; those that are not there: 0."""
+    files = [file for file in (config.tls_cert, config.tls_key) if file is not None]
+    return tuple(file.stat().st_mtime if file.exists() else 0.0 for file in files)
+
+
 def _own_addresses(ips: Iterable[str]) -> tuple[RelayAddress, ...]:
     """Return what to relay from where nobody said: of each IP version the most public there is."""
     found = []

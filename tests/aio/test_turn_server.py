@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from natkit.aio.turn_dtls import DATAGRAM, datagrams, is_dtls
 from natkit.aio.turn_ports import PortsExhausted, RelayAddress, RelayPorts
 from natkit.aio.turn_server import Report
 from natkit.aio.turn_stream import Doorkeeper
+from natkit.errors import UsageError
 from natkit.network import Family
 from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
@@ -105,6 +107,29 @@ async def test_tls_and_plain_are_told_apart_on_one_port(authority: trustme.CA, c
         writer.close()
         await writer.wait_closed()
     await relay.close()
+
+
+async def test_a_renewed_certificate_is_taken_and_a_broken_one_is_not(
+    authority: trustme.CA, tmp_path: Path
+):
+    file = tmp_path / "both.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(file))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with serving("tls", certificate=file) as relay:
+        assert not relay.renew_certificate()
+        file.write_text("half of it")
+        os.utime(file, (1, 1))
+        with pytest.raises(UsageError, match="cannot use the certificate"):
+            relay.renew_certificate()
+        authority.issue_cert("other").private_key_and_cert_chain_pem.write_to_path(str(file))
+        os.utime(file, (2, 2))
+        assert relay.renew_certificate()
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", port_of(relay, Transport.TLS), ssl=context, server_hostname="other"
+        )
+        writer.close()
+        await writer.wait_closed()
 
 
 @pytest.mark.parametrize("said", [b"GET / HTTP/1.1\r\n\r\n" * 9, b"\x16\x03\x01", b"\xff" * 20])
