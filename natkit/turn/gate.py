@@ -15,7 +15,7 @@ from natkit.turn.forwarding import Path, Transport
 from natkit.turn.quota import Throttle
 from natkit.turn.register import Register
 from natkit.turn.settings import Settings
-from natkit.wire import ConnectionId, Message, MobilityTicket
+from natkit.wire import ConnectionId, Message, Method, MobilityTicket
 
 WAITING_LIMIT = 1000
 """Requests that may wait for LookUpUser at once; whoever comes on top asks again by itself."""
@@ -74,13 +74,17 @@ class Gate:
             self._register.agenda.drop(waiting)
 
     def _known(self, message: Message, path: Path) -> Client | None:
-        """Return whose allocation the request says to be about."""
+        """Return whose allocation the request is about.
+
+        Tickets and connection ids count where they mean something alone: with them in an Allocate,
+        a name that has expired would get another allocation.
+        """
         register = self._register
         ticket, number = message.find(MobilityTicket), message.find(ConnectionId)
         allocation = register.by_path.get(path)
-        if allocation is None and ticket is not None:
+        if message.method is Method.REFRESH and allocation is None and ticket is not None:
             allocation = register.by_ticket.get(ticket.value)
-        if allocation is None and number is not None:
+        if message.method is Method.CONNECTION_BIND and number is not None:
             connection = register.connections.get(number.value)
             allocation = None if connection is None else connection.allocation
         return None if allocation is None else allocation.client

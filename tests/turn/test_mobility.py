@@ -224,6 +224,15 @@ def test_tcp_allocation_does_not_move_to_datagrams() -> None:
     assert code(desk.refresh(600, ticket)) == 400
 
 
+def test_ticket_does_not_let_an_expired_name_allocate() -> None:
+    desk = Desk(credentials=Credentials({}, ("key",)))
+    name = rest_username("carol", expires=int(EPOCH) + 1060)
+    who: dict[str, Any] = {"user": name, "password": rest_password("key", name)}
+    ticket = ticket_in(desk.ask(Method.ALLOCATE, OVER_UDP, WANTED, **who))
+    desk.wait(100)
+    assert code(desk.ask(Method.ALLOCATE, OVER_UDP, ticket, path=OTHER, **who)) == 401
+
+
 def test_move_works_after_the_rest_name_has_expired() -> None:
     desk = Desk(credentials=Credentials({}, ("key",)))
     name = rest_username("carol", expires=int(EPOCH) + 1060)

@@ -211,6 +211,18 @@ def test_bind_after_the_rest_name_has_expired() -> None:
     assert code(bind(desk, command.connection, **who)) is None
 
 
+def test_connection_id_does_not_let_an_expired_name_allocate() -> None:
+    desk = Desk(credentials=Credentials({}, ("key",)))
+    name = rest_username("carol", expires=int(EPOCH + desk.now) + 10)
+    who: dict[str, Any] = {"user": name, "password": rest_password("key", name)}
+    desk.allocate(OVER_TCP, path=TCP, **who)
+    desk.put(desk.signed(Method.CONNECT, FAR, path=TCP, **who), TCP)
+    [command] = desk.pop(ConnectPeer)
+    desk.wait(20)
+    said = OVER_TCP, ConnectionId(command.connection)
+    assert code(desk.ask(Method.ALLOCATE, *said, path=DATA_TCP, **who)) == 401
+
+
 # --- peers that connect
 
 
