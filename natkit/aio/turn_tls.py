@@ -56,10 +56,8 @@ class TlsSession:
             while chunk := self._tls.read(_CHUNK):
                 plain += chunk
         except ssl.SSLWantReadError:
-            pass
-        except ssl.SSLZeroReturnError:
-            return bytes(plain) or None
-        return bytes(plain)
+            return bytes(plain)
+        return bytes(plain) or None  # nothing more will come: close_notify
 
 
 def server_context() -> ssl.SSLContext:
