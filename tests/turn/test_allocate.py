@@ -198,6 +198,19 @@ def test_even_port_without_reservation_gives_no_token_and_holds_one_port() -> No
     assert desk.open == {relayed.address}
 
 
+@pytest.mark.parametrize(
+    ("asked", "even", "reserve"),
+    [((), False, False), ((EvenPort(False),), True, False), ((EvenPort(True),), True, True)],
+)
+def test_driver_is_told_which_port_is_wanted(
+    asked: tuple[Attribute, ...], even: bool, reserve: bool
+) -> None:
+    desk = Desk()
+    desk.allocate(*asked)
+    [command] = desk.pop(OpenRelay)
+    assert (command.even, command.reserve) == (even, reserve)
+
+
 def reserve(desk: Desk) -> tuple[TransportAddress, ReservationToken]:
     answer = desk.ask(Method.ALLOCATE, OVER_UDP, EvenPort(True))
     relayed, token = answer.find(XorRelayedAddress), answer.find(ReservationToken)
