@@ -156,6 +156,7 @@ class _Peer(asyncio.Protocol):
         self.stream: ClientStream | None = None
         self._owner = owner
         self._transport: asyncio.Transport
+        self._early = b""  # uvloop reads once, though paused
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -165,10 +166,16 @@ class _Peer(asyncio.Protocol):
     def join(self, stream: ClientStream) -> None:
         self.stream = stream
         stream.join(self._transport.write, self.pause)
+        if self._early:
+            stream.send(self._early)
+            self._early = b""
         self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self.stream is not None:
+        if self.stream is None:
+            self._early += data
+            self.pause(True)
+        else:
             self.stream.send(data)
 
     def pause(self, paused: bool) -> None:

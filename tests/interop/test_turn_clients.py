@@ -243,8 +243,7 @@ async def test_aioice_relays(turn: TurnUnderTest, transport: str) -> None:
         relay.close()
         echo.close()
         # It deletes its allocation in a task of its own, and closes its socket after that.
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0.02)
+        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
         await asyncio.sleep(0.1)
 
 
