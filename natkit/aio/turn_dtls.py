@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
-from natkit.aio.turn_stream import Doorkeeper, StreamOwner
+from natkit.aio.turn_door import Doorkeeper, StreamOwner
 from natkit.machine import Instant, Seconds
 from natkit.turn.forwarding import Path, Transport
 from natkit.wire import TransportAddress

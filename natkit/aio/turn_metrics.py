@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from natkit.aio.turn_ports import RelayPorts
-from natkit.aio.turn_server import Report, Session, SessionEnded, TurnService
+from natkit.aio.turn_report import Report, Session, SessionEnded
+from natkit.aio.turn_server import TurnService
 from natkit.dataplane import Counters
 from natkit.turn.events import RequestRefused
 from natkit.turn.forwarding import Transport

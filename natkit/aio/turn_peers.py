@@ -12,8 +12,9 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
+from natkit.aio.turn_door import Line
 from natkit.aio.turn_ports import shared_stream_socket
-from natkit.aio.turn_stream import ClientStream, Line, keep_little_unsent
+from natkit.aio.turn_stream import ClientStream, keep_little_unsent
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.errors import NatkitError
 from natkit.machine import Instant, Seconds

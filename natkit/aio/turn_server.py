@@ -13,19 +13,20 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from natkit.aio import errqueue
 from natkit.aio.sockaddr import Scopes
+from natkit.aio.turn_door import Doorkeeper, Line
 from natkit.aio.turn_dtls import DtlsCertificate, DtlsPort, is_dtls
 from natkit.aio.turn_peers import PeerConnections
 from natkit.aio.turn_ports import PortsExhausted, RelayPorts
-from natkit.aio.turn_stream import ClientStream, Doorkeeper, Line
+from natkit.aio.turn_report import Report, Session, SessionEnded
+from natkit.aio.turn_stream import ClientStream
 from natkit.aio.turn_users import LookUp, UserLookUps
 from natkit.dataplane import Counters, DataPlane
 from natkit.dataplane.sockaddr import from_socket
-from natkit.machine import Instant, Seconds, soonest
+from natkit.machine import Instant, soonest
 from natkit.turn.events import (
     BindConnection,
     ClosePeer,
@@ -41,7 +42,6 @@ from natkit.turn.forwarding import (
     AllocationClosed,
     AllocationMade,
     AllocationMoved,
-    CloseReason,
     Fact,
     Path,
     Relaying,
@@ -52,39 +52,11 @@ from natkit.turn.settings import Settings
 from natkit.wire import TransportAddress
 
 
-@dataclass(slots=True)
-class Session:
-    """An allocation as its owner's log and metrics show it.
-
-    Attributes:
-        began: on the event loop's clock.
-    """
-
-    path: Path
-    relayed: TransportAddress
-    user: str
-    began: Instant
-
-
-@dataclass(frozen=True, slots=True)
-class SessionEnded:
-    """An allocation has ended, with all that it carried."""
-
-    session: Session
-    reason: CloseReason
-    carried: Counters
-    lasted: Seconds
-
-
 class Listening(NamedTuple):
     """What is spoken on a UDP listener."""
 
     plain: bool
     dtls: bool
-
-
-Report: TypeAlias = Session | SessionEnded | RequestRefused
-"""What the server's owner may want to know."""
 
 
 class TurnService:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from natkit.aio.turn_server import Report, Session, SessionEnded
+from natkit.aio.turn_report import Report, Session, SessionEnded
 from natkit.turn.events import RequestRefused
 
 Fields: TypeAlias = dict[str, object]

@@ -17,7 +17,8 @@ from natkit.aio.network import SocketNetwork
 from natkit.aio.turn_dtls import DtlsCertificate
 from natkit.aio.turn_http import serve_pages
 from natkit.aio.turn_ports import RelayPorts
-from natkit.aio.turn_server import Report, TurnService
+from natkit.aio.turn_report import Report
+from natkit.aio.turn_server import TurnService
 from natkit.aio.turn_tls import server_context
 from natkit.aio.turn_users import LookUp
 from natkit.dataplane.portable import CAN_SET_DF, PortablePlane

@@ -12,7 +12,8 @@ from natkit.aio.network import SocketNetwork
 from natkit.aio.turn_http import Page, Pages, plain
 from natkit.aio.turn_metrics import TurnMetrics
 from natkit.aio.turn_ports import RelayPorts
-from natkit.aio.turn_server import Report, TurnService
+from natkit.aio.turn_report import Report
+from natkit.aio.turn_server import TurnService
 from natkit.errors import NatkitError, NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.stun.binding import BindingClient, BindingEvent, BindingSucceeded

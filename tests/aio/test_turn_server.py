@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from natkit.aio import turn_stream
+from natkit.aio import turn_door
 from natkit.aio.network import SocketNetwork
+from natkit.aio.turn_door import Doorkeeper
 from natkit.aio.turn_dtls import DATAGRAM, datagrams, is_dtls
 from natkit.aio.turn_ports import PortsExhausted, RelayAddress, RelayPorts
-from natkit.aio.turn_server import Report
-from natkit.aio.turn_stream import Doorkeeper
+from natkit.aio.turn_report import Report
 from natkit.errors import UsageError
 from natkit.network import Family
 from natkit.tools.relay import Relay
@@ -145,7 +145,7 @@ async def test_another_protocol_is_hung_up_on(said: bytes):
 
 
 async def test_who_says_nothing_is_shown_the_door(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(turn_stream, "SILENT_LIMIT", 0.1)
+    monkeypatch.setattr(turn_door, "SILENT_LIMIT", 0.1)
     async with serving("tcp") as relay:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(relay, Transport.TCP))
         with contextlib.suppress(ConnectionError):
@@ -167,7 +167,7 @@ class Visitor:
 
 def test_one_ip_has_room_for_so_many_that_wait_and_no_more():
     door = Doorkeeper(lambda: None)
-    some = [Visitor("192.0.2.1", door) for _ in range(turn_stream.WAITING_PER_IP)]
+    some = [Visitor("192.0.2.1", door) for _ in range(turn_door.WAITING_PER_IP)]
     assert all(door.let_in(one, "192.0.2.1", 0.0) for one in some)
     assert not door.let_in(Visitor("192.0.2.1", door), "192.0.2.1", 0.0)
     assert door.let_in(Visitor("192.0.2.2", door), "192.0.2.2", 0.0)
@@ -176,7 +176,7 @@ def test_one_ip_has_room_for_so_many_that_wait_and_no_more():
 
 
 def test_when_too_many_wait_the_oldest_goes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(turn_stream, "WAITING_LIMIT", 3)
+    monkeypatch.setattr(turn_door, "WAITING_LIMIT", 3)
     door = Doorkeeper(lambda: None)
     visitors = [Visitor(f"192.0.2.{n}", door) for n in range(4)]
     for visitor in visitors:
@@ -188,10 +188,10 @@ def test_the_door_closes_on_who_waited_too_long_and_not_before():
     door = Doorkeeper(lambda: None)
     visitor = Visitor("192.0.2.1", door)
     door.let_in(visitor, "192.0.2.1", 0.0)
-    assert door.deadline() == turn_stream.SILENT_LIMIT
-    door.sweep(turn_stream.SILENT_LIMIT - 0.1)
+    assert door.deadline() == turn_door.SILENT_LIMIT
+    door.sweep(turn_door.SILENT_LIMIT - 0.1)
     assert not visitor.gone
-    door.sweep(turn_stream.SILENT_LIMIT)
+    door.sweep(turn_door.SILENT_LIMIT)
     assert visitor.gone
     assert door.deadline() is None
 
