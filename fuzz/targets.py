@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 from natkit.errors import MalformedMessage
 from natkit.portmap import natpmp, pcp, ssdp
+from natkit.turn.credentials import Credentials
+from natkit.turn.forwarding import Path, Transport
+from natkit.turn.handover import worker_of
+from natkit.turn.policy import PeerPolicy
+from natkit.turn.server import TurnServer
+from natkit.turn.settings import Settings
 from natkit.wire import (
     REGISTRY,
     Attribute,
@@ -141,6 +147,20 @@ def _nonce(data: bytes) -> None:
     features_of(data.decode(errors="replace"))
 
 
+_TURN_SETTINGS = Settings("realm", Credentials({"user": "password"}), bytes(16), PeerPolicy())
+_TURN_PATHS = tuple(Path(_IPV4, _IPV4, transport) for transport in Transport)
+
+
+def _turn_server(data: bytes) -> None:
+    """Hand a stranger's bytes to a TURN server, which must not keep anything of them."""
+    server = TurnServer(_TURN_SETTINGS, randomness=bytes, epoch=0)
+    for path in _TURN_PATHS:
+        server.receive(data, path, now=0)
+    if server.deadline() is not None:
+        raise AssertionError("a stranger left something behind")
+    worker_of(data)
+
+
 _STUN_SAMPLES = _stun_samples()
 _CHANNEL_SAMPLES = tuple(
     ChannelData(0x4000 + size, bytes(size)).encode(padded=True) for size in (0, 1, 4, 100)
@@ -158,6 +178,7 @@ TARGETS = (
         _attribute,
         tuple(bytes([_KINDS.index(type(it))]) + it.encode() for it in _ATTRIBUTES),
     ),
+    Target("TURN server", _turn_server, _STUN_SAMPLES, allowed=()),
     Target("ChannelData", _channel_data, _CHANNEL_SAMPLES),
     Target("stream", _stream, (b"".join(_STUN_SAMPLES[:2] + _CHANNEL_SAMPLES), *_STUN_SAMPLES)),
     Target("nonce cookie", _nonce, (b"obMatJos2AAAD0", b"obMatJos2"), allowed=()),

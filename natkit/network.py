@@ -50,12 +50,15 @@ class IcmpError:
         code:        ICMP code as on the wire.
         destination: where the datagram was going.
         reporter:    IP of the router or host that complained; None where the system hides it.
+        mtu:         bytes that fit, with "fragmentation needed" (IPv4: 3, 4) and "packet too big"
+                     (IPv6: 2); None where nothing says it.
     """
 
     kind: int
     code: int
     destination: TransportAddress | None
     reporter: str | None
+    mtu: int | None = None
 
 
 class DatagramReceiver(Protocol):

@@ -65,8 +65,8 @@ _WIRE = ("wire", "errors")
 _MACHINE = ("machine", *_WIRE)
 _NETWORK = ("network", *_MACHINE)
 _STUN = ("stun", *_NETWORK)
-_PROTOCOLS = ("nat", "portmap", *_STUN)
-_AIO = ("aio", *_PROTOCOLS)
+_PROTOCOLS = ("nat", "portmap", "turn", *_STUN)
+_AIO = ("aio", "dataplane", *_PROTOCOLS)
 
 LAYERS = {
     "errors": Layer(sans_io=True),
@@ -74,9 +74,11 @@ LAYERS = {
     "machine": Layer(_WIRE, sans_io=True),
     "network": Layer(_MACHINE, sans_io=True),
     "stun": Layer(_NETWORK, sans_io=True),
+    "turn": Layer(_STUN, sans_io=True),
     "nat": Layer(_STUN, sans_io=True),
     "portmap": Layer(_STUN, sans_io=True),
-    "aio": Layer(_PROTOCOLS, forbidden=TERMINAL),
+    "dataplane": Layer(("turn", *_MACHINE), forbidden=TERMINAL),
+    "aio": Layer(("dataplane", *_PROTOCOLS), forbidden=TERMINAL),
     "lab": Layer(_AIO, forbidden=TERMINAL),
     "tools": Layer(_AIO, forbidden=TERMINAL),
     "cli": Layer(("natkit", "tools", "lab", *_AIO), silent=False),
@@ -180,6 +182,18 @@ def test_no_file_breaks_the_layers():
         )
     ]
     assert not broken, "\n" + "\n".join(broken)
+
+
+def test_a_data_plane_knows_turns_words_and_not_its_machine():
+    of_turn = {
+        imported.module
+        for path in ROOT.glob("natkit/dataplane/*.py")
+        for imported in imports(
+            ast.parse(path.read_text(encoding="utf-8")), module_name(path), package=False
+        )
+        if layer_of(imported.module) == "turn"
+    }
+    assert of_turn == {"natkit.turn.forwarding"}
 
 
 def test_every_layer_in_the_table_exists():

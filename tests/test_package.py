@@ -58,7 +58,12 @@ def test_every_module_can_be_imported_without_what_linux_alone_has():
 
 
 def requirement_names(lines: list[str]) -> set[str]:
-    return {re.split(r"[<>=~!\\[]", line)[0].lower() for line in lines}
+    return {normalised(re.split(r"[<>=~!\\[]", line)[0]) for line in lines}
+
+
+def normalised(name: str) -> str:
+    """Return a distribution's name as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def third_party(*, at_import: bool) -> set[str]:
@@ -69,7 +74,7 @@ def third_party(*, at_import: bool) -> set[str]:
         for module in imported(ast.parse(path.read_text(encoding="utf-8")), at_import=at_import):
             tops.add(module.partition(".")[0])
     outside = tops - sys.stdlib_module_names - {"natkit"}
-    return {owners[top][0].lower() for top in outside}
+    return {normalised(owners[top][0]) for top in outside}
 
 
 def imported(tree: ast.AST, *, at_import: bool) -> Iterator[str]:

@@ -64,7 +64,7 @@ def test_a_fresh_clone_is_told_what_to_run_first(script: str, tmp_path: Path):
 
 def test_a_fresh_machine_gets_every_program_that_a_test_needs():
     script = (ROOT / "scripts" / "test").read_text(encoding="utf-8")
-    installed = set(re.findall(r"^    (\w+):[\w-]+$", script, re.MULTILINE))
+    installed = set(re.findall(r"^    ([\w-]+):[\w-]+$", script, re.MULTILINE))
     needed = {
         need
         for path in ROOT.glob("tests/**/*.py")

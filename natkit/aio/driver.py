@@ -57,11 +57,15 @@ class Driver(DatagramReceiver, Generic[Event]):
         Raises: what `Network.open_datagram` raises.
         """
         driver = cls(machine, on_event=on_event, on_error=on_error)
-        driver._endpoint = await network.open_datagram(
-            driver, local=local, family=family, interface=interface
+        driver.attach(
+            await network.open_datagram(driver, local=local, family=family, interface=interface)
         )
-        driver.kick()
         return driver
+
+    def attach(self, endpoint: DatagramEndpoint) -> None:
+        """Run on `endpoint`, which has this driver for its receiver; `open` does both."""
+        self._endpoint = endpoint
+        self.kick()
 
     @property
     def endpoint(self) -> DatagramEndpoint:

@@ -20,6 +20,8 @@ _IP_RECVERR = 11  # linux/in.h; Python names neither of the two
 _IPV6_RECVERR = 25  # linux/in6.h
 _ORIGIN_ICMP = 2  # linux/errqueue.h
 _ORIGIN_ICMP6 = 3
+_WITH_MTU = {(_ORIGIN_ICMP, 3, 4), (_ORIGIN_ICMP6, 2, 0)}
+"""Origin, type and code of the errors that tell an MTU (RFC 1191 §4, RFC 4443 §3.2)."""
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err
 _LARGEST_ANCILLARY = 512
 _OFFENDER_OFFSET = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}
@@ -58,11 +60,12 @@ def _parse(data: bytes, scopes: Scopes, destination: tuple[object, ...]) -> Icmp
     """
     if len(data) < _EXTENDED_ERROR.size:
         return None
-    _, origin, kind, code, _, _, _ = _EXTENDED_ERROR.unpack_from(data)
+    _, origin, kind, code, _, info, _ = _EXTENDED_ERROR.unpack_from(data)
     if origin not in (_ORIGIN_ICMP, _ORIGIN_ICMP6):
         return None
     to = scopes.from_socket(destination) if destination else None
-    return IcmpError(kind, code, to, _offender(data[_EXTENDED_ERROR.size :]))
+    mtu = info if info and (origin, kind, code) in _WITH_MTU else None
+    return IcmpError(kind, code, to, _offender(data[_EXTENDED_ERROR.size :]), mtu)
 
 
 def _offender(sockaddr: bytes) -> str | None:

@@ -64,15 +64,15 @@ class Transaction:
     """The clockwork of one request.
 
     Attributes:
-        sent:    how often it was sent so far.
-        sent_at: instant of the latest send.
+        sent: how often it was sent so far.
+        began_at, sent_at: instants of the first and the latest send.
     """
 
     def __init__(self, schedule: Retransmission, *, now: Instant) -> None:
         self._due = (*(now + offset for offset in schedule.sends()), now + schedule.patience)
         self._next = 0
         self.sent = 0
-        self.sent_at = now
+        self.began_at = self.sent_at = now
 
     @property
     def deadline(self) -> Instant:

@@ -89,7 +89,7 @@ async def serve(
             NetworkUnreachable: one of them cannot be bound.
     """
     # A client elsewhere would be sent to a loopback address by OTHER-ADDRESS.
-    addresses = _expanded(network, listen, loopback=alternate_port is None)
+    addresses = expanded(network, listen, loopback=alternate_port is None)
     groups = (
         [((at.ip,), (at.port,)) for at in addresses]
         if alternate_port is None
@@ -126,7 +126,7 @@ def server_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _expanded(
+def expanded(
     network: Network, listen: Sequence[TransportAddress], *, loopback: bool
 ) -> list[TransportAddress]:
     """Replace each wildcard by the addresses behind it, link-local ones left out.

@@ -10,7 +10,10 @@ from natkit.wire.cursor import Cursor
 
 CHANNEL_MIN = 0x4000
 CHANNEL_MAX = 0x4FFF
-"""Bounds of what may be bound and sent; 0x5000 .. 0xFFFF are reserved (RFC 8656 §12)."""
+"""Bounds of what a client may bind; 0x5000 .. 0xFFFF are reserved (RFC 8656 §12)."""
+
+OLD_CHANNEL_MAX = 0x7FFE
+"""A server takes what RFC 5766 §11 allowed as well: coturn's clients still draw from there."""
 
 _HEADER = Struct("!HH")
 _RFC = "RFC 8656 §12.4"
@@ -24,7 +27,7 @@ class ChannelData:
         |                       Application Data                       ...
 
     Attributes:
-        channel: 0x4000 .. 0x4FFF.
+        channel: 0x4000 .. 0x4FFF, from old clients .. 0x7FFE.
         data:    0 .. 65535 bytes.
     """
 
@@ -39,7 +42,7 @@ class ChannelData:
         """
         cursor = Cursor(data, _RFC)
         channel = cursor.u16("channel number")
-        if not CHANNEL_MIN <= channel <= CHANNEL_MAX:
+        if not CHANNEL_MIN <= channel <= OLD_CHANNEL_MAX:
             raise cursor.malformed("channel number", f"{channel:#06x}")
         return cls(channel, cursor.take(cursor.u16("length"), "application data"))
 
@@ -49,6 +52,6 @@ class ChannelData:
         Raises: ValueError: the channel is out of range or the data too long.
         """
         size = len(self.data)
-        if not CHANNEL_MIN <= self.channel <= CHANNEL_MAX or size > 0xFFFF:
+        if not CHANNEL_MIN <= self.channel <= OLD_CHANNEL_MAX or size > 0xFFFF:
             raise ValueError(f"channel {self.channel:#06x} with {size} bytes")
         return _HEADER.pack(self.channel, size) + self.data + bytes(-size % 4 if padded else 0)

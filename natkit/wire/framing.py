@@ -1,7 +1,7 @@
 """Stream framing: cut TCP or TLS into STUN messages and ChannelData (RFC 8489 §6.2.2, 8656 §12.5).
 
 Both say their own size in the first four bytes, so there is no framing beside them. The first byte
-tells them apart: 0 .. 3 STUN, 64 .. 79 ChannelData; with any other the stream is beyond repair.
+tells them apart: 0 .. 3 STUN, 64 .. 127 ChannelData; with any other the stream is beyond repair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from natkit.wire.message import Message
 _PREFIX = Struct("!HH")
 _COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
 _STUN_FIRST_BYTES = range(4)
-_CHANNEL_FIRST_BYTES = range(0x40, 0x50)
+_CHANNEL_FIRST_BYTES = range(0x40, 0x80)  # 0x50 and more come from RFC 5766 clients
 
 
 class FrameReader:
@@ -40,13 +40,27 @@ class FrameReader:
         The iterator raises MalformedMessage where the stream is neither STUN nor ChannelData, or a
         message in it is malformed. Close the stream then: where the next one begins is not known.
         """
+        return self._decoded(self.cut(data))
+
+    def cut(self, data: bytes) -> Iterator[bytes]:
+        """Like `feed`, for who decodes himself or not at all: frames as bytes, padding included."""
         self._buffer += data
         return self._frames()
 
-    def _frames(self) -> Iterator[Message | ChannelData]:
-        while (frame := self._next_frame()) is not None:
+    def rest(self) -> bytes:
+        """Take out what no frame has used yet: the stream goes on as something else."""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+    def _decoded(self, frames: Iterator[bytes]) -> Iterator[Message | ChannelData]:
+        for frame in frames:
             is_stun = frame[0] in _STUN_FIRST_BYTES
             yield Message.decode(frame) if is_stun else ChannelData.decode(frame)
+
+    def _frames(self) -> Iterator[bytes]:
+        while (frame := self._next_frame()) is not None:
+            yield frame
 
     def _next_frame(self) -> bytes | None:
         """Take one whole frame, padding included, out of the buffer; None: it is not there yet."""
@@ -77,5 +91,7 @@ class FrameReader:
             return None
         length = _PREFIX.unpack_from(self._buffer)[1]
         if first in _STUN_FIRST_BYTES:
+            if length % 4:
+                raise MalformedMessage("message length", "RFC 8489 §5", f"{length} bytes")
             return HEADER_SIZE + int(length)
         return _PREFIX.size + (int(length) + 3 & ~3)

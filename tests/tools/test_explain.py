@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from natkit.aio.turn_failure import EXPLAINED
 from natkit.errors import NatkitError, UsageError
 from natkit.tools.explain import Topic, find, topics
 
@@ -30,6 +31,10 @@ def test_a_topic_is_short_and_its_references_lead_somewhere(topic: Topic):
     assert all(len(line) <= 80 for line in topic.text.splitlines())
     if topic.name not in ("exit-codes", "environment"):
         assert re.search(r"RFC \d{4}", topic.rfc)
+
+
+def test_every_error_of_a_turn_server_that_sends_people_here_is_explained():
+    assert {str(code) for code in EXPLAINED} <= set(topics())
 
 
 def test_no_name_means_two_topics():

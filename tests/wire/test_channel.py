@@ -32,7 +32,7 @@ def test_length_leaves_the_padding_out() -> None:
         ("4000", "length"),
         ("40000001", "application data"),
         ("3fff0000", "channel number"),
-        ("50000000", "channel number"),
+        ("80000000", "channel number"),
         ("00010000", "channel number"),
     ],
 )
@@ -44,7 +44,7 @@ def test_what_is_no_channel_data_is_refused(data: str, where: str) -> None:
 
 @pytest.mark.parametrize(
     "packet",
-    [ChannelData(0x3FFF, b""), ChannelData(0x5000, b""), ChannelData(0x4000, bytes(2**16))],
+    [ChannelData(0x3FFF, b""), ChannelData(0x7FFF, b""), ChannelData(0x4000, bytes(2**16))],
     ids=["channel too low", "channel too high", "too long"],
 )
 def test_channel_data_that_does_not_fit_is_not_sent(packet: ChannelData) -> None:

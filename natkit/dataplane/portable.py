@@ -1,0 +1,269 @@
+"""The data plane in Python: one look-up and one send for every datagram that comes in."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from natkit.dataplane import Counters, Upcalls
+from natkit.dataplane.reading import Reader
+from natkit.dataplane.sockaddr import from_socket, to_socket
+from natkit.dataplane.tables import HEADER_SIZE, Bucket, Channel, Client, Relay
+from natkit.machine import Instant
+from natkit.turn.forwarding import (
+    AllocationClosed,
+    AllocationMade,
+    AllocationMoved,
+    ChannelBound,
+    ChannelLapsed,
+    Fact,
+    Path,
+    PermissionGranted,
+    PermissionLapsed,
+    Transport,
+)
+from natkit.wire import TransportAddress
+
+_IP_MTU_DISCOVER = 10  # linux/in.h; Python names none of these four
+_IPV6_MTU_DISCOVER = 23  # linux/in6.h
+_PMTUDISC_DONT, _PMTUDISC_DO = 0, 2
+
+CAN_SET_DF = sys.platform == "linux"
+
+
+class PortablePlane:
+    """Forwards by tables, wherever Python runs: see `DataPlane`.
+
+    Args:
+        upcalls:  takes what the plane does not decide.
+        max_rate: bytes a second that an allocation may carry each way; None: no limit.
+    """
+
+    def __init__(self, upcalls: Upcalls, *, max_rate: int | None = None) -> None:
+        self.max_rate = max_rate
+        self._upcalls = upcalls
+        self._listeners: dict[TransportAddress, _Listener] = {}
+        self._relays: dict[TransportAddress, Relay] = {}
+        self._clients: dict[Path, Client] = {}
+        self._streams: set[Path] = set()
+        self._local: dict[TransportAddress, Any] = {}  # of relayed addresses behind a 1:1 NAT
+        self._ours: dict[Any, TransportAddress] = {}
+
+    def add_listener(self, server: TransportAddress, sock: socket.socket) -> None:
+        """Read clients' datagrams from `sock`, bound to `server`; own it."""
+        self._listeners[server] = _Listener(server, sock, self._upcalls)
+
+    def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
+        """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
+        set_dont_fragment(sock, False)
+        local = sock.getsockname()
+        if local != to_socket(relayed):
+            self._local[relayed], self._ours[local] = local, relayed
+        self._relays[relayed] = Relay(relayed, sock, self._upcalls, self._ours)
+
+    def remove_relay(self, relayed: TransportAddress) -> None:
+        """Close the socket of `relayed`. Unknown ones are ignored."""
+        relay = self._relays.pop(relayed, None)
+        if relay is not None:
+            self._ours.pop(self._local.pop(relayed, None), None)
+            relay.reader.stop()
+
+    def add_stream(
+        self, path: Path, write: Callable[[bytes], bool]
+    ) -> Callable[[bytes, Instant], None]:
+        """Serve a client whose bytes somebody else reads; returns what takes its ChannelData."""
+        client = self._clients[path] = Client(write, padded=path.transport.is_stream)
+        self._streams.add(path)
+        return client.forward
+
+    def remove_stream(self, path: Path) -> None:
+        """Forget a client added by `add_stream`. Unknown ones are ignored."""
+        self._streams.discard(path)
+        self._clients.pop(path, None)
+
+    def apply(self, fact: Fact) -> None:
+        """Take a fact of the TURN machine into the table. What it names and is gone is ignored."""
+        relay = self._relays.get(fact.relayed)
+        if relay is None:
+            return
+        match fact:
+            case AllocationMade(path=path):
+                self._join(relay, path)
+            case PermissionGranted(peer_ip=ip, expires_at=until):
+                relay.permit(ip, until)
+            case PermissionLapsed(peer_ip=ip):
+                relay.permit(ip, 0.0)
+                del relay.permissions[ip]
+            case ChannelBound():
+                _bind(relay, fact, self._peer(fact.peer))
+            case ChannelLapsed(channel=number, peer=peer):
+                relay.peers.pop(self._peer(peer), None)
+                if relay.client is not None:
+                    relay.client.channels.pop(number, None)
+            case AllocationMoved(old=old, path=path):
+                self._move(relay, old, path)
+            case AllocationClosed(path=path):
+                self._part(relay, path)
+            case _:
+                assert_never(fact)
+
+    def to_client(self, path: Path, data: bytes) -> None:
+        """Send a STUN message along `path`, from the address that the client asked."""
+        listener = self._listeners.get(path.server) if path.transport is Transport.UDP else None
+        if listener is not None:
+            listener.send(data, to_socket(path.client))
+        elif (client := self._clients.get(path)) is not None:
+            client.write(data)
+
+    def to_peer(
+        self,
+        relayed: TransportAddress,
+        peer: TransportAddress,
+        data: bytes,
+        *,
+        dont_fragment: bool,
+        now: Instant,
+    ) -> None:
+        """Send one datagram from a relayed address (a Send indication's)."""
+        relay = self._relays.get(relayed)
+        if relay is None:
+            return
+        if not dont_fragment:
+            relay.send(data, self._peer(peer), now)
+            return
+        set_dont_fragment(relay.sock, True)
+        relay.send(data, self._peer(peer), now)
+        set_dont_fragment(relay.sock, False)
+
+    def counters(self, relayed: TransportAddress) -> Counters:
+        """Return what `relayed` has carried; live. All zero where it is unknown."""
+        relay = self._relays.get(relayed)
+        return Counters() if relay is None else relay.counters
+
+    def activity(self, relayed: TransportAddress) -> Instant | None:
+        """Return when it last carried something; None: never."""
+        relay = self._relays.get(relayed)
+        return None if relay is None else relay.active_at
+
+    def close(self) -> None:
+        """Close every socket."""
+        for relayed in list(self._relays):
+            self.remove_relay(relayed)
+        for listener in self._listeners.values():
+            listener.reader.stop()
+        self._listeners.clear()
+        self._clients.clear()
+
+    def _peer(self, peer: TransportAddress) -> Any:
+        """Return where packets to `peer` go: straight to the neighbour if it is one of ours, for
+        few NATs send a packet back to where it came from.
+        """
+        return self._local.get(peer) or to_socket(peer)
+
+    def _join(self, relay: Relay, path: Path) -> None:
+        client = self._client(path)
+        if client is not None:
+            client.relays += 1
+            relay.client = client
+        if self.max_rate is not None:
+            relay.up, relay.down = Bucket(self.max_rate), Bucket(self.max_rate)
+
+    def _client(self, path: Path) -> Client | None:
+        """Return the table of `path`, made where it is missing; None: its stream is gone."""
+        client = self._clients.get(path)
+        listener = self._listeners.get(path.server)
+        if client is None and path.transport is Transport.UDP and listener is not None:
+            client = self._clients[path] = listener.admit(to_socket(path.client))
+        return client
+
+    def _move(self, relay: Relay, old: Path, path: Path) -> None:
+        before, client = relay.client, self._client(path)
+        relay.client = client
+        for channel in relay.peers.values():
+            if before is not None:
+                before.channels.pop(channel.number, None)
+            if client is not None:
+                client.channels[channel.number] = channel
+        if client is not None:
+            client.relays += 1
+        self._leave(before, old)
+
+    def _part(self, relay: Relay, path: Path) -> None:
+        client, relay.client = relay.client, None
+        for channel in relay.peers.values():
+            if client is not None:
+                client.channels.pop(channel.number, None)
+        relay.peers.clear()
+        relay.permissions.clear()
+        self._leave(client, path)
+
+    def _leave(self, client: Client | None, path: Path) -> None:
+        """Forget a client over UDP with its last relayed address; a stream is its reader's."""
+        if client is None:
+            return
+        client.relays -= 1
+        if client.relays == 0 and path not in self._streams:
+            self._clients.pop(path, None)
+            if path.server in self._listeners:
+                self._listeners[path.server].clients.pop(to_socket(path.client), None)
+
+
+class _Listener:
+    """A UDP socket that clients send to, and those of them that relay."""
+
+    __slots__ = ("clients", "reader", "sendto", "server", "upcalls")
+
+    def __init__(self, server: TransportAddress, sock: socket.socket, upcalls: Upcalls) -> None:
+        self.server = server
+        self.sendto = sock.sendto
+        self.upcalls = upcalls
+        self.clients: dict[Any, Client] = {}
+        self.reader = Reader(sock, self.received, lambda _: None)
+
+    def received(self, data: bytes, source: Any, now: Instant) -> None:
+        """Take a client's datagram: ChannelData goes on at once, all else goes up."""
+        if len(data) < HEADER_SIZE:
+            return
+        if data[0] & 0xC0 == 0x40:
+            client = self.clients.get(source)
+            if client is not None:
+                client.forward(data, now)
+        else:
+            self.upcalls.client_datagram(data, from_socket(source), self.server, now)
+
+    def send(self, data: bytes, client: Any) -> bool:
+        """Send one datagram; False: it was dropped."""
+        try:
+            self.sendto(data, client)
+        except OSError:
+            return False
+        return True
+
+    def admit(self, source: Any) -> Client:
+        """Return a table for a client that sends from `source`."""
+        client = self.clients[source] = Client(lambda data: self.send(data, source), padded=False)
+        return client
+
+
+def _bind(relay: Relay, fact: ChannelBound, peer: Any) -> None:
+    if relay.client is None:
+        return
+    channel = relay.peers.get(peer)
+    if channel is None:
+        channel = relay.peers[peer] = Channel(relay, fact.channel, peer)
+        relay.client.channels[fact.channel] = channel
+    channel.expires_at = fact.expires_at
+    channel.until = min(fact.expires_at, relay.permissions.get(fact.peer.ip, 0.0))
+
+
+def set_dont_fragment(sock: socket.socket, wanted: bool) -> None:
+    """Set or clear DF on what `sock` sends, where the system can (RFC 8656 §14.8)."""
+    if not CAN_SET_DF:
+        return
+    value = _PMTUDISC_DO if wanted else _PMTUDISC_DONT
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, value)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, value)

@@ -1,0 +1,36 @@
+"""Addresses as `recvfrom` gives them, which are the keys of the tables.
+
+Scopes of IPv6 link-local addresses are kept by number: they never leave this machine.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from functools import lru_cache
+from typing import Any
+
+from natkit.wire import TransportAddress
+
+
+def from_socket(source: Any) -> TransportAddress:
+    """Return what `recvfrom` or `getsockname` gave, in canonical form."""
+    if len(source) == 2:
+        return TransportAddress(*source)
+    ip, port, _, scope = source
+    text = _canonical(ip)
+    return TransportAddress(f"{text}%{scope}" if scope else text, port)
+
+
+def to_socket(address: TransportAddress) -> Any:
+    """Return exactly what `recvfrom` would give for packets from `address`."""
+    if ":" not in address.ip:
+        return (address.ip, address.port)
+    ip, _, scope = address.ip.partition("%")
+    text = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, ip))
+    return (text, address.port, 0, int(scope or 0))
+
+
+@lru_cache(maxsize=4096)
+def _canonical(ip: str) -> str:
+    return str(ipaddress.IPv6Address(ip.partition("%")[0]))

@@ -1,0 +1,206 @@
+"""The portable plane's table: clients, channels and relayed addresses.
+
+Rules of this file:
+1. Keys are addresses as the socket module writes them, so that what `recvfrom` gave is looked up
+   as it is.
+2. A channel carries while `now < until`, the sooner of its own end and its permission's
+   (RFC 8656 §9, §12): a plane that missed a lapse still forwards nothing too late.
+3. What cannot be sent at once is dropped, as on any busy link, and counted.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Mapping
+from struct import Struct
+from typing import Any
+
+from natkit.dataplane import Counters, Upcalls
+from natkit.dataplane.reading import Reader
+from natkit.dataplane.sockaddr import from_socket
+from natkit.machine import Instant, Seconds
+from natkit.wire import TransportAddress
+
+HEADER_SIZE = 4
+_HEADER = Struct("!HH")
+_pack_header = _HEADER.pack
+_unpack_header = _HEADER.unpack_from
+
+BURST: Seconds = 1.0
+"""How much of its rate an allocation may send at once: key frames come in bursts."""
+
+
+class Bucket:
+    """A rate limit: `rate` bytes a second, and as much at once as BURST brings."""
+
+    __slots__ = ("_at", "_left", "_rate")
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._left = rate * BURST
+        self._at: Instant = 0.0
+
+    def take(self, size: int, now: Instant) -> bool:
+        """Take `size` bytes out; False: there is not so much left."""
+        self._left = min(self._rate * BURST, self._left + (now - self._at) * self._rate)
+        self._at = now
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+
+class Channel:
+    """A binding, which the client's table and the relayed address's share."""
+
+    __slots__ = ("expires_at", "number", "peer", "relay", "until")
+
+    def __init__(self, relay: Relay, number: int, peer: Any) -> None:
+        self.relay = relay
+        self.number = number
+        self.peer = peer
+        self.expires_at: Instant = 0.0
+        self.until: Instant = 0.0
+
+
+class Client:
+    """A path that allocations were made on: its channels, and how to write to it.
+
+    Args:
+        write:  sends one message or frame; False: it was dropped.
+        padded: ChannelData is padded to 4 bytes, as on streams (RFC 8656 §12.5).
+    """
+
+    __slots__ = ("channels", "padded", "relays", "write")
+
+    def __init__(self, write: Callable[[bytes], bool], *, padded: bool) -> None:
+        self.write = write
+        self.padded = padded
+        self.channels: dict[int, Channel] = {}
+        self.relays = 0
+
+    def forward(self, frame: bytes, now: Instant) -> None:
+        """Send a ChannelData frame's payload on to the peer that its channel stands for."""
+        number, size = _unpack_header(frame)
+        channel = self.channels.get(number)
+        if channel is None or now >= channel.until or size > len(frame) - HEADER_SIZE:
+            return  # silently (RFC 8656 §12.6)
+        channel.relay.send(frame[HEADER_SIZE : HEADER_SIZE + size], channel.peer, now)
+
+    def deliver(self, number: int, data: bytes) -> bool:
+        """Send a peer's datagram as ChannelData; False: it was dropped."""
+        frame = _pack_header(number, len(data)) + data
+        if self.padded:
+            frame += bytes(-len(data) & 3)
+        return self.write(frame)
+
+
+class Relay:
+    """A relayed address: its socket, its client once there is one, and what it carried.
+
+    Args:
+        ours: relayed addresses by the local ones that their sockets are bound to, where the two
+              differ: behind a 1:1 NAT a neighbour's packets come from its local address.
+
+    Attributes:
+        up, down: limits on what goes to peers and to the client; None: as much as there is.
+    """
+
+    __slots__ = (
+        "active_at",
+        "client",
+        "counters",
+        "down",
+        "ours",
+        "peers",
+        "permissions",
+        "reader",
+        "relayed",
+        "sendto",
+        "sock",
+        "up",
+        "upcalls",
+    )
+
+    def __init__(
+        self,
+        relayed: TransportAddress,
+        sock: socket.socket,
+        upcalls: Upcalls,
+        ours: Mapping[Any, TransportAddress],
+    ) -> None:
+        self.relayed = relayed
+        self.ours = ours
+        self.sock = sock
+        self.sendto = sock.sendto
+        self.upcalls = upcalls
+        self.client: Client | None = None
+        self.peers: dict[Any, Channel] = {}
+        self.permissions: dict[str, Instant] = {}
+        self.counters = Counters()
+        self.active_at: Instant | None = None
+        self.up: Bucket | None = None
+        self.down: Bucket | None = None
+        self.reader = Reader(sock, self.received, self.failed)
+
+    def received(self, data: bytes, source: Any, now: Instant) -> None:
+        """Take a datagram of a peer: on to the client, up to the machine, or nowhere."""
+        client, channel = self.client, self.peers.get(source)
+        if client is None:
+            return
+        counters, size = self.counters, len(data)
+        if channel is None or now >= channel.until:
+            peer = self.ours.get(source) or from_socket(source)
+            if now >= self.permissions.get(peer.ip, 0.0):
+                return  # unpermitted: silently (RFC 8656 §11.4)
+            if self.down is not None and not self.down.take(size, now):
+                counters.dropped += 1
+                return
+            self.upcalls.peer_datagram(self.relayed, data, peer, now)
+        elif (self.down is not None and not self.down.take(size, now)) or not client.deliver(
+            channel.number, data
+        ):
+            counters.dropped += 1
+            return
+        counters.from_peers += 1
+        counters.from_peers_bytes += size
+        self.active_at = now
+
+    def send(self, data: bytes, peer: Any, now: Instant) -> None:
+        """Send a client's datagram to a peer that it may send to."""
+        counters, size = self.counters, len(data)
+        if self.up is not None and not self.up.take(size, now):
+            counters.dropped += 1
+            return
+        try:
+            self.sendto(data, peer)
+        except BlockingIOError:
+            counters.dropped += 1
+            return
+        except OSError:
+            if not self._sent_again(data, peer, now):
+                counters.dropped += 1
+                return
+        counters.to_peers += 1
+        counters.to_peers_bytes += size
+        self.active_at = now
+
+    def failed(self, now: Instant) -> None:
+        """Hand up that an error waits on the socket."""
+        self.upcalls.relay_error(self.relayed, self.sock, now)
+
+    def permit(self, ip: str, expires_at: Instant) -> None:
+        """Let peers at `ip` in until then; 0: no longer."""
+        self.permissions[ip] = expires_at
+        for channel in self.peers.values():
+            if (self.ours.get(channel.peer) or from_socket(channel.peer)).ip == ip:
+                channel.until = min(channel.expires_at, expires_at)
+
+    def _sent_again(self, data: bytes, peer: Any, now: Instant) -> bool:
+        """Hear of what an earlier datagram may have met, then try this one once more."""
+        self.failed(now)
+        try:
+            self.sendto(data, peer)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,329 @@
+"""What an owner writes about a relay, in flags or in a TOML file of the same names, and whether it
+can work.
+
+Rule of the file: every refusal says what is wrong, why, and what to write.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from natkit.aio.turn_ports import RelayAddress
+from natkit.errors import UsageError
+from natkit.machine import Seconds
+from natkit.turn.forwarding import Transport
+from natkit.turn.policy import IpNetwork, networks
+from natkit.wire import TransportAddress
+
+DEFAULT_PORT, DEFAULT_TLS_PORT = 3478, 5349  # RFC 8656 §4
+DEFAULT_RELAY_PORTS = "49152-65535"
+"""The dynamic ports (RFC 6335 §6), which RFC 8656 §7.2 proposes."""
+
+DEFAULT_DRAIN: Seconds = 30.0
+"""How long calls may go on after SIGTERM; systemd waits 90 s before it kills."""
+
+_BROWSER_PORTS = frozenset({53, 80, 443})
+"""The ports below 1024 on which Chromium (libwebrtc) speaks TURN at all."""
+
+DEFAULT_METRICS = TransportAddress("127.0.0.1", 9641)
+"""Where coturn has its metrics, and this machine alone can read them."""
+
+Options: TypeAlias = Mapping[str, Any]
+"""Texts, numbers or lists of them by option name ("relay-ports")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where clients may come. The address may be a wildcard; port 0: any that is free."""
+
+    transport: Transport
+    address: TransportAddress
+
+    def __str__(self) -> str:
+        return f"{self.transport.value}://{self.address}"
+
+
+class Metrics(NamedTuple):
+    """Where to serve metrics and health.
+
+    Attributes:
+        address: None: nowhere.
+        told:    somebody asked for it, rather than that it is the default.
+    """
+
+    address: TransportAddress | None
+    told: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RelayConfig:
+    """All of it; `read_config` makes one.
+
+    Attributes:
+        relay_addresses: empty: chosen from the listening addresses.
+        user_quota, total_quota: allocations; None: no limit.
+        max_bps:   bytes a second that an allocation may carry each way; None: no limit.
+        drain:     seconds that allocations may go on after the first SIGTERM.
+    """
+
+    listen: tuple[Listen, ...]
+    realm: str
+    users: Mapping[str, str]
+    secrets: tuple[str, ...]
+    relay_addresses: tuple[RelayAddress, ...]
+    relay_ports: range
+    allow_peer: tuple[IpNetwork, ...]
+    deny_peer: tuple[IpNetwork, ...]
+    tls_cert: Path | None
+    tls_key: Path | None
+    user_quota: int | None
+    total_quota: int | None
+    max_bps: int | None
+    metrics: Metrics
+    drain: Seconds
+
+    def __repr__(self) -> str:
+        return f"<RelayConfig of {', '.join(map(str, self.listen))}>"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What works, though not for everybody."""
+        return tuple(
+            f"{one}: browsers refuse TURN on port {one.address.port};"
+            " below 1024 they take 53, 80 and 443"
+            for one in self.listen
+            if 0 < one.address.port < 1024 and one.address.port not in _BROWSER_PORTS
+        )
+
+
+def read_file(path: Path) -> Options:
+    """Read a TOML file whose keys are options. Raises: UsageError: it cannot be read."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"cannot use the configuration {path}",
+            why=str(error),
+            hint='Write it in TOML with the names of the options: relay-ports = "50000-50999"',
+        ) from error
+
+
+def read_config(*sources: Options) -> RelayConfig:
+    """Return the configuration; of each option the first source that has it counts.
+
+    Raises: UsageError: an option is unknown, or makes no sense as written.
+    """
+    given: dict[str, Any] = {}
+    for source in reversed(sources):
+        given.update({k: v for k, v in source.items() if v is not None and v != ()})
+    unknown = sorted(set(given) - set(_READERS))
+    if unknown:
+        known = ", ".join(_READERS)
+        raise UsageError(f"there is no option {unknown[0]!r}", hint=f"There are: {known}")
+    values = {name: read(_texts(name, given.get(name))) for name, read in _READERS.items()}
+    config = RelayConfig(**{_FIELDS.get(n, n.replace("-", "_")): v for n, v in values.items()})
+    return _checked(config)
+
+
+def _checked(config: RelayConfig) -> RelayConfig:
+    """Return `config` where its parts fit together."""
+    if not config.users and not config.secrets:
+        raise UsageError(
+            "nobody could relay",
+            why="there is neither a user nor a secret",
+            hint="Give --user NAME:PASSWORD, or the --secret that a web application shares",
+        )
+    secured = [one for one in config.listen if one.transport in (Transport.TLS, Transport.DTLS)]
+    if secured and config.tls_cert is None:
+        raise UsageError(
+            f"{secured[0]} has no certificate",
+            hint="Give --tls-cert FULLCHAIN.pem and --tls-key PRIVKEY.pem",
+        )
+    if config.tls_key is not None and config.tls_cert is None:
+        raise UsageError("--tls-key needs --tls-cert")
+    return config
+
+
+def _texts(name: str, value: object) -> list[str]:
+    values = value if isinstance(value, (list, tuple)) else [] if value is None else [value]
+    if any(isinstance(one, (dict, list, bool)) for one in values):
+        raise UsageError(f"{name} must be a text or a list of texts", why=f"it is {value!r}")
+    return [str(one) for one in values]
+
+
+def _listen(texts: Sequence[str]) -> tuple[Listen, ...]:
+    if not texts:
+        texts = ["udp://0.0.0.0", "udp://[::]", "tcp://0.0.0.0", "tcp://[::]"]
+    return tuple(dict.fromkeys(parse_listen(text) for text in texts))
+
+
+_LISTEN = re.compile(r"(\w+)://(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::(\d{1,5}))?")
+
+
+def parse_listen(text: str) -> Listen:
+    """Read "udp://IP:PORT". Raises: UsageError."""
+    match = _LISTEN.fullmatch(text.strip())
+    try:
+        if match is None:
+            raise ValueError("it is not of the form TRANSPORT://IP:PORT")
+        transport = Transport(match[1].lower())
+        ip = str(ipaddress.ip_address(match[2] or match[3]))
+        secured = transport in (Transport.TLS, Transport.DTLS)
+        port = int(match[4] or (DEFAULT_TLS_PORT if secured else DEFAULT_PORT))
+        if port > 65535:
+            raise ValueError(f"{port} is no port")
+    except ValueError as error:
+        raise UsageError(
+            f"cannot listen on {text!r}",
+            why=str(error),
+            hint="Write udp, tcp, tls or dtls with an IP: tls://203.0.113.7:5349, udp://[::]:3478",
+        ) from None
+    return Listen(transport, TransportAddress(ip, port))
+
+
+def _users(texts: Sequence[str]) -> dict[str, str]:
+    users = {}
+    for text in texts:
+        name, colon, password = text.partition(":")
+        if not (name and colon and password):
+            hint = "Write NAME:PASSWORD, for example --user alice:wonderland"
+            raise UsageError(f"--user {name}: there is no password", hint=hint)
+        users[name] = password
+    return users
+
+
+def _relay_addresses(texts: Sequence[str]) -> tuple[RelayAddress, ...]:
+    found = []
+    for text in texts:
+        ip, _, advertised = text.partition("=")
+        try:
+            local = ipaddress.ip_address(ip)
+            known = ipaddress.ip_address(advertised or ip)
+            if local.version != known.version:
+                raise ValueError("one is IPv4 and the other IPv6")
+            if local.is_unspecified or known.is_unspecified:
+                raise ValueError("clients and peers need a real address")
+        except ValueError as error:
+            hint = "Write IP, or LOCAL=PUBLIC behind a 1:1 NAT: 10.0.0.5=203.0.113.7"
+            raise UsageError(f"cannot relay from {text!r}", why=str(error), hint=hint) from None
+        found.append(RelayAddress(str(local), str(known), told=bool(advertised)))
+    return tuple(found)
+
+
+def _ports(texts: Sequence[str]) -> range:
+    text = _one("relay-ports", texts) or DEFAULT_RELAY_PORTS
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last) <= 65535):
+        hint = f"Write the first and the last one: {DEFAULT_RELAY_PORTS}"
+        raise UsageError(f"{text!r} is no range of ports", hint=hint)
+    return range(int(first), int(last) + 1)
+
+
+def _one(name: str, texts: Sequence[str]) -> str | None:
+    if len(texts) > 1:
+        raise UsageError(f"{name} can be given once", why=f"given: {', '.join(texts)}")
+    return texts[0] if texts else None
+
+
+def _count(name: str) -> Callable[[Sequence[str]], int | None]:
+    def read(texts: Sequence[str]) -> int | None:
+        text = _one(name, texts)
+        if text is None:
+            return None
+        if not text.isdecimal() or int(text) == 0:
+            raise UsageError(f"{name} {text!r} is no number above 0", hint="Leave it out: no limit")
+        return int(text)
+
+    return read
+
+
+def _seconds(texts: Sequence[str]) -> Seconds:
+    text = _one("drain-time", texts)
+    try:
+        return DEFAULT_DRAIN if text is None else float(text.removesuffix("s"))
+    except ValueError:
+        raise UsageError(f"drain-time {text!r} is no number of seconds") from None
+
+
+def _metrics(texts: Sequence[str]) -> Metrics:
+    text = _one("metrics", texts)
+    if text is None:
+        return Metrics(DEFAULT_METRICS, told=False)
+    if text == "off":
+        return Metrics(None, told=True)
+    try:
+        return Metrics(parse_listen(f"tcp://{text}").address, told=True)
+    except UsageError as error:
+        raise UsageError(
+            f"cannot serve metrics on {text!r}", why=error.why, hint="Write 127.0.0.1:9641, or off"
+        ) from None
+
+
+def _path(name: str) -> Callable[[Sequence[str]], Path | None]:
+    def read(texts: Sequence[str]) -> Path | None:
+        text = _one(name, texts)
+        return None if text is None else Path(text)
+
+    return read
+
+
+_READERS: dict[str, Callable[[Sequence[str]], Any]] = {
+    "listen": _listen,
+    "realm": lambda texts: _one("realm", texts) or "natkit",
+    "user": _users,
+    "secret": tuple,
+    "relay-address": _relay_addresses,
+    "relay-ports": _ports,
+    "allow-peer": networks,
+    "deny-peer": networks,
+    "tls-cert": _path("tls-cert"),
+    "tls-key": _path("tls-key"),
+    "user-quota": _count("user-quota"),
+    "total-quota": _count("total-quota"),
+    "max-bps": _count("max-bps"),
+    "metrics": _metrics,
+    "drain-time": _seconds,
+}
+_FIELDS = {
+    "user": "users",
+    "secret": "secrets",
+    "relay-address": "relay_addresses",
+    "drain-time": "drain",
+}
+
+_RELOADED = {
+    "users": "users",
+    "secrets": "secrets",
+    "allow_peer": "--allow-peer",
+    "deny_peer": "--deny-peer",
+    "user_quota": "--user-quota",
+    "total_quota": "--total-quota",
+    "max_bps": "--max-bps (for new allocations)",
+    "realm": "--realm",
+    "drain": "--drain-time",
+    "tls_cert": "--tls-cert",
+    "tls_key": "--tls-key",
+}
+_RESTARTED = {
+    "listen": "--listen",
+    "relay_addresses": "--relay-address",
+    "relay_ports": "--relay-ports",
+    "metrics": "--metrics",
+}
+
+
+def differences(old: RelayConfig, new: RelayConfig) -> tuple[str, ...]:
+    """Return in words what `new` changes, what has to wait for a restart included."""
+    changed = [words for name, words in _RELOADED.items() if _differ(old, new, name)]
+    kept = [words for name, words in _RESTARTED.items() if _differ(old, new, name)]
+    return (*changed, *(f"{words} changed, which needs a restart" for words in kept))
+
+
+def _differ(old: RelayConfig, new: RelayConfig, name: str) -> bool:
+    return bool(getattr(old, name) != getattr(new, name))

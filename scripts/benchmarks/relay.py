@@ -1,0 +1,124 @@
+"""natkit's TURN server beside coturn: what a packet, an allocation and its memory cost.
+
+Both run here with the defaults of who starts them, on loopback, with the same load, one after the
+other and in turns. CPU time is that of all threads of a server, so the generator does not count.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from natkit.cli.render import Progress
+from natkit.errors import Unsupported
+from natkit.lab.netns import programs
+from natkit.machine import Seconds
+from scripts.benchmarks import Row
+from scripts.benchmarks._relay_load import Call, Client, carry
+from scripts.benchmarks._relay_server import Server, coturn, natkit
+
+CALLS = 20
+SPEECH = CALLS * 2 * 50
+"""Packets a second: 50 each way are what a call of speech sends."""
+
+FULL = 20_000
+"""Packets a second under which nothing may be lost."""
+
+DURATION: Seconds = 4.0
+
+HELD = 5000
+"""Allocations that are held at once, each with a permission and a channel."""
+
+ROUNDS = 3
+
+PORT = 34780
+
+Start = Callable[[int], AbstractContextManager[Server]]
+
+
+class Round(NamedTuple):
+    """What was measured once: microseconds of CPU, and kilobytes."""
+
+    speech: float
+    full: float
+    lost: float
+    allocation: float
+    memory: float
+
+
+def rows(rounds: int = ROUNDS) -> list[Row]:
+    """Measure.
+
+    Args:   rounds: how often, >= 1. One takes half a minute.
+    Raises: Unsupported: there is no coturn here.
+            NatkitError: a server does not start, or refuses what it is asked.
+    """
+    if programs.find("turnserver") is None:
+        raise Unsupported("no program turnserver here", hint="Install it: apt install coturn")
+    peer_name = f"coturn {programs.run(['turnserver', '--version']).split()[-1]}"
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    starts: tuple[Start, Start] = natkit, coturn
+    ours: list[Round] = []
+    peers: list[Round] = []
+    with Progress() as progress:
+        for turn in range(rounds):
+            for place, (start, found) in enumerate(zip(starts, (ours, peers), strict=True)):
+                progress.say(f"round {turn + 1} of {rounds}, {start.__name__}")
+                found.append(measured(start, PORT + 4 * turn + 2 * place))
+    return [
+        Row(name, unit, _median(ours, field), _median(peers, field), peer_name)
+        for name, unit, field in NAMES
+    ]
+
+
+NAMES: tuple[tuple[str, str, Callable[[Round], float]], ...] = (
+    (f"CPU a packet, {SPEECH:,} packets/s", "µs", lambda one: one.speech),
+    (f"CPU a packet, {FULL:,} packets/s", "µs", lambda one: one.full),
+    (f"lost at {FULL:,} packets/s", "%", lambda one: one.lost),
+    ("CPU an allocation, 401 and channel included", "µs", lambda one: one.allocation),
+    (f"memory an allocation, at {HELD:,}", "kB", lambda one: one.memory),
+)
+
+
+def _median(found: list[Round], field: Callable[[Round], float]) -> float:
+    return statistics.median(map(field, found))
+
+
+def measured(start: Start, port: int) -> Round:
+    """Start a server and measure it once."""
+    with start(port) as server:
+        calls = [Call.make(server.address) for _ in range(CALLS)]
+        carry(calls, SPEECH, 1.0)  # warm up
+        speech, _ = _carried(server, calls, SPEECH)
+        full, lost = _carried(server, calls, FULL)
+        for call in calls:
+            call.close()
+        allocation, memory = _held(server)
+    return Round(speech, full, lost, allocation, memory)
+
+
+def _carried(server: Server, calls: list[Call], rate: float) -> tuple[float, float]:
+    """Return microseconds of CPU for a packet that arrived, and the percentage of lost ones."""
+    before = server.cpu()
+    result = carry(calls, rate, DURATION)
+    used = server.cpu() - before
+    return used / result.arrived * 1e6, 100 * (1 - result.arrived / result.sent)
+
+
+def _held(server: Server) -> tuple[float, float]:
+    """Return microseconds of CPU and kilobytes of memory for one of HELD allocations."""
+    memory, cpu = server.memory(), server.cpu()
+    clients = []
+    for _ in range(HELD):
+        client = Client(server.address)
+        client.challenge()
+        client.bind(client.allocate())
+        clients.append(client)
+    used, grown = server.cpu() - cpu, server.memory() - memory
+    for client in clients:
+        client.socket.close()
+    return used / HELD * 1e6, grown / HELD / 1000

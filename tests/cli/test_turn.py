@@ -1,0 +1,259 @@
+"""`natkit turn serve` and `natkit turn credentials`: what they say, refuse and end with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from click.testing import CliRunner, Result
+
+from natkit.cli.main import main
+from natkit.tools.relay_config import read_config, read_file
+from natkit.turn.credentials import rest_password
+from natkit.wire import Message, MessageClass, Method, XorMappedAddress
+
+LOOPBACK = ("--relay-address", "127.0.0.1", "--metrics", "off")
+UDP = ("--listen", "udp://127.0.0.1:0")
+ALICE = ("--user", "alice:wonderland")
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ["turn", *words])
+
+
+@contextlib.contextmanager
+def serving(*words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `natkit turn serve` until the block ends; gives the process and its ready line."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "natkit", "turn", "serve", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def port_in(uri: str) -> int:
+    found = re.search(r":(\d+)\?", uri)
+    assert found is not None, uri
+    return int(found[1])
+
+
+def binding(port: int) -> Message:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        request = Message(Method.BINDING, MessageClass.REQUEST, b"0123456789ab", ())
+        sock.sendto(request.encode(), ("127.0.0.1", port))
+        return Message.decode(sock.recv(2048))
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    where = tmp_path_factory.mktemp("certificate")
+    issued = trustme.CA().issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(str(where / "cert.pem"))
+    issued.private_key_pem.write_to_path(str(where / "key.pem"))
+    return where / "cert.pem", where / "key.pem"
+
+
+def test_ready_line_names_every_uri(certificate: tuple[Path, Path]):
+    listen = [f"{kind}://127.0.0.1:0" for kind in ("udp", "tcp", "tls")]
+    words = [word for uri in listen for word in ("--listen", uri)]
+    cert, key = map(str, certificate)
+    with serving(*words, *ALICE, *LOOPBACK, "--tls-cert", cert, "--tls-key", key) as (_, ready):
+        assert re.fullmatch(
+            r"ready turn:127\.0\.0\.1:\d+\?transport=udp turn:127\.0\.0\.1:\d+\?transport=tcp "
+            r"turns:127\.0\.0\.1:\d+\?transport=tcp\n",
+            ready,
+        )
+        assert binding(port_in(ready)).find(XorMappedAddress) is not None
+
+
+@POSIX
+def test_sigterm_without_calls_ends_at_once_and_well():
+    with serving(*UDP, *ALICE, *LOOPBACK) as (process, _):
+        process.terminate()
+        _, log = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "draining allocations=0" in log
+
+
+@POSIX
+def test_sighup_reads_the_file_again_and_says_what_changed(tmp_path: Path):
+    file = tmp_path / "turn.toml"
+    file.write_text('user = ["alice:wonderland"]\nuser-quota = 3\n')
+    with serving(*UDP, *LOOPBACK, "--config", str(file), "--log-format", "json") as (process, _):
+        assert process.stderr is not None
+        file.write_text('user = ["alice:wonderland", "bob:builder"]\nrelay-ports = "50000-50999"\n')
+        process.send_signal(signal.SIGHUP)
+        line = json.loads(process.stderr.readline())
+        assert line["event"] == "reloaded"
+        assert line["changed"] == (
+            "users, --user-quota, --relay-ports changed, which needs a restart"
+        )
+        file.write_text("user = []\n")
+        process.send_signal(signal.SIGHUP)
+        line = json.loads(process.stderr.readline())
+        assert line["event"] == "not reloaded"
+        assert "nobody could relay" in line["why"]
+
+
+def fetch(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_pages_for_who_watches():
+    port = free_port()
+    words = ("--relay-address", "127.0.0.1", "--metrics", f"127.0.0.1:{port}")
+    with serving(*UDP, *ALICE, *words):
+        assert fetch(port, "/healthz") == (200, "alive\n")
+        assert fetch(port, "/readyz") == (200, "ready\n")
+        assert fetch(port, "/elsewhere")[0] == 404
+        status, metrics = fetch(port, "/metrics")
+        assert status == 200
+        assert 'natkit_turn_allocations{transport="udp"} 0.0' in metrics
+        assert 'turn_total_allocations{type="UDP"} 0.0' in metrics  # coturn's name
+        assert 'turn_traffic_rcvb{realm="natkit"} 0.0' in metrics
+
+
+def test_default_metrics_port_that_is_taken_is_a_warning():
+    with serving(*UDP, *ALICE, "--relay-address", "127.0.0.1") as (_, first):
+        assert first.startswith("ready")
+        with serving(*UDP, *ALICE, "--relay-address", "127.0.0.1") as (_, second):
+            assert second.startswith("ready")
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "hint"),
+    [
+        ((*UDP, *LOOPBACK), "nobody could relay", "--user NAME:PASSWORD"),
+        ((*UDP, *LOOPBACK, "--user", "alice"), "there is no password", "alice:wonderland"),
+        (("--listen", "http://x", *ALICE), "cannot listen on 'http://x'", "Write udp, tcp"),
+        (("--listen", "tls://127.0.0.1:0", *ALICE), "has no certificate", "--tls-cert"),
+        ((*UDP, *ALICE, "--relay-ports", "9-1"), "'9-1' is no range of ports", "49152-65535"),
+        ((*UDP, *ALICE, "--relay-address", "1.2.3.4=::1"), "cannot relay from", "10.0.0.5="),
+        ((*UDP, *ALICE, "--relay-address", "198.51.100.9"), "does not have it", "LOCAL=198"),
+        ((*UDP, *ALICE, "--allow-peer", "10.0.0.1/8"), "10.0.0.1/8 is no network", "CIDR"),
+        (
+            ("--listen", "udp://0.0.0.0:0", *ALICE, "--relay-address", "127.0.0.1"),
+            "127.0.0.1 is private: peers outside cannot reach it",
+            "127.0.0.1=203.0.113.7",
+        ),
+        ((*UDP, *ALICE, "--metrics", "here"), "cannot serve metrics on 'here'", "127.0.0.1:9641"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_mend(words: tuple[str, ...], said: str, hint: str):
+    ended = run("serve", "--check-config", *words)
+    assert ended.exit_code == 2
+    assert said in ended.stderr
+    assert hint in ended.stderr
+
+
+def test_a_certificate_that_does_not_match_its_key_is_refused(
+    certificate: tuple[Path, Path], tmp_path: Path
+):
+    other = tmp_path / "other.pem"
+    trustme.CA().issue_cert("localhost").private_key_pem.write_to_path(str(other))
+    ended = run(
+        "serve",
+        "--check-config",
+        *("--listen", "tls://127.0.0.1:0", *ALICE, *LOOPBACK),
+        *("--tls-cert", str(certificate[0]), "--tls-key", str(other)),
+    )
+    assert ended.exit_code == 2
+    assert "cannot use the certificate" in ended.stderr
+
+
+def test_a_configuration_that_works_is_told_so():
+    ended = run("serve", "--check-config", *UDP, *ALICE, *LOOPBACK)
+    assert (ended.exit_code, ended.stdout) == (0, "This configuration works here.\n")
+
+
+def test_a_port_that_browsers_refuse_is_a_warning():
+    words = ("--listen", "udp://127.0.0.1:900", *ALICE, *LOOPBACK)
+    ended = run("serve", "--check-config", *words)
+    assert ended.exit_code == 0
+    assert "browsers refuse TURN on port 900" in ended.stderr
+
+
+def test_flags_go_before_the_file(tmp_path: Path):
+    file = tmp_path / "turn.toml"
+    file.write_text('listen = ["tls://127.0.0.1:0"]\nuser = "alice:wonderland"\n')
+    assert run("serve", "--check-config", "--config", str(file), *LOOPBACK).exit_code == 2
+    assert run("serve", "--check-config", "--config", str(file), *LOOPBACK, *UDP).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("users = []", "there is no option 'users'"),
+        ("user = {alice = 1}", "user must be a text or a list of texts"),
+        ("= 1", "cannot use the configuration"),
+        ('realm = ["a", "b"]', "realm can be given once"),
+        ("user-quota = 0", "user-quota '0' is no number above 0"),
+        ('drain-time = "soon"', "drain-time 'soon' is no number of seconds"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str, said: str):
+    file = tmp_path / "turn.toml"
+    file.write_text(content)
+    ended = run("serve", "--check-config", "--config", str(file), *UDP)
+    assert ended.exit_code == 2
+    assert said in ended.stderr
+
+
+def test_credentials_are_what_a_server_with_the_secret_takes():
+    ended = run("credentials", "--secret", "s", "--user", "alice", "--ttl", "1h", "--json")
+    minted = json.loads(ended.stdout)
+    assert minted["username"].endswith(":alice")
+    assert minted["password"] == rest_password("s", minted["username"])
+    assert minted["ttl"] == 3600
+
+
+PACKAGING = Path(__file__).parent.parent.parent / "packaging"
+
+
+def test_the_example_configuration_makes_sense():
+    config = read_config(read_file(PACKAGING / "turn.toml"))
+    assert config.realm == "example.org"
+    assert len(config.listen) == 4
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_unit_is_sandboxed_and_valid():
+    unit = PACKAGING / "natkit-turn.service"
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert "Unknown" not in done.stderr, done.stderr
