@@ -55,13 +55,17 @@ async ([urls, username, credential]) => {
   await two.setLocalDescription();
   await one.setRemoteDescription(two.localDescription);
   await done;
-  const pairs = [];
-  const stats = new Map([...await one.getStats()]);
-  for (const entry of stats.values())
-    if (entry.type == 'candidate-pair' && entry.nominated && entry.state == 'succeeded') {
-      const local = stats.get(entry.localCandidateId);
-      pairs.push({type: local.candidateType, protocol: local.relayProtocol, url: local.url});
-    }
+  // A pair is "in-progress" for a moment whenever its next check is under way.
+  let pairs = [];
+  for (let look = 0; look < 50 && !pairs.length; look++) {
+    if (look) await new Promise((resolve) => setTimeout(resolve, 100));
+    const stats = new Map([...await one.getStats()]);
+    for (const entry of stats.values())
+      if (entry.type == 'candidate-pair' && entry.nominated && entry.state == 'succeeded') {
+        const local = stats.get(entry.localCandidateId);
+        pairs.push({type: local.candidateType, protocol: local.relayProtocol, url: local.url});
+      }
+  }
   one.close();
   two.close();
   return {echoes, candidates, pairs};
