@@ -23,7 +23,7 @@ from natkit.errors import NatkitError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-FINE, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
+FINE, FAILURE, INTERRUPTED = 0, 1, 130
 """Exit codes that no error class owns; the others are each `NatkitError.exit_code`."""
 
 

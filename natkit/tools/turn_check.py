@@ -223,7 +223,12 @@ class _Check:
                 await self._nothing_arrived(relay)
                 return
             outward = await outside.back(relay, inward.source)
-            if outward is None:
+            if outward is None and ip == relay.local.ip:
+                # A relay may deny its own address, and then says nothing (RFC 8656 §11.4).
+                self._skip(
+                    "reach", f"we are on the relay's own address {ip}; ask from another host"
+                )
+            elif outward is None:
                 self._fail("reach", reach_problem(relay.local, inward=False))
             else:
                 self._crossed("reach", "from the relay to a socket here", outward)

@@ -38,14 +38,15 @@ def probe(
     peers: tuple[str, ...] = WORLDS_OWN,
     tcp: bool = True,
     port: int = PORT,
+    node: str = "alice",
 ) -> CheckReport:
-    """Check the server of a scenario, after `spoil` has made it worse."""
+    """Check the server of a scenario from `node`, after `spoil` has made it worse."""
 
     async def main(world: World) -> CheckReport:
         async with turn_host(world, peers=peers, tcp=tcp, port=port) as host:
             spoil(host)
             manner = Manner(given, Random(1).randbytes, Trust())
-            return await check(world.network("alice"), TurnUri.parse(uri), manner)
+            return await check(world.network(node), TurnUri.parse(uri), manner)
 
     return sim.run(scenario(name).topology, main, seed=1)
 
@@ -263,6 +264,13 @@ def test_relay_is_blamed_over_tcp_where_udp_leaves_this_place() -> None:
     step, what, _, code = trouble(probe(f"turn:{IP}?transport=tcp", spoil=spoil))
     assert (step, code) == ("reach", 3)
     assert what.startswith("nothing that is sent from here")
+
+
+def test_relay_on_this_very_host_is_asked_from_another_one() -> None:
+    report = probe(peers=(), node="stun")
+    last = only(report).steps[-1]
+    assert (last.name, last.state, report.exit_code) == ("reach", State.SKIPPED, 0)
+    assert last.detail.startswith(f"we are on the relay's own address {IP}")
 
 
 def test_packets_that_do_not_leave_the_relay_are_told_apart() -> None:
