@@ -14,6 +14,7 @@ from typing import cast
 
 from natkit.aio.turn_door import Line
 from natkit.aio.turn_ports import shared_stream_socket
+from natkit.aio.turn_siblings import GuestLine
 from natkit.aio.turn_stream import ClientStream, keep_little_unsent
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.errors import NatkitError
@@ -39,6 +40,7 @@ class PeerConnections:
         self._loop = asyncio.get_running_loop()
         self._listening: dict[TransportAddress, tuple[TransportAddress, asyncio.Task[None]]] = {}
         self._connections: dict[int, _Peer] = {}
+        self._given: dict[int, GuestLine] = {}
         self._connecting: dict[int, asyncio.Task[None]] = {}
 
     def listen(
@@ -68,6 +70,28 @@ class PeerConnections:
         else:
             peer.join(stream)
 
+    def give(self, connection: int, line: GuestLine) -> None:
+        """Give a connection to the worker that has the client's stream."""
+        peer = self._connections.pop(connection, None)
+        if peer is None:
+            line.close()
+            return
+        self._given[connection] = line
+        line.join_peer(connection, peer.descriptor, peer.early)
+        peer.let_go()
+
+    def take_over(
+        self, connection: int, sock: socket.socket, early: bytes, stream: ClientStream
+    ) -> None:
+        """Join a connection that another worker gives with a stream, which holds until then.
+
+        Args: early: what the peer has sent already.
+        """
+        stream.hold()
+        task = self._loop.create_task(self._take_over(connection, sock, early, stream))
+        self._connecting[connection] = task
+        task.add_done_callback(lambda _: self._connecting.pop(connection, None))
+
     def joined_stream_closed(self, stream: Line) -> None:
         """Take that a client's connection has gone; the peer's goes with it."""
         for number, peer in list(self._connections.items()):
@@ -80,9 +104,11 @@ class PeerConnections:
         task = self._connecting.pop(connection, None)
         if task is not None:
             task.cancel()
-        peer = self._connections.pop(connection, None)
+        peer, line = self._connections.pop(connection, None), self._given.pop(connection, None)
         if peer is not None:
             peer.close()
+        if line is not None:
+            line.close()
 
     def close_all(self) -> None:
         """Close everything."""
@@ -143,6 +169,17 @@ class PeerConnections:
         self._connections[connection] = peer
         await self._loop.connect_accepted_socket(lambda: peer, sock)
 
+    async def _take_over(
+        self, connection: int, sock: socket.socket, early: bytes, stream: ClientStream
+    ) -> None:
+        await self._serve(connection, sock)
+        peer = self._connections[connection]
+        peer.early = early + peer.early
+        if stream.closing:
+            self.close(connection)
+        else:
+            peer.join(stream)
+
     def _tell_closed(self, connection: int) -> None:
         now = self._loop.time()
         self._server.peer_closed(connection, now=now)
@@ -155,9 +192,9 @@ class _Peer(asyncio.Protocol):
     def __init__(self, number: int, owner: PeerConnections) -> None:
         self.number = number
         self.stream: ClientStream | None = None
+        self.early = b""  # uvloop reads once, though paused
         self._owner = owner
         self._transport: asyncio.Transport
-        self._early = b""  # uvloop reads once, though paused
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -167,14 +204,14 @@ class _Peer(asyncio.Protocol):
     def join(self, stream: ClientStream) -> None:
         self.stream = stream
         stream.join(self._transport.write, self.pause)
-        if self._early:
-            stream.send(self._early)
-            self._early = b""
+        if self.early:
+            stream.send(self.early)
+            self.early = b""
         self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self.stream is None:
-            self._early += data
+            self.early += data
             self.pause(True)
         else:
             self.stream.send(data)
@@ -196,6 +233,15 @@ class _Peer(asyncio.Protocol):
         if self.stream is not None:
             self.stream.close()
         self._owner.lost(self)
+
+    @property
+    def descriptor(self) -> int:
+        number: int = self._transport.get_extra_info("socket").fileno()
+        return number
+
+    def let_go(self) -> None:
+        """Close the descriptor here; the connection lives on where a copy of it is."""
+        self._transport.abort()
 
     def close(self) -> None:
         self._transport.close()

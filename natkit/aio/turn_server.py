@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from natkit.aio.turn_dtls import DtlsCertificate, DtlsPort, is_dtls
 from natkit.aio.turn_peers import PeerConnections
 from natkit.aio.turn_ports import PortsExhausted, RelayPorts
 from natkit.aio.turn_report import Report, Session, SessionEnded
+from natkit.aio.turn_siblings import FIRST_OF_CHANNEL_DATA, GuestLine, Joined, Siblings
 from natkit.aio.turn_stream import ClientStream
 from natkit.aio.turn_users import LookUp, UserLookUps
 from natkit.dataplane import Counters, DataPlane
@@ -32,6 +34,7 @@ from natkit.turn.events import (
     ClosePeer,
     CloseRelay,
     ConnectPeer,
+    HandOver,
     LookUpUser,
     OpenRelay,
     RequestRefused,
@@ -69,6 +72,7 @@ class TurnService:
         look_up: knows users whom the settings do not (`Credentials.elsewhere`).
 
     Attributes:
+        siblings: the other workers; None: there is none.
         plane:    the data plane; its upcalls come here.
         sessions: the allocations there are.
         idle:     set while there are none.
@@ -85,6 +89,7 @@ class TurnService:
         look_up: LookUp | None = None,
     ) -> None:
         self._users = None if look_up is None else UserLookUps(server, look_up, self._settle)
+        self.siblings: Siblings | None = None
         self.sessions: dict[TransportAddress, Session] = {}
         self.idle = asyncio.Event()
         self.idle.set()
@@ -95,6 +100,8 @@ class TurnService:
         self._loop = asyncio.get_running_loop()
         self._door = Doorkeeper(self._arm)
         self._streams: dict[Path, Line] = {}
+        self._guests: dict[Path, Callable[[bytes, Instant], None]] = {}
+        self._sessions_on: Counter[Path] = Counter()
         self._peers = PeerConnections(server, self._settle)
         self._accepting: list[asyncio.Server] = []
         self._dtls: DtlsPort | None = None
@@ -160,6 +167,8 @@ class TurnService:
         if self._dtls is not None:
             self._dtls.close()
         self._peers.close_all()
+        if self.siblings is not None:
+            self.siblings.close()
         if self._users is not None:
             self._users.close()
         self._door.close()
@@ -176,8 +185,7 @@ class TurnService:
                 self._dtls.receive(data, client, server, now)
                 self._arm()
         elif spoken.plain:
-            self._server.receive(data, Path(client, server, Transport.UDP), now=now)
-            self._settle(now)
+            self._receive(data, Path(client, server, Transport.UDP), now)
 
     def peer_datagram(
         self, relayed: TransportAddress, data: bytes, peer: TransportAddress, now: Instant
@@ -201,7 +209,12 @@ class TurnService:
     def stream_message(self, data: bytes, stream: Line, now: Instant) -> None:
         """A STUN message came in over a stream."""
         if stream.path is not None:
-            self._server.receive(data, stream.path, now=now)
+            self._receive(data, stream.path, now)
+
+    def _receive(self, data: bytes, path: Path, now: Instant) -> None:
+        """Take a STUN message that came to this worker, whosever it is."""
+        if self.siblings is None or not self.siblings.passes_on(path, data):
+            self._server.receive(data, path, now=now)
             self._settle(now)
 
     def stream_closed(self, stream: Line) -> None:
@@ -209,10 +222,71 @@ class TurnService:
         if stream.path is None or self._streams.pop(stream.path, None) is None:
             return
         now = self._loop.time()
+        self._guests.pop(stream.path, None)
+        if self.siblings is not None:
+            self.siblings.stream_closed(stream.path)
         self._peers.joined_stream_closed(stream)
         self._server.path_closed(stream.path, now=now)
         self._settle(now)
         self.plane.remove_stream(stream.path)
+
+    def handed(self, line: GuestLine, data: bytes) -> None:
+        """Take what came along a path whose socket or stream another worker has."""
+        path, now = line.place, self._loop.time()
+        if path not in self._guests:
+            self._streams[path] = line
+            self._guests[path] = self.plane.add_stream(path, line.send_media)
+        if data[0] < FIRST_OF_CHANNEL_DATA:
+            self._server.receive(data, path, now=now)
+            self._settle(now)
+        else:
+            self._guests[path](data, now)
+        if not line.adopted:
+            self.guest_released(line)
+
+    def guest_released(self, line: GuestLine) -> None:
+        """Take that a guest has no allocation here."""
+        if self._guests.pop(line.place, None) is not None:
+            del self._streams[line.place]
+            self.plane.remove_stream(line.place)
+
+    def guest_gone(self, line: GuestLine) -> None:
+        """Take that a guest's connection is closed, or the worker that had it is gone."""
+        self.stream_closed(line)
+
+    def lend(self, path: Path, take: Callable[[bytes], None]) -> None:
+        """Take that another worker has the allocation of a path."""
+        self._admit(path)
+        self.plane.divert(path, take)
+
+    def take_back(self, path: Path) -> None:
+        """Take that it has none any more."""
+        self.plane.divert(path, None)
+        self._wait_again(path)
+
+    def say(self, path: Path, data: bytes, *, media: bool) -> None:
+        """Send to a client what another worker says."""
+        stream = self._streams.get(path)
+        if media and stream is not None:
+            stream.send_media(data)
+            return
+        self._send(path, data)
+        if isinstance(stream, ClientStream):
+            stream.go_on()
+
+    def hang_up(self, path: Path) -> None:
+        """Close a client's connection for another worker."""
+        if (stream := self._streams.get(path)) is not None:
+            stream.close()
+
+    def join(self, joined: Joined, sock: socket.socket) -> None:
+        """Join a client's stream with a peer's connection that another worker gives."""
+        stream = self._streams.get(joined.path)
+        if isinstance(stream, ClientStream):
+            stream.send(joined.answer)
+            self._peers.take_over(joined.connection, sock, joined.early, stream)
+        else:
+            sock.close()
 
     def _settle(self, now: Instant) -> None:
         """Send and do until the machine has nothing left to say."""
@@ -255,18 +329,33 @@ class TurnService:
             case ConnectPeer(connection, relayed, peer):
                 self._peers.connect(connection, relayed, peer)
             case BindConnection(path, connection):
-                stream = self._streams.get(path)
-                if isinstance(stream, ClientStream):
-                    self._peers.join(connection, stream)
+                self._join(path, connection)
             case ClosePeer(connection):
                 self._peers.close(connection)
             case LookUpUser():
                 if self._users is not None:
                     self._users.ask(event)
+            case HandOver():
+                self._hand_over(event)
             case RequestRefused():
                 self._report(event)
             case _:
                 self._take(event, now)
+
+    def _join(self, path: Path, connection: int) -> None:
+        stream = self._streams.get(path)
+        if isinstance(stream, ClientStream):
+            self._peers.join(connection, stream)
+        elif isinstance(stream, GuestLine):
+            self._peers.give(connection, stream)
+
+    def _hand_over(self, command: HandOver) -> None:
+        if self.siblings is None:
+            return
+        stream = self._streams.get(command.path)
+        if isinstance(stream, ClientStream):
+            stream.hold()
+        self.siblings.hand_over(command)
 
     def _take(self, fact: Fact, now: Instant) -> None:
         """Pass a fact on to the plane, and keep account of allocations."""
@@ -277,13 +366,29 @@ class TurnService:
             case AllocationMade(path=path, relayed=relayed, user=user):
                 session = self.sessions[relayed] = Session(path, relayed, user, now)
                 self.idle.clear()
-                self._admit(path)
+                self._enter(path)
                 self._report(session)
-            case AllocationMoved(relayed=relayed, path=path) if relayed in self.sessions:
+            case AllocationMoved(relayed=relayed, old=old, path=path) if relayed in self.sessions:
                 self.sessions[relayed].path = path
-                self._admit(path)
+                self._enter(path)
+                self._leave(old)
             case _:
                 pass
+
+    def _enter(self, path: Path) -> None:
+        self._sessions_on[path] += 1
+        self._admit(path)
+
+    def _leave(self, path: Path) -> None:
+        """Take that there is one session less on a path: two where it has IPv4 and IPv6."""
+        self._sessions_on[path] -= 1
+        if not self._sessions_on[path]:
+            del self._sessions_on[path]
+            self._wait_again(path)
+
+    def _wait_again(self, path: Path) -> None:
+        if (stream := self._streams.get(path)) is not None:
+            stream.wait_again()
 
     def _admit(self, path: Path) -> None:
         if (stream := self._streams.get(path)) is not None:
@@ -297,8 +402,7 @@ class TurnService:
             carried = self.plane.counters(closed.relayed)
             self.carried.add(carried)
             self._report(SessionEnded(session, closed.reason, carried, now - session.began))
-        if (stream := self._streams.get(closed.path)) is not None:
-            stream.wait_again()
+            self._leave(closed.path)
 
     def _open_relay(self, asked: OpenRelay, now: Instant) -> None:
         try:

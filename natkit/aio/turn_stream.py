@@ -63,6 +63,7 @@ class ClientStream(asyncio.Protocol):
         self._forward: Callable[[bytes, Instant], None]
         self._pipe: Callable[[bytes], None] | None = None
         self._pause_source: Callable[[bool], None] = self.pause
+        self._held: bytearray | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Asyncio: connected."""
@@ -136,6 +137,23 @@ class ClientStream(asyncio.Protocol):
         if self._pipe is None and not self._door.let_in(self, self.remote.ip, self._loop.time()):
             self.close()
 
+    def hold(self) -> None:
+        """Keep what comes until `go_on` or `join`: another worker is asked whose it is."""
+        if self._held is None:
+            self._held = bytearray()
+            self._pipe = self._held.extend
+            self.pause(True)
+
+    def go_on(self) -> None:
+        """Take what was held, and what comes, as before."""
+        if self._held is not None:
+            data, self._held, self._pipe = bytes(self._held), None, None
+            self.pause(False)
+            try:
+                self._take(data)
+            except MalformedMessage:
+                self.abort()
+
     def join(self, pipe: Callable[[bytes], None], pause: Callable[[bool], None]) -> None:
         """From now on hand all that comes to `pipe` (RFC 6062 §5.4), what waits already first.
 
@@ -144,11 +162,20 @@ class ClientStream(asyncio.Protocol):
         self.admit()
         self._pipe = pipe
         self._pause_source = pause
+        if self._held is not None:
+            data, self._held = bytes(self._held), None
+            pipe(data)
+            self.pause(False)
 
     def pause(self, paused: bool) -> None:
         """Stop or go on reading: the peer this is joined with has enough, or wants more."""
         with contextlib.suppress(RuntimeError):  # closing
             (self._transport.pause_reading if paused else self._transport.resume_reading)()
+
+    @property
+    def closing(self) -> bool:
+        """True once it has ended or is about to."""
+        return self._transport.is_closing()
 
     def close(self) -> None:
         """End the connection once all is sent."""

@@ -73,6 +73,11 @@ def turn() -> None:
     "--max-bps", type=click.IntRange(1), help="Bytes a second of an allocation, each way."
 )
 @click.option(
+    "--user-max-bps",
+    type=click.IntRange(1),
+    help="Bytes a second of all allocations of a user, each way.",
+)
+@click.option(
     "--metrics",
     metavar="IP:PORT",
     help="Where to serve /metrics, /healthz and /readyz, or off. Default: 127.0.0.1:9641.",

@@ -84,6 +84,11 @@ class DataPlane(Protocol):
     def remove_stream(self, path: Path) -> None:
         """Forget a client added by `add_stream`. Unknown ones are ignored."""
 
+    def divert(self, path: Path, take: Callable[[bytes], None] | None) -> None:
+        """Hand ChannelData along `path` to `take`: a path that has no allocation here, but on
+        another worker. None: no longer. Unknown paths are ignored.
+        """
+
     def apply(self, fact: Fact) -> None:
         """Take a fact of the TURN machine into the table."""
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from collections.abc import Callable
 from typing import Any, assert_never
 
 from natkit.dataplane import Counters, Upcalls
+from natkit.dataplane.neighbours import NOBODY, Neighbours
+from natkit.dataplane.rates import Bucket, LocalUserLimits, Narrower, UserLimits
 from natkit.dataplane.reading import Reader
 from natkit.dataplane.sockaddr import from_socket, to_socket
-from natkit.dataplane.tables import HEADER_SIZE, Bucket, Channel, Client, Relay
+from natkit.dataplane.tables import HEADER_SIZE, Channel, Client, Relay
 from natkit.machine import Instant
 from natkit.turn.forwarding import (
     AllocationClosed,
@@ -37,19 +40,33 @@ class PortablePlane:
     """Forwards by tables, wherever Python runs: see `DataPlane`.
 
     Args:
-        upcalls:  takes what the plane does not decide.
-        max_rate: bytes a second that an allocation may carry each way; None: no limit.
+        upcalls:    takes what the plane does not decide.
+        neighbours: relayed addresses of this server that are known by other ones.
+        users:      the limits that the allocations of a user share.
+
+    Attributes:
+        max_rate:      bytes a second that a new allocation may carry each way; None: no limit.
+        max_user_rate: the same for all allocations of a user that get a new one.
     """
 
-    def __init__(self, upcalls: Upcalls, *, max_rate: int | None = None) -> None:
-        self.max_rate = max_rate
+    def __init__(
+        self,
+        upcalls: Upcalls,
+        *,
+        neighbours: Neighbours = NOBODY,
+        users: UserLimits | None = None,
+    ) -> None:
+        self.max_rate: int | None = None
+        self.max_user_rate: int | None = None
         self._upcalls = upcalls
+        self._time = asyncio.get_running_loop().time
+        self._neighbours = neighbours
+        self._users = users or LocalUserLimits()
+        self._limited: dict[TransportAddress, str] = {}
         self._listeners: dict[TransportAddress, _Listener] = {}
         self._relays: dict[TransportAddress, Relay] = {}
         self._clients: dict[Path, Client] = {}
         self._streams: set[Path] = set()
-        self._local: dict[TransportAddress, Any] = {}  # of relayed addresses behind a 1:1 NAT
-        self._ours: dict[Any, TransportAddress] = {}
 
     def add_listener(self, server: TransportAddress, sock: socket.socket) -> None:
         """Read clients' datagrams from `sock`, bound to `server`; own it."""
@@ -58,16 +75,12 @@ class PortablePlane:
     def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
         """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
         set_dont_fragment(sock, False)
-        local = sock.getsockname()
-        if local != to_socket(relayed):
-            self._local[relayed], self._ours[local] = local, relayed
-        self._relays[relayed] = Relay(relayed, sock, self._upcalls, self._ours)
+        self._relays[relayed] = Relay(relayed, sock, self._upcalls, self._neighbours)
 
     def remove_relay(self, relayed: TransportAddress) -> None:
         """Close the socket of `relayed`. Unknown ones are ignored."""
         relay = self._relays.pop(relayed, None)
         if relay is not None:
-            self._ours.pop(self._local.pop(relayed, None), None)
             relay.reader.stop()
 
     def add_stream(
@@ -83,23 +96,32 @@ class PortablePlane:
         self._streams.discard(path)
         self._clients.pop(path, None)
 
+    def divert(self, path: Path, take: Callable[[bytes], None] | None) -> None:
+        """Hand ChannelData along `path` to `take`; None: no longer."""
+        client = self._client(path)
+        if client is None:
+            return
+        client.diverted = take
+        if take is None and client.relays == 0:
+            self._drop(path)
+
     def apply(self, fact: Fact) -> None:
         """Take a fact of the TURN machine into the table. What it names and is gone is ignored."""
         relay = self._relays.get(fact.relayed)
         if relay is None:
             return
         match fact:
-            case AllocationMade(path=path):
-                self._join(relay, path)
+            case AllocationMade(path=path, user=user):
+                self._join(relay, path, user)
             case PermissionGranted(peer_ip=ip, expires_at=until):
                 relay.permit(ip, until)
             case PermissionLapsed(peer_ip=ip):
                 relay.permit(ip, 0.0)
                 del relay.permissions[ip]
             case ChannelBound():
-                _bind(relay, fact, self._peer(fact.peer))
+                _bind(relay, fact, self._neighbours.address_to(fact.peer))
             case ChannelLapsed(channel=number, peer=peer):
-                relay.peers.pop(self._peer(peer), None)
+                relay.peers.pop(self._neighbours.address_to(peer), None)
                 if relay.client is not None:
                     relay.client.channels.pop(number, None)
             case AllocationMoved(old=old, path=path):
@@ -131,10 +153,10 @@ class PortablePlane:
         if relay is None:
             return
         if not dont_fragment:
-            relay.send(data, self._peer(peer), now)
+            relay.send(data, self._neighbours.address_to(peer), now)
             return
         set_dont_fragment(relay.sock, True)
-        relay.send(data, self._peer(peer), now)
+        relay.send(data, self._neighbours.address_to(peer), now)
         set_dont_fragment(relay.sock, False)
 
     def counters(self, relayed: TransportAddress) -> Counters:
@@ -156,19 +178,18 @@ class PortablePlane:
         self._listeners.clear()
         self._clients.clear()
 
-    def _peer(self, peer: TransportAddress) -> Any:
-        """Return where packets to `peer` go: straight to the neighbour if it is one of ours, for
-        few NATs send a packet back to where it came from.
-        """
-        return self._local.get(peer) or to_socket(peer)
-
-    def _join(self, relay: Relay, path: Path) -> None:
+    def _join(self, relay: Relay, path: Path, user: str) -> None:
         client = self._client(path)
         if client is not None:
             client.relays += 1
             relay.client = client
         if self.max_rate is not None:
             relay.up, relay.down = Bucket(self.max_rate), Bucket(self.max_rate)
+        if self.max_user_rate is not None:
+            up, down = self._users.of(user, self.max_user_rate)
+            self._limited[relay.relayed] = user
+            relay.up = up if relay.up is None else Narrower(relay.up, up)
+            relay.down = down if relay.down is None else Narrower(relay.down, down)
 
     def _client(self, path: Path) -> Client | None:
         """Return the table of `path`, made where it is missing; None: its stream is gone."""
@@ -198,16 +219,24 @@ class PortablePlane:
         relay.peers.clear()
         relay.permissions.clear()
         self._leave(client, path)
+        user = self._limited.pop(relay.relayed, None)
+        if user is not None:
+            self._users.leave(user, self._time())
 
     def _leave(self, client: Client | None, path: Path) -> None:
         """Forget a client over UDP with its last relayed address; a stream is its reader's."""
         if client is None:
             return
         client.relays -= 1
-        if client.relays == 0 and path not in self._streams:
-            self._clients.pop(path, None)
-            if path.server in self._listeners:
-                self._listeners[path.server].clients.pop(to_socket(path.client), None)
+        if client.relays == 0:
+            self._drop(path)
+
+    def _drop(self, path: Path) -> None:
+        if path in self._streams:
+            return
+        self._clients.pop(path, None)
+        if path.server in self._listeners:
+            self._listeners[path.server].clients.pop(to_socket(path.client), None)
 
 
 class _Listener:

@@ -11,43 +11,21 @@ Rules of this file:
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
 from natkit.dataplane import Counters, Upcalls
+from natkit.dataplane.neighbours import Neighbours
+from natkit.dataplane.rates import Limit
 from natkit.dataplane.reading import Reader
-from natkit.dataplane.sockaddr import from_socket
-from natkit.machine import Instant, Seconds
+from natkit.machine import Instant
 from natkit.wire import TransportAddress
 
 HEADER_SIZE = 4
 _HEADER = Struct("!HH")
 _pack_header = _HEADER.pack
 _unpack_header = _HEADER.unpack_from
-
-BURST: Seconds = 1.0
-"""How much of its rate an allocation may send at once: key frames come in bursts."""
-
-
-class Bucket:
-    """A rate limit: `rate` bytes a second, and as much at once as BURST brings."""
-
-    __slots__ = ("_at", "_left", "_rate")
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._left = rate * BURST
-        self._at: Instant = 0.0
-
-    def take(self, size: int, now: Instant) -> bool:
-        """Take `size` bytes out; False: there is not so much left."""
-        self._left = min(self._rate * BURST, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if size > self._left:
-            return False
-        self._left -= size
-        return True
 
 
 class Channel:
@@ -69,20 +47,26 @@ class Client:
     Args:
         write:  sends one message or frame; False: it was dropped.
         padded: ChannelData is padded to 4 bytes, as on streams (RFC 8656 §12.5).
+
+    Attributes:
+        diverted: takes frames of channels that are not bound here; None: nobody does.
     """
 
-    __slots__ = ("channels", "padded", "relays", "write")
+    __slots__ = ("channels", "diverted", "padded", "relays", "write")
 
     def __init__(self, write: Callable[[bytes], bool], *, padded: bool) -> None:
         self.write = write
         self.padded = padded
         self.channels: dict[int, Channel] = {}
+        self.diverted: Callable[[bytes], None] | None = None
         self.relays = 0
 
     def forward(self, frame: bytes, now: Instant) -> None:
         """Send a ChannelData frame's payload on to the peer that its channel stands for."""
         number, size = _unpack_header(frame)
         channel = self.channels.get(number)
+        if channel is None and self.diverted is not None:
+            self.diverted(frame)
         if channel is None or now >= channel.until or size > len(frame) - HEADER_SIZE:
             return  # silently (RFC 8656 §12.6)
         channel.relay.send(frame[HEADER_SIZE : HEADER_SIZE + size], channel.peer, now)
@@ -98,10 +82,6 @@ class Client:
 class Relay:
     """A relayed address: its socket, its client once there is one, and what it carried.
 
-    Args:
-        ours: relayed addresses by the local ones that their sockets are bound to, where the two
-              differ: behind a 1:1 NAT a neighbour's packets come from its local address.
-
     Attributes:
         up, down: limits on what goes to peers and to the client; None: as much as there is.
     """
@@ -111,7 +91,7 @@ class Relay:
         "client",
         "counters",
         "down",
-        "ours",
+        "neighbours",
         "peers",
         "permissions",
         "reader",
@@ -127,10 +107,10 @@ class Relay:
         relayed: TransportAddress,
         sock: socket.socket,
         upcalls: Upcalls,
-        ours: Mapping[Any, TransportAddress],
+        neighbours: Neighbours,
     ) -> None:
         self.relayed = relayed
-        self.ours = ours
+        self.neighbours = neighbours
         self.sock = sock
         self.sendto = sock.sendto
         self.upcalls = upcalls
@@ -139,8 +119,8 @@ class Relay:
         self.permissions: dict[str, Instant] = {}
         self.counters = Counters()
         self.active_at: Instant | None = None
-        self.up: Bucket | None = None
-        self.down: Bucket | None = None
+        self.up: Limit | None = None
+        self.down: Limit | None = None
         self.reader = Reader(sock, self.received, self.failed)
 
     def received(self, data: bytes, source: Any, now: Instant) -> None:
@@ -150,7 +130,7 @@ class Relay:
             return
         counters, size = self.counters, len(data)
         if channel is None or now >= channel.until:
-            peer = self.ours.get(source) or from_socket(source)
+            peer = self.neighbours.peer_at(source)
             if now >= self.permissions.get(peer.ip, 0.0):
                 return  # unpermitted: silently (RFC 8656 §11.4)
             if self.down is not None and not self.down.take(size, now):
@@ -193,7 +173,7 @@ class Relay:
         """Let peers at `ip` in until then; 0: no longer."""
         self.permissions[ip] = expires_at
         for channel in self.peers.values():
-            if (self.ours.get(channel.peer) or from_socket(channel.peer)).ip == ip:
+            if self.neighbours.peer_at(channel.peer).ip == ip:
                 channel.until = min(channel.expires_at, expires_at)
 
     def _sent_again(self, data: bytes, peer: Any, now: Instant) -> bool:

@@ -21,6 +21,7 @@ from natkit.aio.turn_report import Report
 from natkit.aio.turn_server import TurnService
 from natkit.aio.turn_tls import server_context
 from natkit.aio.turn_users import LookUp
+from natkit.dataplane.neighbours import Neighbours
 from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
 from natkit.dataplane.sockaddr import from_socket
 from natkit.errors import NetworkUnreachable, UsageError
@@ -75,7 +76,13 @@ class Relay:
         self._owner = OwnerPages(ports, config.realm, report)
         self.service = TurnService(self._machine, ports, self._owner.heard, look_up)
         self._owner.relay = self
-        self.service.plane = PortablePlane(self.service, max_rate=config.max_bps)
+        self.plane = self.service.plane = PortablePlane(
+            self.service,
+            neighbours=Neighbours(
+                {one.ip: one.advertised for one in places.relay}, config.relay_ports
+            ),
+        )
+        self._limit_rates(config)
 
     @property
     def uris(self) -> tuple[str, ...]:
@@ -156,10 +163,11 @@ class Relay:
         changes = differences(self.config, config)
         self.config = config
         self.service.reconfigure(self._settings(config))
-        plane = self.service.plane
-        if isinstance(plane, PortablePlane):
-            plane.max_rate = config.max_bps
+        self._limit_rates(config)
         return changes
+
+    def _limit_rates(self, config: RelayConfig) -> None:
+        self.plane.max_rate, self.plane.max_user_rate = config.max_bps, config.user_max_bps
 
     def renew_certificate(self) -> bool:
         """Take the certificate's files again if they have changed since; True: they had.

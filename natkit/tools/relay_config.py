@@ -69,6 +69,7 @@ class RelayConfig:
         relay_addresses: empty: chosen from the listening addresses.
         user_quota, total_quota: allocations; None: no limit.
         max_bps:   bytes a second that an allocation may carry each way; None: no limit.
+        user_max_bps: the same for all allocations of a user.
         drain:     seconds that allocations may go on after the first SIGTERM.
     """
 
@@ -85,6 +86,7 @@ class RelayConfig:
     user_quota: int | None
     total_quota: int | None
     max_bps: int | None
+    user_max_bps: int | None
     metrics: Metrics
     drain: Seconds
 
@@ -287,6 +289,7 @@ _READERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "user-quota": _count("user-quota"),
     "total-quota": _count("total-quota"),
     "max-bps": _count("max-bps"),
+    "user-max-bps": _count("user-max-bps"),
     "metrics": _metrics,
     "drain-time": _seconds,
 }
@@ -305,6 +308,7 @@ _RELOADED = {
     "user_quota": "--user-quota",
     "total_quota": "--total-quota",
     "max_bps": "--max-bps (for new allocations)",
+    "user_max_bps": "--user-max-bps (for users who make new allocations)",
     "realm": "--realm",
     "drain": "--drain-time",
     "tls_cert": "--tls-cert",

@@ -98,6 +98,17 @@ class LookUpUser:
 
 
 @dataclass(frozen=True, slots=True)
+class HandOver:
+    """Give this request to the worker that it is for, whose `receive` takes it as if it had come
+    there; until that worker lets go of `path`, whatever else comes along it is for it as well.
+    """
+
+    worker: int
+    path: Path
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class RequestRefused:
     """A request was answered by an error.
 
@@ -117,7 +128,14 @@ class RequestRefused:
 
 
 Command: TypeAlias = (
-    OpenRelay | CloseRelay | SendToPeer | ConnectPeer | BindConnection | ClosePeer | LookUpUser
+    OpenRelay
+    | CloseRelay
+    | SendToPeer
+    | ConnectPeer
+    | BindConnection
+    | ClosePeer
+    | LookUpUser
+    | HandOver
 )
 
 TurnEvent: TypeAlias = Command | Fact | RequestRefused

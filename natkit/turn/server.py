@@ -30,9 +30,10 @@ from natkit.turn.allocation import Allocation
 from natkit.turn.answers import UNKNOWN_ATTRIBUTE, Asked, Refused, not_understood
 from natkit.turn.credentials import prepared
 from natkit.turn.entries import Answered, Ending, PeerConnection, Reservation, Waiting
-from natkit.turn.events import ClosePeer, ToClient, TurnEvent
+from natkit.turn.events import ClosePeer, HandOver, ToClient, TurnEvent
 from natkit.turn.forwarding import CloseReason, Path, Transport
 from natkit.turn.gate import Gate
+from natkit.turn.handover import worker_of
 from natkit.turn.quota import Ledger, LocalLedger, Throttle
 from natkit.turn.register import Register
 from natkit.turn.settings import Settings
@@ -98,7 +99,8 @@ class TurnServer:
         if path.client.port == 0:  # nobody can receive there
             return
         if message.message_class is MessageClass.REQUEST and message.method in HANDLERS:
-            self._request(message, path, now=now)
+            if not self._handed_over(message, path, data):
+                self._request(message, path, now=now)
         elif message.method is Method.SEND and not not_understood(message):
             peers.send_indication(self._register, message, path, now=now)
 
@@ -111,6 +113,20 @@ class TurnServer:
         if reply is not None:
             back = Path(reply.destination, reply.origin, path.transport)
             self._register.send(back, reply.data)
+
+    def _handed_over(self, message: Message, path: Path, data: bytes) -> bool:
+        """Hand a request over to the worker that it names; false: it is for this one.
+
+        A 5-tuple that has an allocation here stays here, whatever a request on it names.
+        """
+        settings, register = self._register.settings, self._register
+        worker = worker_of(message) if settings.workers > 1 else None
+        if worker is None or worker == settings.worker or worker >= settings.workers:
+            return False
+        if path in register.by_path or path in register.pending:
+            return False
+        register.log.append(HandOver(worker, path, data))
+        return True
 
     def _request(
         self,

@@ -41,6 +41,8 @@ class Settings:
         site:          endpoints on which Binding speaks RFC 5780 over UDP; None: it does not.
         worker:        0 .. 255, first byte of tokens, tickets and connection ids, so that whoever
                        gets one can tell whose it is (natkit.turn.handover).
+        workers:       how many share the listeners, 1 .. 256; what names another of them is
+                       handed over to it (HandOver).
     """
 
     realm: str
@@ -57,3 +59,4 @@ class Settings:
     software: str = ""
     site: Site | None = None
     worker: int = 0
+    workers: int = 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from natkit.dataplane.neighbours import Neighbours
 from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.machine import Instant
@@ -28,6 +29,9 @@ from natkit.turn.forwarding import (
 from natkit.wire import ChannelData, TransportAddress
 
 CHANNEL = 0x4001
+PUBLIC = "192.0.2.7"
+"""What relayed addresses behind a 1:1 NAT are known by; this machine does not have it."""
+
 FAR = 1e9
 """An instant that no test lives to see."""
 
@@ -85,8 +89,11 @@ class World:
 
     def __init__(self, ip: str = "127.0.0.1") -> None:
         self.above = Above()
-        self.plane = PortablePlane(self.above)
         self.client, self.peer = bound(ip), bound(ip)
+        self.neighbours = [bound(ip), bound(ip)]
+        first, last = sorted(sock.getsockname()[1] for sock in self.neighbours)
+        relay_ports = range(first, last + 1, last - first)
+        self.plane = PortablePlane(self.above, neighbours=Neighbours({ip: PUBLIC}, relay_ports))
         listener, relay = bound(ip), bound(ip)
         self.server = from_socket(listener.getsockname())
         self.relayed = from_socket(relay.getsockname())
@@ -124,8 +131,8 @@ class World:
 
     def close(self) -> None:
         self.plane.close()
-        self.client.close()
-        self.peer.close()
+        for sock in (self.client, self.peer, *self.neighbours):
+            sock.close()
 
 
 @pytest.fixture
@@ -333,16 +340,15 @@ async def test_a_removed_relay_closes_its_socket(world: World):
 
 @pytest.mark.parametrize("channel", [True, False])
 async def test_neighbours_behind_a_1_to_1_nat_reach_each_other(world: World, channel: bool):
-    """Their clients know them by the public address, which this machine does not have."""
-    relays = [bound(), bound()]
-    public = [TransportAddress("192.0.2.7", relay.getsockname()[1]) for relay in relays]
+    relays = world.neighbours
+    public = [TransportAddress(PUBLIC, relay.getsockname()[1]) for relay in relays]
     clients = [world.client, world.peer]
     for relayed, sock in zip(public, relays, strict=True):
         world.plane.add_relay(relayed, sock)
     for relayed, other, client in zip(public, reversed(public), clients, strict=True):
         path = world.path._replace(client=from_socket(client.getsockname()))
         world.plane.apply(AllocationMade(path, relayed, Relaying.UDP, "alice", 600))
-        world.plane.apply(PermissionGranted(relayed, "192.0.2.7", FAR))
+        world.plane.apply(PermissionGranted(relayed, PUBLIC, FAR))
         if channel:
             world.plane.apply(ChannelBound(relayed, CHANNEL, other, path, FAR))
     if channel:
@@ -353,3 +359,45 @@ async def test_neighbours_behind_a_1_to_1_nat_reach_each_other(world: World, cha
     world.plane.to_peer(public[0], public[1], b"neighbour", dont_fragment=False, now=now)
     await world.above.changed.wait()
     assert world.above.unbound == [(public[1], b"neighbour", public[0])]
+
+
+async def test_what_comes_along_a_diverted_path_goes_to_whom_it_is_diverted_to(world: World):
+    taken: asyncio.Queue[bytes] = asyncio.Queue()
+    world.plane.divert(world.path, taken.put_nowait)
+    world.say(frame(b"for another worker"))
+    assert await taken.get() == frame(b"for another worker")
+    world.plane.divert(world.path, None)
+    world.say(frame(b"for nobody"))
+    assert await hears_nothing(world.peer)
+    assert taken.empty()
+
+
+async def test_a_diverted_stream_is_diverted(world: World):
+    taken: list[bytes] = []
+    path = world.path._replace(transport=Transport.TCP)
+    forward = world.plane.add_stream(path, lambda _: True)
+    world.plane.divert(path, taken.append)
+    forward(frame(b"abc", padded=True), 0.0)
+    assert taken == [frame(b"abc", padded=True)]
+    world.plane.divert(path, None)
+    forward(frame(b"abc", padded=True), 0.0)
+    assert len(taken) == 1
+
+
+async def test_beyond_the_rate_of_a_user_packets_of_all_their_allocations_fall(world: World):
+    world.plane.max_user_rate = 1000
+    world.allocate()
+    world.bind()
+    other, relay = bound(), bound()
+    relayed = from_socket(relay.getsockname())
+    world.plane.add_relay(relayed, relay)
+    path = world.path._replace(client=from_socket(other.getsockname()))
+    world.plane.apply(AllocationMade(path, relayed, Relaying.UDP, "alice", 600))
+    world.plane.apply(PermissionGranted(relayed, world.peer_address.ip, FAR))
+    world.plane.apply(ChannelBound(relayed, CHANNEL, world.peer_address, path, FAR))
+    world.say(frame(bytes(600)))
+    assert len(await heard(world.peer)) == 600
+    other.sendto(frame(bytes(600)), to_socket(world.server))
+    assert await hears_nothing(world.peer)
+    assert world.plane.counters(relayed).dropped == 1
+    other.close()
