@@ -10,9 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-from natkit.aio.turn_ports import RelayPorts
-from natkit.aio.turn_report import Report, Session, SessionEnded
-from natkit.aio.turn_server import TurnService
+from natkit.aio.turn_report import Live, Report, Session, SessionEnded, WorkerLost
 from natkit.dataplane import Counters
 from natkit.turn.events import RequestRefused
 from natkit.turn.forwarding import Transport
@@ -27,20 +25,19 @@ DURATIONS = (1, 10, 60, 300, 1800, 3600, 10800)
 class TurnMetrics:
     """Counts what a service reports, and writes it as Prometheus reads it.
 
-    Hand it every report, set `service`, then ask for `text`. Needs the package prometheus-client.
+    Hand it every report, then ask for `text`. Needs the package prometheus-client.
     """
 
-    def __init__(self, ports: RelayPorts, realm: str) -> None:
+    def __init__(self, realm: str) -> None:
         import prometheus_client
         import prometheus_client.core
 
-        self.service: TurnService | None = None
+        self._live = Live()
         self._core: Any = prometheus_client.core
-        self._ports = ports
         self._realm = realm
         self._made: Counter[str] = Counter()
         self._refused: Counter[tuple[str, str]] = Counter()
-        self._challenges = 0
+        self._lost = 0
         self._durations: Counter[float] = Counter()
         self._lasted = 0.0
         self._ended: Counter[str] = Counter()
@@ -61,34 +58,29 @@ class TurnMetrics:
                 self._durations[bound] += 1
             case RequestRefused(code=code, method=method, routine=routine):
                 self._refused[str(code), method.name.lower()] += not routine
-                self._challenges += code == 401
+            case WorkerLost():
+                self._lost += 1
 
-    def text(self) -> bytes:
+    def text(self, live: Live) -> bytes:
         """Return everything in Prometheus' text format."""
+        self._live = live
         return self._latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         """Prometheus: yield every metric."""
         yield from self._sessions()
         yield from self._refusals()
-        yield from self._traffic(self._carried())
-        yield self._gauge("natkit_turn_relay_ports_used", "Relay ports taken.", self._ports.used)
-        yield self._gauge("natkit_turn_relay_ports", "Relay ports there are.", self._ports.capacity)
-
-    def _carried(self) -> Counters:
-        """Return what all allocations carried up to now, those that stand included."""
-        total = Counters()
-        if self.service is not None:
-            total.add(self.service.carried)
-            for relayed in self.service.sessions:
-                total.add(self.service.plane.counters(relayed))
-        return total
+        live = self._live
+        yield from self._traffic(live.carried)
+        yield self._gauge("natkit_turn_relay_ports_used", "Relay ports taken.", live.ports_used)
+        yield self._gauge("natkit_turn_relay_ports", "Relay ports there are.", live.ports)
+        yield self._gauge("natkit_turn_workers", "Worker processes that answer.", live.workers)
+        yield self._counter(
+            "natkit_turn_workers_lost", "Workers that ended by themselves.", self._lost
+        )
 
     def _sessions(self) -> Iterator[Metric]:
-        now = Counter(
-            session.path.transport
-            for session in (self.service.sessions.values() if self.service else ())
-        )
+        now = self._live.allocations
         for name, label, words in (
             ("natkit_turn_allocations", "transport", "{}"),
             ("turn_total_allocations", "type", "{}"),
@@ -126,7 +118,7 @@ class TurnMetrics:
             family.add_metric([code, method], count)
         yield family
         yield self._counter(
-            "turn_unauthenticated_401_responses", "Answers with 401.", self._challenges
+            "turn_unauthenticated_401_responses", "Answers with 401.", self._live.challenges
         )
 
     def _traffic(self, carried: Counters) -> Iterator[Metric]:

@@ -63,6 +63,15 @@ class OpenRelaySocket:
     sock: socket.socket
 
 
+def share_of(ports: range, worker: int, workers: int) -> range:
+    """Return the ports that one of several workers relays from: as many as its siblings, in one
+    piece, from an even one on, so that none of EVEN-PORT's pairs is torn apart.
+    """
+    first = ports.start + worker * len(ports) // workers
+    after = ports.start + (worker + 1) * len(ports) // workers
+    return range(max(ports.start, first & ~1), after if worker == workers - 1 else after & ~1)
+
+
 class RelayPorts:
     """The ports to relay from, per address and protocol.
 

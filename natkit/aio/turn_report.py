@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from natkit.dataplane import Counters
 from natkit.machine import Instant, Seconds
 from natkit.turn.events import RequestRefused
-from natkit.turn.forwarding import CloseReason, Path
+from natkit.turn.forwarding import CloseReason, Path, Transport
 from natkit.wire import TransportAddress
 
 
@@ -36,5 +37,55 @@ class SessionEnded:
     lasted: Seconds
 
 
-Report: TypeAlias = Session | SessionEnded | RequestRefused
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """A worker process has ended by itself; another one takes its place.
+
+    Attributes:
+        sessions: allocations that were on it; each is reported to have ended, too.
+    """
+
+    worker: int
+    why: str
+    sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFailed:
+    """A worker process could not do as told: begin, or take another configuration."""
+
+    worker: int
+    why: str
+
+
+@dataclass(slots=True)
+class Live:
+    """What a server has now, and has carried up to now.
+
+    Attributes:
+        allocations: by the transport of their clients.
+        carried:     by all allocations, those that stand included.
+        challenges:  answers with 401.
+        ports_used, ports: relay ports taken, and how many there are.
+        workers:     how many answered for this.
+    """
+
+    allocations: Counter[Transport] = field(default_factory=Counter)
+    carried: Counters = field(default_factory=Counters)
+    challenges: int = 0
+    ports_used: int = 0
+    ports: int = 0
+    workers: int = 1
+
+    def add(self, other: Live) -> None:
+        """Add what another worker has."""
+        self.allocations.update(other.allocations)
+        self.carried.add(other.carried)
+        self.challenges += other.challenges
+        self.ports_used += other.ports_used
+        self.ports += other.ports
+        self.workers += other.workers
+
+
+Report: TypeAlias = Session | SessionEnded | RequestRefused | WorkerLost | WorkerFailed
 """What the server's owner may want to know."""

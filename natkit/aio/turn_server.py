@@ -22,13 +22,14 @@ from natkit.aio.turn_door import Doorkeeper, Line
 from natkit.aio.turn_dtls import DtlsCertificate, DtlsPort, is_dtls
 from natkit.aio.turn_peers import PeerConnections
 from natkit.aio.turn_ports import PortsExhausted, RelayPorts
-from natkit.aio.turn_report import Report, Session, SessionEnded
+from natkit.aio.turn_report import Live, Report, Session, SessionEnded
 from natkit.aio.turn_siblings import FIRST_OF_CHANNEL_DATA, GuestLine, Joined, Siblings
 from natkit.aio.turn_stream import ClientStream
 from natkit.aio.turn_users import LookUp, UserLookUps
 from natkit.dataplane import Counters, DataPlane
 from natkit.dataplane.sockaddr import from_socket
 from natkit.machine import Instant, soonest
+from natkit.turn.answers import UNAUTHENTICATED
 from natkit.turn.events import (
     BindConnection,
     ClosePeer,
@@ -102,6 +103,7 @@ class TurnService:
         self._streams: dict[Path, Line] = {}
         self._guests: dict[Path, Callable[[bytes, Instant], None]] = {}
         self._sessions_on: Counter[Path] = Counter()
+        self._challenges = 0
         self._peers = PeerConnections(server, self._settle)
         self._accepting: list[asyncio.Server] = []
         self._dtls: DtlsPort | None = None
@@ -116,6 +118,17 @@ class TurnService:
     def waiting(self) -> int:
         """How many connections and associations have no allocation yet."""
         return self._door.waiting
+
+    def live(self) -> Live:
+        """Return what there is now, and was carried up to now."""
+        live = Live(
+            challenges=self._challenges, ports_used=self._ports.used, ports=self._ports.capacity
+        )
+        live.allocations.update(session.path.transport for session in self.sessions.values())
+        live.carried.add(self.carried)
+        for relayed in self.sessions:
+            live.carried.add(self.plane.counters(relayed))
+        return live
 
     def listen(self, sock: socket.socket, *, dtls: DtlsCertificate | None, plain: bool) -> None:
         """Serve clients over UDP on `sock`, bound already, and over DTLS where that is given.
@@ -337,7 +350,8 @@ class TurnService:
                     self._users.ask(event)
             case HandOver():
                 self._hand_over(event)
-            case RequestRefused():
+            case RequestRefused(code=code):
+                self._challenges += code == UNAUTHENTICATED
                 self._report(event)
             case _:
                 self._take(event, now)

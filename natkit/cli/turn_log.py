@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from natkit.aio.turn_report import Report, Session, SessionEnded
+from natkit.aio.turn_report import Report, Session, SessionEnded, WorkerFailed, WorkerLost
 from natkit.turn.events import RequestRefused
 
 Fields: TypeAlias = dict[str, object]
@@ -51,6 +51,10 @@ class OwnerLog:
                 self.say("info", "allocation made", **_session(report))
             case SessionEnded():
                 self.say("info", "allocation ended", **_ended(report))
+            case WorkerLost(worker, why, sessions):
+                self.say("error", "worker lost", worker=worker, why=why, allocations=sessions)
+            case WorkerFailed(worker, why):
+                self.say("error", "worker failed", worker=worker, why=why)
             case RequestRefused(routine=True):
                 pass
             case RequestRefused(path, method, code, why, user):

@@ -7,151 +7,170 @@ import contextlib
 import hashlib
 import hmac
 import secrets
-import socket
-import ssl
-import time
-from collections import defaultdict
 from collections.abc import Callable
+from typing import Protocol
 
 from natkit.aio.network import SocketNetwork
-from natkit.aio.turn_dtls import DtlsCertificate
 from natkit.aio.turn_http import serve_pages
-from natkit.aio.turn_ports import RelayPorts
-from natkit.aio.turn_report import Report
-from natkit.aio.turn_server import TurnService
+from natkit.aio.turn_report import Live, Report
 from natkit.aio.turn_tls import server_context
 from natkit.aio.turn_users import LookUp
-from natkit.dataplane.neighbours import Neighbours
-from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
-from natkit.dataplane.sockaddr import from_socket
 from natkit.errors import NetworkUnreachable, UsageError
-from natkit.network import Family
-from natkit.tools.relay_config import Listen, RelayConfig, differences
+from natkit.tools.relay_config import Listen, RelayConfig, differences, without_restart
 from natkit.tools.relay_pages import OwnerPages
-from natkit.tools.relay_places import Places, bound, check, file_times, load_certificate
-from natkit.turn.credentials import Credentials
+from natkit.tools.relay_places import (
+    Opening,
+    Places,
+    check,
+    close_listeners,
+    file_times,
+    load_certificate,
+    open_listeners,
+)
+from natkit.tools.relay_worker import Part, Worker
 from natkit.turn.forwarding import Transport
-from natkit.turn.policy import PeerPolicy
-from natkit.turn.quota import Limits
-from natkit.turn.server import TurnServer
-from natkit.turn.settings import Settings
-from natkit.wire import TransportAddress
+
+
+class Workforce(Protocol):
+    """Who serves the clients: a worker in this process, or a crew of processes.
+
+    Attributes: idle: set while there is no allocation.
+    """
+
+    idle: asyncio.Event
+
+    @property
+    def allocations(self) -> int:
+        """How many there are."""
+
+    async def open(self) -> None:
+        """Begin to serve. Raises: NatkitError: it cannot."""
+
+    def reload(self, config: RelayConfig) -> None:
+        """Go on with another configuration. Raises: UsageError."""
+
+    def drain(self) -> None:
+        """Make no more allocations."""
+
+    async def live(self) -> Live:
+        """Return what there is now."""
+
+    async def close(self) -> None:
+        """Stop serving."""
+
+
+class Alone:
+    """A workforce of one worker, in this process."""
+
+    def __init__(
+        self,
+        part: Part,
+        openings: tuple[Opening, ...],
+        report: Callable[[Report], None],
+        look_up: LookUp | None,
+    ) -> None:
+        self.worker = Worker(part, report, look_up=look_up)
+        self.idle = self.worker.service.idle
+        self._doors = [(opening.kinds, opening.sockets[0]) for opening in openings]
+
+    @property
+    def allocations(self) -> int:
+        """How many there are."""
+        return len(self.worker.service.sessions)
+
+    async def open(self) -> None:
+        """Begin to serve."""
+        await self.worker.open(self._doors)
+
+    def reload(self, config: RelayConfig) -> None:
+        """Go on with another configuration."""
+        self.worker.reload(config)
+
+    def drain(self) -> None:
+        """Make no more allocations."""
+        self.worker.drain()
+
+    async def live(self) -> Live:
+        """Return what there is now."""
+        return self.worker.live()
+
+    async def close(self) -> None:
+        """Stop serving."""
+        await self.worker.close()
 
 
 class Relay:
     """A running TURN server. Made by `serve`; `close` it when done.
 
     Attributes:
-        service: its sessions and counters.
-        uris:    what clients may be given.
-        config:  what it runs with.
-        warnings: what does not work, though calls do.
+        config:    what it runs with.
+        listening: every transport and address it answers on, with the real ports.
+        warnings:  what does not work, though calls do.
+        draining:  it makes no more allocations.
+        workforce: who serves the clients.
     """
 
+    workforce: Workforce
+
     def __init__(
-        self,
-        config: RelayConfig,
-        places: Places,
-        tls: ssl.SSLContext | None,
-        report: Callable[[Report], None],
-        look_up: LookUp | None = None,
+        self, config: RelayConfig, openings: tuple[Opening, ...], report: Callable[[Report], None]
     ) -> None:
-        self._look_up = look_up
-        self.warnings: list[str] = []
         self.config = config
-        self._tls = tls
-        self._nonce_key = _nonce_key(config)
-        self._places = places
+        self.listening = tuple(one for opening in openings for one in opening.listening)
+        self.warnings: list[str] = []
         self.draining = False
-        self._pages: asyncio.Server | None = None
+        self._openings = openings
+        self._watching: asyncio.Server | None = None
         self._certificate_times = file_times(config)
-        self._listening: list[Listen] = []
-        loop = asyncio.get_running_loop()
-        self._machine = TurnServer(
-            self._settings(config),
-            randomness=secrets.token_bytes,
-            epoch=time.time() - loop.time(),
-        )
-        ports = RelayPorts(places.relay, config.relay_ports)
-        self._owner = OwnerPages(ports, config.realm, report)
-        self.service = TurnService(self._machine, ports, self._owner.heard, look_up)
-        self._owner.relay = self
-        self.plane = self.service.plane = PortablePlane(
-            self.service,
-            neighbours=Neighbours(
-                {one.ip: one.advertised for one in places.relay}, config.relay_ports
-            ),
-        )
-        self._limit_rates(config)
+        self.pages = OwnerPages(self, config.realm, report)
 
     @property
     def uris(self) -> tuple[str, ...]:
         """What clients may be given."""
-        return tuple(_uri(one) for one in self._listening)
+        return tuple(_uri(one) for one in self.listening)
 
     @property
-    def listening(self) -> tuple[Listen, ...]:
-        """Every transport and address it answers on, with the real ports."""
-        return tuple(self._listening)
+    def allocations(self) -> int:
+        """How many there are."""
+        return self.workforce.allocations
 
     async def open(self) -> None:
-        """Bind every listener. Raises: NetworkUnreachable: one of them cannot be bound."""
-        asked: dict[tuple[TransportAddress, bool], set[Transport]] = defaultdict(set)
-        for one in self._places.listen:
-            asked[one.address, one.transport.is_stream].add(one.transport)
-        for (address, is_stream), kinds in asked.items():
-            named = Listen(min(kinds, key=str), address)
-            if is_stream:
-                sock = bound(named, socket.SOCK_STREAM)
-                local = from_socket(sock.getsockname())
-                tls = self._tls if Transport.TLS in kinds else None
-                await self.service.accept(sock, tls=tls, plain=Transport.TCP in kinds)
-            else:
-                sock = bound(named, socket.SOCK_DGRAM)
-                local = from_socket(sock.getsockname())
-                self._listen(sock, kinds)
-            self._listening += [Listen(kind, local) for kind in sorted(kinds, key=str)]
-        await self._watch()
-        # Only now are the ports known that the policy has to protect.
-        self.service.reconfigure(self._settings(self.config))
+        """Serve clients, and metrics and health where that is wanted.
+
+        Raises: NatkitError: it cannot.
+        """
+        await self.workforce.open()
+        address, told = self.config.metrics
+        if address is None:
+            return
+        try:
+            self._watching = await serve_pages(self.pages.pages(), address)
+        except NetworkUnreachable as error:
+            if told:
+                raise
+            self.warnings.append(str(error))
+
+    async def live(self) -> Live:
+        """Return what there is now, and was carried up to now."""
+        return await self.workforce.live()
 
     def drain(self) -> None:
         """Make no more allocations; those there are go on."""
         self.draining = True
-        self.service.drain(None)
+        self.workforce.drain()
 
     async def drained(self) -> None:
         """Wait until the last allocation has ended, or the limit has come."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.drain):
-                await self.service.idle.wait()
+                await self.workforce.idle.wait()
 
     async def close(self) -> None:
         """Stop serving. Closing twice is harmless."""
-        if self._pages is not None:
-            self._pages.close()
-        await self.service.close()
-
-    def _listen(self, sock: socket.socket, kinds: set[Transport]) -> None:
-        dtls = _dtls_certificate(self.config) if Transport.DTLS in kinds else None
-        try:
-            self.service.listen(sock, dtls=dtls, plain=Transport.UDP in kinds)
-        except ImportError:
-            raise UsageError(
-                "DTLS needs pyOpenSSL", hint="Install it: pip install 'natkit[server]'"
-            ) from None
-
-    async def _watch(self) -> None:
-        """Serve metrics and health, where that is wanted."""
-        address, told = self.config.metrics
-        if address is None:
-            return
-        try:
-            self._pages = await serve_pages(self._owner.pages(), address)
-        except NetworkUnreachable as error:
-            if told:
-                raise
-            self.warnings.append(str(error))
+        if self._watching is not None:
+            self._watching.close()
+        await self.workforce.close()
+        close_listeners(self._openings)
 
     def reload(self, config: RelayConfig) -> tuple[str, ...]:
         """Go on with other users, secrets, certificates, limits and lists; calls go on.
@@ -159,15 +178,13 @@ class Relay:
         Returns: what has changed, in words, what needs a restart included.
         Raises:  UsageError: the certificate cannot be used; nothing has changed then.
         """
-        self._use_certificate(config)
+        times = file_times(config)
+        load_certificate(server_context(), config)
         changes = differences(self.config, config)
-        self.config = config
-        self.service.reconfigure(self._settings(config))
-        self._limit_rates(config)
+        possible = without_restart(self.config, config)
+        self.workforce.reload(possible)
+        self.config, self._certificate_times = possible, times
         return changes
-
-    def _limit_rates(self, config: RelayConfig) -> None:
-        self.plane.max_rate, self.plane.max_user_rate = config.max_bps, config.user_max_bps
 
     def renew_certificate(self) -> bool:
         """Take the certificate's files again if they have changed since; True: they had.
@@ -176,44 +193,8 @@ class Relay:
         """
         if file_times(self.config) == self._certificate_times:
             return False
-        self._use_certificate(self.config)
+        self.reload(self.config)
         return True
-
-    def _use_certificate(self, config: RelayConfig) -> None:
-        """Take a certificate for connections from now on. Raises: UsageError: it cannot be used."""
-        dtls = _dtls_certificate(config)
-        if self._tls is None or dtls is None:
-            return
-        times = file_times(config)
-        load_certificate(server_context(), config)  # the one in use stays whole if this fails
-        load_certificate(self._tls, config)
-        if any(one.transport is Transport.DTLS for one in self._listening):
-            self.service.use_certificate(dtls)
-        self._certificate_times = times
-
-    def _settings(self, config: RelayConfig) -> Settings:
-        relayed = self._places.relay
-        families = {address.family for address in relayed}
-        own = {one.address for one in self._listening}
-        if config.metrics.address is not None:
-            own.add(config.metrics.address)
-        return Settings(
-            realm=config.realm,
-            credentials=Credentials(
-                dict(config.users), config.secrets, elsewhere=self._look_up is not None
-            ),
-            nonce_key=self._nonce_key,
-            policy=PeerPolicy(
-                allow=config.allow_peer,
-                deny=config.deny_peer,
-                own=frozenset(own),
-                relayed=frozenset(address.advertised for address in relayed),
-                relay_ports=config.relay_ports,
-            ),
-            limits=Limits(allocations_per_user=config.user_quota, allocations=config.total_quota),
-            families=tuple(family for family in Family if family in families),
-            dont_fragment=CAN_SET_DF,
-        )
 
 
 async def serve(
@@ -225,16 +206,22 @@ async def serve(
     """Run a TURN server.
 
     Args:   report: hears of sessions and refusals.
-            look_up: knows users besides those of `config`.
+            look_up: knows users besides those of `config`; for one worker.
     Raises: UsageError:         the configuration cannot work on this machine.
             NetworkUnreachable: an address cannot be bound.
     """
+    if look_up is not None and config.workers > 1:
+        raise UsageError(
+            "a look-up of users needs one worker", why="the other processes cannot call it"
+        )
     places = check(network, config)
-    tls = None
-    if config.tls_cert is not None:
-        tls = server_context()
-        load_certificate(tls, config)
-    relay = Relay(config, places, tls, report, look_up)
+    openings = open_listeners(places.listen, config.workers)
+    relay = Relay(config, openings, report)
+    try:
+        relay.workforce = _workforce(relay, places, openings, look_up)
+    except BaseException:
+        close_listeners(openings)
+        raise
     try:
         await relay.open()
     except BaseException:
@@ -243,15 +230,22 @@ async def serve(
     return relay
 
 
+def _workforce(
+    relay: Relay, places: Places, openings: tuple[Opening, ...], look_up: LookUp | None
+) -> Workforce:
+    part = Part(relay.config, places.relay, relay.listening, _nonce_key(relay.config))
+    if part.workers == 1:
+        return Alone(part, openings, relay.pages.heard, look_up)
+    from natkit.tools.relay_crew import Crew  # for Linux alone
+
+    return Crew(part, openings, relay.pages.heard)
+
+
 def _nonce_key(config: RelayConfig) -> bytes:
     """Return a key that servers which share their first secret share as well."""
     if config.secrets:
         return hmac.digest(config.secrets[0].encode(), b"natkit nonce key", hashlib.sha256)
     return secrets.token_bytes(32)
-
-
-def _dtls_certificate(config: RelayConfig) -> DtlsCertificate | None:
-    return None if config.tls_cert is None else DtlsCertificate(config.tls_cert, config.tls_key)
 
 
 def _uri(one: Listen) -> str:

@@ -10,7 +10,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,6 +27,9 @@ DEFAULT_RELAY_PORTS = "49152-65535"
 
 DEFAULT_DRAIN: Seconds = 30.0
 """How long calls may go on after SIGTERM; systemd waits 90 s before it kills."""
+
+MOST_WORKERS = 64
+"""A link between each two of them is 2,016 descriptors then."""
 
 _BROWSER_PORTS = frozenset({53, 80, 443})
 """The ports below 1024 on which Chromium (libwebrtc) speaks TURN at all."""
@@ -71,6 +74,7 @@ class RelayConfig:
         max_bps:   bytes a second that an allocation may carry each way; None: no limit.
         user_max_bps: the same for all allocations of a user.
         drain:     seconds that allocations may go on after the first SIGTERM.
+        workers:   processes that share the work.
     """
 
     listen: tuple[Listen, ...]
@@ -89,6 +93,7 @@ class RelayConfig:
     user_max_bps: int | None
     metrics: Metrics
     drain: Seconds
+    workers: int
 
     def __repr__(self) -> str:
         return f"<RelayConfig of {', '.join(map(str, self.listen))}>"
@@ -146,6 +151,12 @@ def _checked(config: RelayConfig) -> RelayConfig:
         raise UsageError(
             f"{secured[0]} has no certificate",
             hint="Give --tls-cert FULLCHAIN.pem and --tls-key PRIVKEY.pem",
+        )
+    if len(config.relay_ports) < 2 * config.workers:
+        raise UsageError(
+            f"--relay-ports are {len(config.relay_ports)}, too few for {config.workers} workers",
+            why="each relays from a part of them, of two or more",
+            hint="Give more ports, or fewer --workers",
         )
     if config.tls_key is not None and config.tls_cert is None:
         raise UsageError("--tls-key needs --tls-cert")
@@ -245,6 +256,17 @@ def _count(name: str) -> Callable[[Sequence[str]], int | None]:
     return read
 
 
+def _workers(texts: Sequence[str]) -> int:
+    count = _count("workers")(texts) or 1
+    if count > MOST_WORKERS:
+        raise UsageError(
+            f"{count} workers are too many",
+            why="one serves thousands of calls, and more than there are cores take turns",
+            hint=f"Give at most {MOST_WORKERS}; as many as the machine has cores is a good number",
+        )
+    return count
+
+
 def _seconds(texts: Sequence[str]) -> Seconds:
     text = _one("drain-time", texts)
     try:
@@ -292,6 +314,7 @@ _READERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "user-max-bps": _count("user-max-bps"),
     "metrics": _metrics,
     "drain-time": _seconds,
+    "workers": _workers,
 }
 _FIELDS = {
     "user": "users",
@@ -319,6 +342,7 @@ _RESTARTED = {
     "relay_addresses": "--relay-address",
     "relay_ports": "--relay-ports",
     "metrics": "--metrics",
+    "workers": "--workers",
 }
 
 
@@ -327,6 +351,11 @@ def differences(old: RelayConfig, new: RelayConfig) -> tuple[str, ...]:
     changed = [words for name, words in _RELOADED.items() if _differ(old, new, name)]
     kept = [words for name, words in _RESTARTED.items() if _differ(old, new, name)]
     return (*changed, *(f"{words} changed, which needs a restart" for words in kept))
+
+
+def without_restart(old: RelayConfig, new: RelayConfig) -> RelayConfig:
+    """Return what of `new` a server that runs with `old` can take: all that needs no restart."""
+    return replace(new, **{name: getattr(old, name) for name in _RESTARTED})
 
 
 def _differ(old: RelayConfig, new: RelayConfig, name: str) -> bool:

@@ -11,13 +11,11 @@ from natkit.aio.driver import Driver
 from natkit.aio.network import SocketNetwork
 from natkit.aio.turn_http import Page, Pages, plain
 from natkit.aio.turn_metrics import TurnMetrics
-from natkit.aio.turn_ports import RelayPorts
-from natkit.aio.turn_report import Report
-from natkit.aio.turn_server import TurnService
+from natkit.aio.turn_report import Live, Report
 from natkit.errors import NatkitError, NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.stun.binding import BindingClient, BindingEvent, BindingSucceeded
-from natkit.tools.relay_config import Listen
+from natkit.tools.relay_config import Listen, RelayConfig
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
 
@@ -30,27 +28,27 @@ _INSTALL = "metrics need another package: pip install 'natkit[server]'"
 class Watched(Protocol):
     """What the pages ask of a relay."""
 
-    service: TurnService
+    config: RelayConfig
     draining: bool
+    listening: tuple[Listen, ...]
 
-    @property
-    def listening(self) -> tuple[Listen, ...]:
-        """Every transport and address it answers on."""
+    async def live(self) -> Live:
+        """Return what there is now."""
 
 
 class OwnerPages:
     """The pages, and the counts behind them.
 
-    Args:      report: hears everything that `heard` does.
-    Attributes: relay: set it before anybody asks for a page.
+    Args:
+        relay:  what they are about.
+        report: hears everything that `heard` does.
     """
 
-    relay: Watched
-
-    def __init__(self, ports: RelayPorts, realm: str, report: Callable[[Report], None]) -> None:
+    def __init__(self, relay: Watched, realm: str, report: Callable[[Report], None]) -> None:
+        self._relay = relay
         self._report = report
         try:
-            self._metrics: TurnMetrics | None = TurnMetrics(ports, realm)
+            self._metrics: TurnMetrics | None = TurnMetrics(realm)
         except ImportError:
             self._metrics = None
 
@@ -71,18 +69,21 @@ class OwnerPages:
     async def _metrics_page(self) -> Page:
         if self._metrics is None:
             return plain(503, _INSTALL)
-        self._metrics.service = self.relay.service
-        return Page(200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.text())
+        text = self._metrics.text(await self._relay.live())
+        return Page(200, "text/plain; version=0.0.4; charset=utf-8", text)
 
     async def _health(self) -> Page:
         return plain(200, "alive")
 
     async def _readiness(self) -> Page:
         """Ask our own first UDP listener for a Binding, through the sockets that clients use."""
-        if self.relay.draining:
+        if self._relay.draining:
             return plain(503, "draining: no new allocations")
-        udp = [one.address for one in self.relay.listening if one.transport is Transport.UDP]
-        streams = [one.address for one in self.relay.listening if one.transport.is_stream]
+        workers, wanted = (await self._relay.live()).workers, self._relay.config.workers
+        if workers < wanted:
+            return plain(503, f"{workers} of {wanted} workers answer")
+        udp = [one.address for one in self._relay.listening if one.transport is Transport.UDP]
+        streams = [one.address for one in self._relay.listening if one.transport.is_stream]
         try:
             if udp:
                 await _bind(udp[0])

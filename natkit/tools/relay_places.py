@@ -7,16 +7,19 @@ import ipaddress
 import socket
 import ssl
 import sys
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from natkit.aio.network import SocketNetwork
 from natkit.aio.turn_ports import RelayAddress
 from natkit.aio.turn_tls import server_context
-from natkit.dataplane.sockaddr import to_socket
+from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.errors import NetworkUnreachable, UsageError
 from natkit.tools.relay_config import Listen, RelayConfig
 from natkit.tools.stun_serve import expanded
+from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
 
 _BUFFER = 4 << 20
@@ -37,6 +40,10 @@ def check(network: SocketNetwork, config: RelayConfig) -> Places:
 
     Raises: UsageError: it cannot work here.
     """
+    if config.workers > 1 and sys.platform != "linux":
+        raise UsageError(
+            "--workers needs Linux", why="elsewhere clients of one port reach one process alone"
+        )
     listen = []
     for one in config.listen:
         listen += [
@@ -114,8 +121,77 @@ def _check_reachable(address: RelayAddress, listen: Iterable[Listen]) -> None:
     )
 
 
-def bound(one: Listen, kind: socket.SocketKind) -> socket.socket:
-    """Return a socket bound to a listening address. Raises: NetworkUnreachable: it cannot be."""
+class Opening(NamedTuple):
+    """An address that clients come to, bound once for every worker.
+
+    Attributes: kinds: what is spoken there: all of them over streams, or all over datagrams.
+    """
+
+    kinds: frozenset[Transport]
+    address: TransportAddress
+    sockets: tuple[socket.socket, ...]
+
+    @property
+    def is_stream(self) -> bool:
+        """True for TCP."""
+        return next(iter(self.kinds)).is_stream
+
+    @property
+    def listening(self) -> tuple[Listen, ...]:
+        """What is spoken there, with the real port."""
+        return tuple(Listen(kind, self.address) for kind in sorted(self.kinds, key=str))
+
+
+def open_listeners(listen: Iterable[Listen], workers: int) -> tuple[Opening, ...]:
+    """Bind every address that clients come to. Raises: NetworkUnreachable: one cannot be bound."""
+    asked: dict[tuple[TransportAddress, bool], set[Transport]] = defaultdict(set)
+    for one in listen:
+        asked[one.address, one.transport.is_stream].add(one.transport)
+    openings: list[Opening] = []
+    try:
+        for (address, is_stream), kinds in asked.items():
+            openings.append(_opened(address, frozenset(kinds), is_stream, workers))
+    except BaseException:
+        close_listeners(openings)
+        raise
+    return tuple(openings)
+
+
+def close_listeners(openings: Iterable[Opening]) -> None:
+    """Close the sockets of `open_listeners`."""
+    for opening in openings:
+        for sock in opening.sockets:
+            sock.close()
+
+
+def _opened(
+    address: TransportAddress, kinds: frozenset[Transport], is_stream: bool, workers: int
+) -> Opening:
+    kind = socket.SOCK_STREAM if is_stream else socket.SOCK_DGRAM
+    name = min(kinds, key=str)
+    alone = bound(Listen(name, address), kind)
+    real = from_socket(alone.getsockname())  # where port 0 was asked for
+    if workers == 1:
+        return Opening(kinds, real, (alone,))
+    # That it could be bound alone shows that no other server is there, to share clients with.
+    alone.close()
+    sockets: list[socket.socket] = []
+    try:
+        for _ in range(workers):
+            sockets.append(bound(Listen(name, real), kind, shared=True))
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return Opening(kinds, real, tuple(sockets))
+
+
+def bound(one: Listen, kind: socket.SocketKind, *, shared: bool = False) -> socket.socket:
+    """Return a socket bound to a listening address.
+
+    Args:   shared: others may be bound to it as well; the kernel spreads clients over them.
+    Raises: NetworkUnreachable: it cannot be bound.
+    """
     family = socket.AF_INET6 if one.address.is_ipv6 else socket.AF_INET
     sock = socket.socket(family, kind)
     try:
@@ -124,7 +200,10 @@ def bound(one: Listen, kind: socket.SocketKind) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind is socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        elif sys.platform != "win32":  # there it would let another program take the port over
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # On Windows it would let another program take the port over.
+        if kind is socket.SOCK_STREAM and sys.platform != "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(to_socket(one.address))
     except OSError as error:

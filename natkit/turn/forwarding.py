@@ -63,6 +63,7 @@ class CloseReason(Enum):
     DISCONNECTED = "the client's connection closed"
     STOPPED = "the server stopped"
     RELAY_LOST = "its relayed address failed"
+    WORKER_LOST = "the worker process that had it ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ async def test_a_first_dtls_hello_gets_a_cookie_and_leaves_nothing(certificate: 
                     answer = await loop.sock_recv(sock, 65536)
                 assert answer[13] == 3  # HelloVerifyRequest
                 assert len(answer) < len(hello)
-        assert relay.service.waiting == 0
+        assert relay.workforce.worker.service.waiting == 0
 
 
 def test_dtls_records_are_packed_whole():
