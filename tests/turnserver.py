@@ -100,14 +100,17 @@ def turn_server(
         relay:   IPs to relay from; none: those it listens on.
         users:   none: `words` says who may.
         allow:   networks of peers that are refused otherwise; coturn allows all of loopback.
-        program: "natkit" or "coturn"; "": what TURN_UNDER_TEST says, natkit when it says nothing.
+        program: "natkit", "natkit-crew" (it has two workers) or "coturn"; "": what TURN_UNDER_TEST
+                 says, natkit when it says nothing.
     """
     program = program or os.environ.get("TURN_UNDER_TEST", "natkit")
     port, tls_port = free_port(), free_port()
     ca_file = certificates(where)
-    command = {"natkit": _natkit, "coturn": _coturn}[program]
+    command = _coturn if program == "coturn" else _natkit
     argv = [*command(where, ips, relay or ips, users, port, tls_port), *words]
-    if program == "natkit":
+    if program == "natkit-crew":
+        argv += ["--workers", "2"]
+    if program != "coturn":
         argv += [word for network in allow for word in ("--allow-peer", network)]
     elif allow:
         argv.append("--allow-loopback-peers")
@@ -120,7 +123,7 @@ def turn_server(
         }
         process = subprocess.Popen(argv, stdout=output, stderr=output, env=environment)
     try:
-        _await_ready(process, log, "ready" if program == "natkit" else "Total General servers")
+        _await_ready(process, log, "Total General servers" if program == "coturn" else "ready")
         yield TurnUnderTest(tuple(ips), port, tls_port, ca_file, process, log)
     finally:
         process.kill()

@@ -12,18 +12,19 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from natkit.aio import errqueue
 from natkit.aio.sockaddr import Scopes
 from natkit.aio.turn_door import Doorkeeper, Line
 from natkit.aio.turn_dtls import DtlsCertificate, DtlsPort, is_dtls
+from natkit.aio.turn_lines import Hosting, Lines
 from natkit.aio.turn_peers import PeerConnections
 from natkit.aio.turn_ports import PortsExhausted, RelayPorts
-from natkit.aio.turn_report import Live, Report, Session, SessionEnded
-from natkit.aio.turn_siblings import FIRST_OF_CHANNEL_DATA, GuestLine, Joined, Siblings
+from natkit.aio.turn_report import Live, Report
+from natkit.aio.turn_sessions import Sessions
+from natkit.aio.turn_siblings import GuestLine, Siblings
 from natkit.aio.turn_stream import ClientStream
 from natkit.aio.turn_users import LookUp, UserLookUps
 from natkit.dataplane import Counters, DataPlane
@@ -74,13 +75,8 @@ class TurnService:
 
     Attributes:
         siblings: the other workers; None: there is none.
-        plane:    the data plane; its upcalls come here.
         sessions: the allocations there are.
-        idle:     set while there are none.
-        carried:  what allocations that have ended carried.
     """
-
-    plane: DataPlane
 
     def __init__(
         self,
@@ -91,18 +87,13 @@ class TurnService:
     ) -> None:
         self._users = None if look_up is None else UserLookUps(server, look_up, self._settle)
         self.siblings: Siblings | None = None
-        self.sessions: dict[TransportAddress, Session] = {}
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self.carried = Counters()
+        self.sessions = Sessions(report, self._carried)
         self._server = server
         self._ports = ports
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._door = Doorkeeper(self._arm)
-        self._streams: dict[Path, Line] = {}
-        self._guests: dict[Path, Callable[[bytes, Instant], None]] = {}
-        self._sessions_on: Counter[Path] = Counter()
+        self._lines = Lines()
         self._challenges = 0
         self._peers = PeerConnections(server, self._settle)
         self._accepting: list[asyncio.Server] = []
@@ -115,6 +106,15 @@ class TurnService:
         self._closed = False
 
     @property
+    def plane(self) -> DataPlane:
+        """The data plane, whose upcalls come here; set it before anything else."""
+        return self._lines.plane
+
+    @plane.setter
+    def plane(self, plane: DataPlane) -> None:
+        self._lines.plane = plane
+
+    @property
     def waiting(self) -> int:
         """How many connections and associations have no allocation yet."""
         return self._door.waiting
@@ -122,13 +122,21 @@ class TurnService:
     def live(self) -> Live:
         """Return what there is now, and was carried up to now."""
         live = Live(
-            challenges=self._challenges, ports_used=self._ports.used, ports=self._ports.capacity
+            carried=self.sessions.carried(),
+            challenges=self._challenges,
+            ports_used=self._ports.used,
+            ports=self._ports.capacity,
         )
-        live.allocations.update(session.path.transport for session in self.sessions.values())
-        live.carried.add(self.carried)
-        for relayed in self.sessions:
-            live.carried.add(self.plane.counters(relayed))
+        live.allocations.update(path.transport for path in self.sessions.paths())
         return live
+
+    def join_siblings(self, sockets: Mapping[int, socket.socket]) -> None:
+        """Be one of several workers: share with the others what reaches one and is another's.
+
+        Args: sockets: links with them, by number.
+        """
+        hosting = Hosting(self._lines, self._peers, self, self._loop.time)
+        self.siblings = Siblings(sockets, hosting)
 
     def listen(self, sock: socket.socket, *, dtls: DtlsCertificate | None, plain: bool) -> None:
         """Serve clients over UDP on `sock`, bound already, and over DTLS where that is given.
@@ -175,8 +183,7 @@ class TurnService:
             self._timer.cancel()
         for server in self._accepting:
             server.close()
-        for stream in list(self._streams.values()):
-            stream.close()
+        self._lines.close()
         if self._dtls is not None:
             self._dtls.close()
         self._peers.close_all()
@@ -198,7 +205,7 @@ class TurnService:
                 self._dtls.receive(data, client, server, now)
                 self._arm()
         elif spoken.plain:
-            self._receive(data, Path(client, server, Transport.UDP), now)
+            self._sort(data, Path(client, server, Transport.UDP), now)
 
     def peer_datagram(
         self, relayed: TransportAddress, data: bytes, peer: TransportAddress, now: Instant
@@ -216,90 +223,34 @@ class TurnService:
     def stream_ready(self, stream: Line) -> Callable[[bytes, Instant], None]:
         """A client has said its first over a stream."""
         assert stream.path is not None  # noqa: S101 - that is what being ready means
-        self._streams[stream.path] = stream
-        return self.plane.add_stream(stream.path, stream.send_media)
+        return self._lines.add(stream.path, stream)
 
     def stream_message(self, data: bytes, stream: Line, now: Instant) -> None:
         """A STUN message came in over a stream."""
         if stream.path is not None:
-            self._receive(data, stream.path, now)
+            self._sort(data, stream.path, now)
 
-    def _receive(self, data: bytes, path: Path, now: Instant) -> None:
+    def _sort(self, data: bytes, path: Path, now: Instant) -> None:
         """Take a STUN message that came to this worker, whosever it is."""
         if self.siblings is None or not self.siblings.passes_on(path, data):
-            self._server.receive(data, path, now=now)
-            self._settle(now)
+            self.receive(data, path, now)
+
+    def receive(self, data: bytes, path: Path, now: Instant) -> None:
+        """Take a STUN message that is for this worker."""
+        self._server.receive(data, path, now=now)
+        self._settle(now)
 
     def stream_closed(self, stream: Line) -> None:
         """A client's connection is gone."""
-        if stream.path is None or self._streams.pop(stream.path, None) is None:
+        if stream.path is None or not self._lines.remove(stream.path):
             return
         now = self._loop.time()
-        self._guests.pop(stream.path, None)
         if self.siblings is not None:
             self.siblings.stream_closed(stream.path)
         self._peers.joined_stream_closed(stream)
         self._server.path_closed(stream.path, now=now)
         self._settle(now)
-        self.plane.remove_stream(stream.path)
-
-    def handed(self, line: GuestLine, data: bytes) -> None:
-        """Take what came along a path whose socket or stream another worker has."""
-        path, now = line.place, self._loop.time()
-        if path not in self._guests:
-            self._streams[path] = line
-            self._guests[path] = self.plane.add_stream(path, line.send_media)
-        if data[0] < FIRST_OF_CHANNEL_DATA:
-            self._server.receive(data, path, now=now)
-            self._settle(now)
-        else:
-            self._guests[path](data, now)
-        if not line.adopted:
-            self.guest_released(line)
-
-    def guest_released(self, line: GuestLine) -> None:
-        """Take that a guest has no allocation here."""
-        if self._guests.pop(line.place, None) is not None:
-            del self._streams[line.place]
-            self.plane.remove_stream(line.place)
-
-    def guest_gone(self, line: GuestLine) -> None:
-        """Take that a guest's connection is closed, or the worker that had it is gone."""
-        self.stream_closed(line)
-
-    def lend(self, path: Path, take: Callable[[bytes], None]) -> None:
-        """Take that another worker has the allocation of a path."""
-        self._admit(path)
-        self.plane.divert(path, take)
-
-    def take_back(self, path: Path) -> None:
-        """Take that it has none any more."""
-        self.plane.divert(path, None)
-        self._wait_again(path)
-
-    def say(self, path: Path, data: bytes, *, media: bool) -> None:
-        """Send to a client what another worker says."""
-        stream = self._streams.get(path)
-        if media and stream is not None:
-            stream.send_media(data)
-            return
-        self._send(path, data)
-        if isinstance(stream, ClientStream):
-            stream.go_on()
-
-    def hang_up(self, path: Path) -> None:
-        """Close a client's connection for another worker."""
-        if (stream := self._streams.get(path)) is not None:
-            stream.close()
-
-    def join(self, joined: Joined, sock: socket.socket) -> None:
-        """Join a client's stream with a peer's connection that another worker gives."""
-        stream = self._streams.get(joined.path)
-        if isinstance(stream, ClientStream):
-            stream.send(joined.answer)
-            self._peers.take_over(joined.connection, sock, joined.early, stream)
-        else:
-            sock.close()
+        self._lines.forget(stream.path)
 
     def _settle(self, now: Instant) -> None:
         """Send and do until the machine has nothing left to say."""
@@ -309,7 +260,7 @@ class TurnService:
         try:
             while True:
                 for path, data in self._server.transmits():
-                    self._send(path, data)
+                    self._lines.send(path, data)
                 events = self._server.events()
                 if not events:
                     break
@@ -318,13 +269,6 @@ class TurnService:
         finally:
             self._settling = False
         self._arm()
-
-    def _send(self, path: Path, data: bytes) -> None:
-        stream = self._streams.get(path)
-        if stream is not None:
-            stream.send(data)
-        else:
-            self.plane.to_client(path, data)
 
     def _send_datagram(
         self, data: bytes, client: TransportAddress, server: TransportAddress
@@ -357,66 +301,41 @@ class TurnService:
                 self._take(event, now)
 
     def _join(self, path: Path, connection: int) -> None:
-        stream = self._streams.get(path)
-        if isinstance(stream, ClientStream):
-            self._peers.join(connection, stream)
-        elif isinstance(stream, GuestLine):
-            self._peers.give(connection, stream)
+        line = self._lines.at(path)
+        if isinstance(line, ClientStream):
+            self._peers.join(connection, line)
+        elif isinstance(line, GuestLine):
+            self._peers.give(connection, line)
 
     def _hand_over(self, command: HandOver) -> None:
         if self.siblings is None:
             return
-        stream = self._streams.get(command.path)
-        if isinstance(stream, ClientStream):
+        stream = self._lines.stream_at(command.path)
+        if stream is not None:
             stream.hold()
         self.siblings.hand_over(command)
 
     def _take(self, fact: Fact, now: Instant) -> None:
-        """Pass a fact on to the plane, and keep account of allocations."""
-        if isinstance(fact, AllocationClosed):
-            self._account(fact, now)
+        """Pass a fact on to the plane, and keep account of allocations.
+
+        What an allocation carried is asked before the plane hears of its end.
+        """
+        if isinstance(fact, AllocationClosed) and self.sessions.end(fact, now):
+            self._lines.wait_again(fact.path)
         self.plane.apply(fact)
         match fact:
-            case AllocationMade(path=path, relayed=relayed, user=user):
-                session = self.sessions[relayed] = Session(path, relayed, user, now)
-                self.idle.clear()
-                self._enter(path)
-                self._report(session)
-            case AllocationMoved(relayed=relayed, old=old, path=path) if relayed in self.sessions:
-                self.sessions[relayed].path = path
-                self._enter(path)
-                self._leave(old)
+            case AllocationMade(path=path):
+                self.sessions.begin(fact, now)
+                self._lines.admit(path)
+            case AllocationMoved(old=old, path=path):
+                self._lines.admit(path)
+                if self.sessions.move(fact):
+                    self._lines.wait_again(old)
             case _:
                 pass
 
-    def _enter(self, path: Path) -> None:
-        self._sessions_on[path] += 1
-        self._admit(path)
-
-    def _leave(self, path: Path) -> None:
-        """Take that there is one session less on a path: two where it has IPv4 and IPv6."""
-        self._sessions_on[path] -= 1
-        if not self._sessions_on[path]:
-            del self._sessions_on[path]
-            self._wait_again(path)
-
-    def _wait_again(self, path: Path) -> None:
-        if (stream := self._streams.get(path)) is not None:
-            stream.wait_again()
-
-    def _admit(self, path: Path) -> None:
-        if (stream := self._streams.get(path)) is not None:
-            stream.admit()
-
-    def _account(self, closed: AllocationClosed, now: Instant) -> None:
-        session = self.sessions.pop(closed.relayed, None)
-        if not self.sessions:
-            self.idle.set()
-        if session is not None:
-            carried = self.plane.counters(closed.relayed)
-            self.carried.add(carried)
-            self._report(SessionEnded(session, closed.reason, carried, now - session.began))
-            self._leave(closed.path)
+    def _carried(self, relayed: TransportAddress) -> Counters:
+        return self.plane.counters(relayed)
 
     def _open_relay(self, asked: OpenRelay, now: Instant) -> None:
         try:

@@ -70,7 +70,7 @@ class Alone:
         look_up: LookUp | None,
     ) -> None:
         self.worker = Worker(part, report, look_up=look_up)
-        self.idle = self.worker.service.idle
+        self.idle = self.worker.service.sessions.idle
         self._doors = [(opening.kinds, opening.sockets[0]) for opening in openings]
 
     @property

@@ -15,7 +15,6 @@ from natkit.aio.turn_dtls import DtlsCertificate
 from natkit.aio.turn_ports import RelayAddress, RelayPorts, share_of
 from natkit.aio.turn_report import Live, Report
 from natkit.aio.turn_server import TurnService
-from natkit.aio.turn_siblings import Siblings
 from natkit.aio.turn_tls import server_context
 from natkit.aio.turn_users import LookUp
 from natkit.dataplane.neighbours import Neighbours
@@ -100,7 +99,7 @@ class Worker:
         )
         self._limit_rates(config)
         if siblings:
-            self.service.siblings = Siblings(siblings, self.service)
+            self.service.join_siblings(siblings)
 
     async def open(self, doors: Sequence[tuple[frozenset[Transport], socket.socket]]) -> None:
         """Serve clients on sockets, each with what is spoken there.
