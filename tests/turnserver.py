@@ -24,6 +24,13 @@ OTHER = ("other", "word-pass")
 REALM = "example.org"
 SECRET = "secret-of-the-fleet"
 
+PROGRAMS = (
+    [os.environ["TURN_UNDER_TEST"]]
+    if "TURN_UNDER_TEST" in os.environ
+    else ["natkit", "natkit-crew"]
+)
+"""What raw bytes are sent to: what TURN_UNDER_TEST says, or natkit with one worker and two."""
+
 START = 15.0
 """Seconds for a server to be ready."""
 
@@ -100,10 +107,10 @@ def turn_server(
         relay:   IPs to relay from; none: those it listens on.
         users:   none: `words` says who may.
         allow:   networks of peers that are refused otherwise; coturn allows all of loopback.
-        program: "natkit", "natkit-crew" (it has two workers) or "coturn"; "": what TURN_UNDER_TEST
-                 says, natkit when it says nothing.
+        program: "natkit", "natkit-crew" (it has two workers) or "coturn"; "": the first of
+                 PROGRAMS.
     """
-    program = program or os.environ.get("TURN_UNDER_TEST", "natkit")
+    program = program or PROGRAMS[0]
     port, tls_port = free_port(), free_port()
     ca_file = certificates(where)
     command = _coturn if program == "coturn" else _natkit
@@ -123,7 +130,7 @@ def turn_server(
         }
         process = subprocess.Popen(argv, stdout=output, stderr=output, env=environment)
     try:
-        _await_ready(process, log, "Total General servers" if program == "coturn" else "ready")
+        _await_ready(process, log, "Total General servers" if program == "coturn" else "ready turn")
         yield TurnUnderTest(tuple(ips), port, tls_port, ca_file, process, log)
     finally:
         process.kill()

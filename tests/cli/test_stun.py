@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import secrets
 import socket
 import subprocess
 import sys
@@ -25,16 +26,19 @@ def run(*words: str) -> Result:
 
 
 def free_port() -> int:
-    """Return a port that nothing uses on loopback, nor the one after it."""
+    """Return a port that nothing uses on loopback over UDP or TCP, nor the one after it.
+
+    It is below those that the system gives to whoever asks for none: until it is bound, it would
+    give this one to somebody else, or have a closed connection on it.
+    """
     while True:
-        with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            second = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
+        port = 10_000 + secrets.randbelow(20_000)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                for at in (port, port + 1):
+                    sock = stack.enter_context(socket.socket(socket.AF_INET, kind))
+                    sock.bind(("127.0.0.1", at))
+            return port
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.turnkit import Peer, RawClient
-from tests.turnserver import TurnUnderTest, turn_server
+from tests.turnserver import PROGRAMS, TurnUnderTest, turn_server
 
 
 @pytest.fixture(scope="session")
@@ -17,10 +17,13 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnUnderTest]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def turn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnUnderTest]:
+@pytest.fixture(scope="session", params=PROGRAMS)
+def turn(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[TurnUnderTest]:
     """A server that relays to 127.0.0.1 to 127.0.0.3 and ::1, where the tests' peers are."""
-    with turn_server(tmp_path_factory.mktemp("turn"), allow=("127.0.0.0/30", "::1/128")) as server:
+    where, allow = tmp_path_factory.mktemp("turn"), ("127.0.0.0/30", "::1/128")
+    with turn_server(where, allow=allow, program=request.param) as server:
         yield server
 
 
