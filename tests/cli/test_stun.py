@@ -6,8 +6,8 @@ import contextlib
 import json
 import os
 import re
-import signal
 import secrets
+import signal
 import socket
 import subprocess
 import sys
