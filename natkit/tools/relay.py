@@ -205,6 +205,7 @@ class Relay:
             limits=Limits(allocations_per_user=config.user_quota, allocations=config.total_quota),
             families=tuple(family for family in Family if family in families),
             dont_fragment=CAN_SET_DF,
+            sites=self._places.sites,
         )
 
 

@@ -38,7 +38,7 @@ class Settings:
         max_lifetime:  seconds, DEFAULT_LIFETIME or more.
         nonce_lifetime: seconds for which a nonce is good.
         software:      value of SOFTWARE; empty: none is sent.
-        site:          endpoints on which Binding speaks RFC 5780 over UDP; None: it does not.
+        sites:         endpoints on which Binding speaks RFC 5780 over UDP: one an IP version.
         worker:        0 .. 255, first byte of tokens, tickets and connection ids, so that whoever
                        gets one can tell whose it is (natkit.turn.handover).
     """
@@ -55,5 +55,5 @@ class Settings:
     max_lifetime: Seconds = MAX_LIFETIME
     nonce_lifetime: Seconds = 3600
     software: str = ""
-    site: Site | None = None
+    sites: tuple[Site, ...] = ()
     worker: int = 0
