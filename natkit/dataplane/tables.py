@@ -153,7 +153,7 @@ class Relay:
         if channel is None or now >= channel.until:
             peer = self.ours.get(source) or from_socket(source)
             if now >= self.permissions.get(peer.ip, 0.0):
-                return  # unpermitted: silently (RFC 8656 §11.4)
+                return  # unpermitted: silently (RFC 8656 §9)
             if self.down is not None and not self.down.take(size, now):
                 counters.dropped += 1
                 return

@@ -21,7 +21,7 @@ from natkit.turn.forwarding import Transport
 from natkit.turn.policy import IpNetwork, networks
 from natkit.wire import TransportAddress
 
-DEFAULT_PORT, DEFAULT_TLS_PORT = 3478, 5349  # RFC 8656 §4
+DEFAULT_PORT, DEFAULT_TLS_PORT = 3478, 5349  # RFC 8656 §4.1
 DEFAULT_RELAY_PORTS = "49152-65535"
 """The dynamic ports (RFC 6335 §6), which RFC 8656 §7.2 proposes."""
 

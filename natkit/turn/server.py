@@ -143,7 +143,8 @@ class TurnServer:
     def path_closed(self, path: Path, *, now: Instant) -> None:
         """Take that a client's stream (or DTLS association) has closed.
 
-        Its allocation ends (RFC 8656 §3.2), unless a mobility ticket can bring the client back.
+        Its allocation ends with its 5-tuple (RFC 8656 §2), unless a mobility ticket can bring the
+        client back.
         """
         self.tick(now=now)
         register = self._register

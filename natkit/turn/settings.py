@@ -15,8 +15,8 @@ DEFAULT_LIFETIME: Seconds = 600
 """Granted where a client asks for nothing or less (RFC 8656 §3.2, §7.2): the RFC's own number."""
 
 MAX_LIFETIME: Seconds = 3600
-"""Most that is granted at once: an hour, which RFC 8656 §7.2 recommends as no less than it takes
-and what coturn grants. Longer, and clients that vanish keep their ports."""
+"""Most that is granted at once: an hour, the most that RFC 8656 §7.2 recommends, and what coturn
+grants. Longer, and clients that vanish keep their ports."""
 
 
 @dataclass(frozen=True, slots=True)
