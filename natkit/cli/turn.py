@@ -44,6 +44,12 @@ def turn() -> None:
     help="Where clients come: udp://IP:PORT, tcp://, tls:// or dtls://; may be repeated. "
     "Default: udp and tcp on every address, port 3478.",
 )
+@click.option(
+    "--alternate-port",
+    type=click.IntRange(1, 65535),
+    help="Answer NAT behaviour tests (RFC 5780) too, with this second UDP port: takes two IPs to "
+    "listen on, and makes answers larger.",
+)
 @click.option("--realm", help="Name that accounts belong to. Default: natkit.")
 @click.option(
     "--user", multiple=True, metavar="NAME:PASSWORD", help="Who may relay; may be repeated."

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from natkit.dataplane import Counters, Upcalls
+from natkit.dataplane.marks import send_marked
 from natkit.dataplane.neighbours import NOBODY, Neighbours
 from natkit.dataplane.rates import Bucket, LocalUserLimits, Narrower, UserLimits
 from natkit.dataplane.reading import Reader
@@ -87,7 +88,9 @@ class PortablePlane:
         self, path: Path, write: Callable[[bytes], bool]
     ) -> Callable[[bytes, Instant], None]:
         """Serve a client whose bytes somebody else reads; returns what takes its ChannelData."""
-        client = self._clients[path] = Client(write, padded=path.transport.is_stream)
+        client = self._clients[path] = Client(
+            lambda data, _: write(data), padded=path.transport.is_stream
+        )
         self._streams.add(path)
         return client.forward
 
@@ -137,7 +140,7 @@ class PortablePlane:
         if listener is not None:
             listener.send(data, to_socket(path.client))
         elif (client := self._clients.get(path)) is not None:
-            client.write(data)
+            client.write(data, 0)
 
     def to_peer(
         self,
@@ -242,37 +245,43 @@ class PortablePlane:
 class _Listener:
     """A UDP socket that clients send to, and those of them that relay."""
 
-    __slots__ = ("clients", "reader", "sendto", "server", "upcalls")
+    __slots__ = ("clients", "reader", "sendto", "server", "sock", "upcalls")
 
     def __init__(self, server: TransportAddress, sock: socket.socket, upcalls: Upcalls) -> None:
         self.server = server
+        self.sock = sock
         self.sendto = sock.sendto
         self.upcalls = upcalls
         self.clients: dict[Any, Client] = {}
         self.reader = Reader(sock, self.received, lambda _: None)
 
-    def received(self, data: bytes, source: Any, now: Instant) -> None:
+    def received(self, data: bytes, source: Any, now: Instant, mark: int) -> None:
         """Take a client's datagram: ChannelData goes on at once, all else goes up."""
         if len(data) < HEADER_SIZE:
             return
         if data[0] & 0xC0 == 0x40:
             client = self.clients.get(source)
             if client is not None:
-                client.forward(data, now)
+                client.forward(data, now, mark)
         else:
             self.upcalls.client_datagram(data, from_socket(source), self.server, now)
 
-    def send(self, data: bytes, client: Any) -> bool:
+    def send(self, data: bytes, client: Any, mark: int = 0) -> bool:
         """Send one datagram; False: it was dropped."""
         try:
-            self.sendto(data, client)
+            if mark:
+                send_marked(self.sock, data, client, mark)
+            else:
+                self.sendto(data, client)
         except OSError:
             return False
         return True
 
     def admit(self, source: Any) -> Client:
         """Return a table for a client that sends from `source`."""
-        client = self.clients[source] = Client(lambda data: self.send(data, source), padded=False)
+        client = self.clients[source] = Client(
+            lambda data, mark: self.send(data, source, mark), padded=False
+        )
         return client
 
 
@@ -288,7 +297,7 @@ def _bind(relay: Relay, fact: ChannelBound, peer: Any) -> None:
 
 
 def set_dont_fragment(sock: socket.socket, wanted: bool) -> None:
-    """Set or clear DF on what `sock` sends, where the system can (RFC 8656 §14.8)."""
+    """Set or clear DF on what `sock` sends, where the system can (RFC 8656 §14)."""
     if not CAN_SET_DF:
         return
     value = _PMTUDISC_DO if wanted else _PMTUDISC_DONT

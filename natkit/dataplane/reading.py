@@ -11,10 +11,12 @@ import socket
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from natkit.dataplane.marks import FIRST, ROOM, marked_receive
 from natkit.machine import Instant
 
-Deliver: TypeAlias = Callable[[bytes, Any, Instant], None]
-"""Takes a datagram, its source as the socket module writes it, and the time."""
+Deliver: TypeAlias = Callable[[bytes, Any, Instant, int], None]
+"""Takes a datagram, its source as the socket module writes it, the time, and its mark
+(natkit.dataplane.marks)."""
 
 BURST = 32
 """Datagrams read before the loop gets its turn again: enough to spread what a wake-up costs, and
@@ -39,7 +41,7 @@ class Reader:
         self, sock: socket.socket, deliver: Deliver, failed: Callable[[Instant], None]
     ) -> None:
         self._sock = sock
-        self._receive = sock.recvfrom
+        self._receive = marked_receive(sock)
         self._deliver = deliver
         self._failed = failed
         self._loop = asyncio.get_running_loop()
@@ -67,14 +69,14 @@ class Reader:
         now = self._time()
         receive, deliver = self._receive, self._deliver
         try:
-            data, source = receive(LARGEST_DATAGRAM)
-            deliver(data, source, now)
+            data, marks, _, source = receive(LARGEST_DATAGRAM, ROOM)
+            deliver(data, source, now, marks[0][2][FIRST] if marks else 0)
             if self._alone:
                 self._alone -= 1
                 return
             for _ in range(BURST):
-                data, source = receive(LARGEST_DATAGRAM)
-                deliver(data, source, now)
+                data, marks, _, source = receive(LARGEST_DATAGRAM, ROOM)
+                deliver(data, source, now, marks[0][2][FIRST] if marks else 0)
                 self._crowd = True
         except BlockingIOError:
             if not self._crowd:
@@ -92,4 +94,4 @@ class Reader:
                 self._failed(self._loop.time())
                 await asyncio.sleep(0)
             else:
-                self._deliver(data, source, self._loop.time())
+                self._deliver(data, source, self._loop.time(), 0)

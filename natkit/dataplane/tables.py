@@ -16,6 +16,7 @@ from struct import Struct
 from typing import Any
 
 from natkit.dataplane import Counters, Upcalls
+from natkit.dataplane.marks import send_marked
 from natkit.dataplane.neighbours import Neighbours
 from natkit.dataplane.rates import Limit
 from natkit.dataplane.reading import Reader
@@ -45,7 +46,7 @@ class Client:
     """A path that allocations were made on: its channels, and how to write to it.
 
     Args:
-        write:  sends one message or frame; False: it was dropped.
+        write:  sends one message or frame with a mark; False: it was dropped.
         padded: ChannelData is padded to 4 bytes, as on streams (RFC 8656 §12.5).
 
     Attributes:
@@ -54,14 +55,14 @@ class Client:
 
     __slots__ = ("channels", "diverted", "padded", "relays", "write")
 
-    def __init__(self, write: Callable[[bytes], bool], *, padded: bool) -> None:
+    def __init__(self, write: Callable[[bytes, int], bool], *, padded: bool) -> None:
         self.write = write
         self.padded = padded
         self.channels: dict[int, Channel] = {}
         self.diverted: Callable[[bytes], None] | None = None
         self.relays = 0
 
-    def forward(self, frame: bytes, now: Instant) -> None:
+    def forward(self, frame: bytes, now: Instant, mark: int = 0) -> None:
         """Send a ChannelData frame's payload on to the peer that its channel stands for."""
         number, size = _unpack_header(frame)
         channel = self.channels.get(number)
@@ -69,14 +70,14 @@ class Client:
             self.diverted(frame)
         if channel is None or now >= channel.until or size > len(frame) - HEADER_SIZE:
             return  # silently (RFC 8656 §12.6)
-        channel.relay.send(frame[HEADER_SIZE : HEADER_SIZE + size], channel.peer, now)
+        channel.relay.send(frame[HEADER_SIZE : HEADER_SIZE + size], channel.peer, now, mark)
 
-    def deliver(self, number: int, data: bytes) -> bool:
+    def deliver(self, number: int, data: bytes, mark: int) -> bool:
         """Send a peer's datagram as ChannelData; False: it was dropped."""
         frame = _pack_header(number, len(data)) + data
         if self.padded:
             frame += bytes(-len(data) & 3)
-        return self.write(frame)
+        return self.write(frame, mark)
 
 
 class Relay:
@@ -123,7 +124,7 @@ class Relay:
         self.down: Limit | None = None
         self.reader = Reader(sock, self.received, self.failed)
 
-    def received(self, data: bytes, source: Any, now: Instant) -> None:
+    def received(self, data: bytes, source: Any, now: Instant, mark: int) -> None:
         """Take a datagram of a peer: on to the client, up to the machine, or nowhere."""
         client, channel = self.client, self.peers.get(source)
         if client is None:
@@ -132,13 +133,13 @@ class Relay:
         if channel is None or now >= channel.until:
             peer = self.neighbours.peer_at(source)
             if now >= self.permissions.get(peer.ip, 0.0):
-                return  # unpermitted: silently (RFC 8656 §11.4)
+                return  # unpermitted: silently (RFC 8656 §9)
             if self.down is not None and not self.down.take(size, now):
                 counters.dropped += 1
                 return
             self.upcalls.peer_datagram(self.relayed, data, peer, now)
         elif (self.down is not None and not self.down.take(size, now)) or not client.deliver(
-            channel.number, data
+            channel.number, data, mark
         ):
             counters.dropped += 1
             return
@@ -146,19 +147,22 @@ class Relay:
         counters.from_peers_bytes += size
         self.active_at = now
 
-    def send(self, data: bytes, peer: Any, now: Instant) -> None:
+    def send(self, data: bytes, peer: Any, now: Instant, mark: int = 0) -> None:
         """Send a client's datagram to a peer that it may send to."""
         counters, size = self.counters, len(data)
         if self.up is not None and not self.up.take(size, now):
             counters.dropped += 1
             return
         try:
-            self.sendto(data, peer)
+            if mark:
+                send_marked(self.sock, data, peer, mark)
+            else:
+                self.sendto(data, peer)
         except BlockingIOError:
             counters.dropped += 1
             return
         except OSError:
-            if not self._sent_again(data, peer, now):
+            if not self._sent_again(data, peer, now, mark):
                 counters.dropped += 1
                 return
         counters.to_peers += 1
@@ -176,11 +180,11 @@ class Relay:
             if self.neighbours.peer_at(channel.peer).ip == ip:
                 channel.until = min(channel.expires_at, expires_at)
 
-    def _sent_again(self, data: bytes, peer: Any, now: Instant) -> bool:
+    def _sent_again(self, data: bytes, peer: Any, now: Instant, mark: int) -> bool:
         """Hear of what an earlier datagram may have met, then try this one once more."""
         self.failed(now)
         try:
-            self.sendto(data, peer)
+            send_marked(self.sock, data, peer, mark)
         except OSError:
             return False
         return True

@@ -51,13 +51,15 @@ class Site:
     """The addresses that one RFC 5780 server listens on: every IP with every port.
 
     Attributes:
-        ips:   one, or two of one family.
-        ports: one or two.
+        ips:      one, or two of one family.
+        ports:    one or two.
+        known_as: behind a 1:1 NAT, the public address of each IP; empty: they are what they are.
     Raises (on creation): UsageError: more of them, equal ones, or mixed families.
     """
 
     ips: tuple[str, ...]
     ports: tuple[int, ...]
+    known_as: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, values in (("address", self.ips), ("port", self.ports)):
@@ -76,6 +78,12 @@ class Site:
         ips = [other for other in self.ips if (other != at.ip) == ip]
         ports = [other for other in self.ports if (other != at.port) == port]
         return TransportAddress(ips[0], ports[0]) if ips and ports else None
+
+    def announced(self, endpoint: TransportAddress) -> TransportAddress:
+        """Return how clients know one of the endpoints."""
+        if not self.known_as:
+            return endpoint
+        return endpoint._replace(ip=self.known_as[self.ips.index(endpoint.ip)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +185,13 @@ class BindingServer:
         if self.site is None:
             return [mapped]
         content = [mapped] if old else [mapped, MappedAddress(source)]
-        content.append(SourceAddress(origin) if old else ResponseOrigin(origin))
+        known = self.site.announced(origin)
+        content.append(SourceAddress(known) if old else ResponseOrigin(known))
         # Announced only when both really exist: clients take it for four endpoints.
         other = self.site.changed(at, ip=True, port=True)
         if other is not None:
-            content.append(ChangedAddress(other) if old else OtherAddress(other))
+            known = self.site.announced(other)
+            content.append(ChangedAddress(known) if old else OtherAddress(known))
         if padding is not None:
             # As much as came in, not the MTU as RFC 5780 §6.1 has it: that would amplify.
             content.append(padding)

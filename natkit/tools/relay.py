@@ -233,7 +233,7 @@ async def serve(
 def _workforce(
     relay: Relay, places: Places, openings: tuple[Opening, ...], look_up: LookUp | None
 ) -> Workforce:
-    part = Part(relay.config, places.relay, relay.listening, _nonce_key(relay.config))
+    part = Part(relay.config, places, relay.listening, _nonce_key(relay.config))
     if part.workers == 1:
         return Alone(part, openings, relay.pages.heard, look_up)
     from natkit.tools.relay_crew import Crew  # for Linux alone

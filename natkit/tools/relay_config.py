@@ -21,7 +21,7 @@ from natkit.turn.forwarding import Transport
 from natkit.turn.policy import IpNetwork, networks
 from natkit.wire import TransportAddress
 
-DEFAULT_PORT, DEFAULT_TLS_PORT = 3478, 5349  # RFC 8656 §4
+DEFAULT_PORT, DEFAULT_TLS_PORT = 3478, 5349  # RFC 8656 §4.1
 DEFAULT_RELAY_PORTS = "49152-65535"
 """The dynamic ports (RFC 6335 §6), which RFC 8656 §7.2 proposes."""
 
@@ -69,6 +69,7 @@ class RelayConfig:
     """All of it; `read_config` makes one.
 
     Attributes:
+        alternate_port: second port over UDP for RFC 5780; None: that is not spoken.
         relay_addresses: empty: chosen from the listening addresses.
         user_quota, total_quota: allocations; None: no limit.
         max_bps:   bytes a second that an allocation may carry each way; None: no limit.
@@ -78,6 +79,7 @@ class RelayConfig:
     """
 
     listen: tuple[Listen, ...]
+    alternate_port: int | None
     realm: str
     users: Mapping[str, str]
     secrets: tuple[str, ...]
@@ -238,6 +240,15 @@ def _ports(texts: Sequence[str]) -> range:
     return range(int(first), int(last) + 1)
 
 
+def _port(texts: Sequence[str]) -> int | None:
+    text = _one("alternate-port", texts)
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise UsageError(f"alternate-port {text!r} is no port", hint="Write a free one: 3479")
+    return int(text)
+
+
 def _one(name: str, texts: Sequence[str]) -> str | None:
     if len(texts) > 1:
         raise UsageError(f"{name} can be given once", why=f"given: {', '.join(texts)}")
@@ -299,6 +310,7 @@ def _path(name: str) -> Callable[[Sequence[str]], Path | None]:
 
 _READERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "listen": _listen,
+    "alternate-port": _port,
     "realm": lambda texts: _one("realm", texts) or "natkit",
     "user": _users,
     "secret": tuple,
@@ -339,6 +351,7 @@ _RELOADED = {
 }
 _RESTARTED = {
     "listen": "--listen",
+    "alternate_port": "--alternate-port",
     "relay_addresses": "--relay-address",
     "relay_ports": "--relay-ports",
     "metrics": "--metrics",

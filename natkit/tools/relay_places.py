@@ -17,7 +17,9 @@ from natkit.aio.turn_ports import RelayAddress
 from natkit.aio.turn_tls import server_context
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.errors import NetworkUnreachable, UsageError
+from natkit.stun.server import Site
 from natkit.tools.relay_config import Listen, RelayConfig
+from natkit.tools.relay_discovery import discovery_sites
 from natkit.tools.stun_serve import expanded
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
@@ -29,10 +31,14 @@ net.core.rmem_max allows."""
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a server listens and relays from, every wildcard replaced by what is behind it."""
+    """Where a server listens and relays from, every wildcard replaced by what is behind it.
+
+    Attributes: sites: where RFC 5780 is spoken; their endpoints are listened on as well.
+    """
 
     listen: tuple[Listen, ...]
     relay: tuple[RelayAddress, ...]
+    sites: tuple[Site, ...] = ()
 
 
 def check(network: SocketNetwork, config: RelayConfig) -> Places:
@@ -57,7 +63,9 @@ def check(network: SocketNetwork, config: RelayConfig) -> Places:
     for address in relay:
         _check_bindable(address)
         _check_reachable(address, config.listen)
-    return Places(tuple(dict.fromkeys(listen)), tuple(dict.fromkeys(relay)))
+    sites = discovery_sites(network, config)
+    listen += [Listen(Transport.UDP, at) for site in sites for at in site.endpoints()]
+    return Places(tuple(dict.fromkeys(listen)), tuple(dict.fromkeys(relay)), sites)
 
 
 def load_certificate(context: ssl.SSLContext, config: RelayConfig) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from natkit.aio.turn_dtls import DtlsCertificate
-from natkit.aio.turn_ports import RelayAddress, RelayPorts, share_of
+from natkit.aio.turn_ports import RelayPorts, share_of
 from natkit.aio.turn_report import Live, Report
 from natkit.aio.turn_server import TurnService
 from natkit.aio.turn_tls import server_context
@@ -23,7 +23,7 @@ from natkit.dataplane.rates import UserLimits
 from natkit.errors import UsageError
 from natkit.network import Family
 from natkit.tools.relay_config import Listen, RelayConfig
-from natkit.tools.relay_places import load_certificate
+from natkit.tools.relay_places import Places, load_certificate
 from natkit.turn.credentials import Credentials
 from natkit.turn.forwarding import Transport
 from natkit.turn.policy import PeerPolicy
@@ -41,14 +41,14 @@ class Part:
     """What one worker is of a server.
 
     Attributes:
-        relay:     the addresses to relay from.
+        places:    where it relays from, and speaks RFC 5780.
         listening: what all workers answer on.
         nonce_key: signs nonces and tickets of all of them.
         number:    0 .. workers - 1.
     """
 
     config: RelayConfig
-    relay: tuple[RelayAddress, ...]
+    places: Places
     listening: tuple[Listen, ...]
     nonce_key: bytes
     number: int = 0
@@ -88,13 +88,12 @@ class Worker:
             epoch=time.time() - asyncio.get_running_loop().time(),
             ledger=accounts,
         )
-        ports = RelayPorts(part.relay, share_of(config.relay_ports, part.number, part.workers))
+        relay = part.places.relay
+        ports = RelayPorts(relay, share_of(config.relay_ports, part.number, part.workers))
         self.service = TurnService(machine, ports, report, look_up)
         self._plane = self.service.plane = PortablePlane(
             self.service,
-            neighbours=Neighbours(
-                {one.ip: one.advertised for one in part.relay}, config.relay_ports
-            ),
+            neighbours=Neighbours({one.ip: one.advertised for one in relay}, config.relay_ports),
             users=accounts,
         )
         self._limit_rates(config)
@@ -156,7 +155,7 @@ class Worker:
         self._plane.max_rate, self._plane.max_user_rate = config.max_bps, config.user_max_bps
 
     def _settings(self, config: RelayConfig) -> Settings:
-        part, relayed = self._part, self._part.relay
+        part, relayed = self._part, self._part.places.relay
         families = {address.family for address in relayed}
         own = {one.address for one in part.listening}
         if config.metrics.address is not None:
@@ -175,6 +174,7 @@ class Worker:
             limits=_limits(config, part.workers),
             families=tuple(family for family in Family if family in families),
             dont_fragment=CAN_SET_DF,
+            sites=part.places.sites,
             worker=part.number,
             workers=part.workers,
         )

@@ -93,7 +93,7 @@ async def serve(
     groups = (
         [((at.ip,), (at.port,)) for at in addresses]
         if alternate_port is None
-        else [_site(addresses, alternate_port)]
+        else [site_of(addresses, alternate_port)]
     )
     service = StunService()
     try:
@@ -144,8 +144,8 @@ def expanded(
     return list(dict.fromkeys(found))
 
 
-def _site(addresses: Sequence[TransportAddress], alternate: int) -> tuple[list[str], list[int]]:
-    """Return the IPs and the two ports that RFC 5780 combines."""
+def site_of(addresses: Sequence[TransportAddress], alternate: int) -> tuple[list[str], list[int]]:
+    """Return the IPs and the two ports that RFC 5780 combines. Raises: UsageError: it cannot."""
     ports = sorted({at.port for at in addresses})
     if len(ports) != 1:
         listed = ", ".join(map(str, ports)) or "none"

@@ -224,7 +224,7 @@ class _Check:
                 return
             outward = await outside.back(relay, inward.source)
             if outward is None and ip == relay.local.ip:
-                # A relay may deny its own address, and then says nothing (RFC 8656 §11.4).
+                # A relay may deny its own address, and then says nothing (RFC 8656 §11.2).
                 self._skip(
                     "reach", f"we are on the relay's own address {ip}; ask from another host"
                 )

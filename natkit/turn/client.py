@@ -179,7 +179,7 @@ class TurnClient:
             self._conclude(self._exchanges.fail_all(Cause.UNREACHABLE), now)
 
     def disconnected(self, reason: str) -> None:
-        """Take that the stream has ended: the allocation ends with it (RFC 8656 §5)."""
+        """Take that the stream has ended, and the allocation with its 5-tuple (RFC 8656 §2)."""
         failure = Failure(Method.ALLOCATE, Cause.DISCONNECTED, reason=reason)
         if self.state in (State.NEW, State.ALLOCATING):
             self._end(AllocationFailed(failure))

@@ -13,7 +13,7 @@ from natkit.stun.uri import StunUri
 from natkit.turn.forwarding import Transport
 
 PORT, TLS_PORT = 3478, 5349
-"""Where no port is given: `turn:` and `turns:` (RFC 8656 §3)."""
+"""Where no port is given: `turn:` and `turns:` (RFC 8656 §4.1)."""
 
 _HINT = "Write it as turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT]"
 _SCHEME = re.compile(r"(turns?):(?!//)", re.IGNORECASE)

@@ -115,6 +115,8 @@ def send_indication(register: Register, message: Message, path: Path, *, now: In
     if dont_fragment and not register.settings.dont_fragment:
         return
     peer = found.address
+    if not path.transport.is_stream and (path.client.is_ipv6 or peer.is_ipv6):
+        dont_fragment = False  # "MUST be ignored" (§13.1 to §13.3), beside TCP (§15)
     if not allocation.admits(peer.ip, now=now):
         return
     if register.settings.policy.refuses_port(peer) is not None:

@@ -82,9 +82,11 @@ class TurnServer:
     def _set_up(self, settings: Settings) -> None:
         self._gate.set_up(settings)
         self._binding = BindingServer()
-        self._discovery = BindingServer(settings.site)
-        site = settings.site
-        self._discovery_endpoints = () if site is None else site.endpoints()
+        self._discovery = {
+            endpoint: BindingServer(site)
+            for site in settings.sites
+            for endpoint in site.endpoints()
+        }
 
     def receive(self, data: bytes, path: Path, *, now: Instant) -> None:
         """Take one STUN message of a client: a datagram, or a frame cut from a stream."""
@@ -107,8 +109,8 @@ class TurnServer:
     def _bind(self, data: bytes, path: Path) -> None:
         """Answer a Binding request; RFC 5780 is for UDP, and where it has all its endpoints."""
         server = self._binding
-        if path.transport is Transport.UDP and path.server in self._discovery_endpoints:
-            server = self._discovery
+        if path.transport is Transport.UDP:
+            server = self._discovery.get(path.server, server)
         reply = server.answer(data, path.client, at=path.server)
         if reply is not None:
             back = Path(reply.destination, reply.origin, path.transport)
@@ -157,7 +159,8 @@ class TurnServer:
     def path_closed(self, path: Path, *, now: Instant) -> None:
         """Take that a client's stream (or DTLS association) has closed.
 
-        Its allocation ends (RFC 8656 §3.2), unless a mobility ticket can bring the client back.
+        Its allocation ends with its 5-tuple (RFC 8656 §2), unless a mobility ticket can bring the
+        client back.
         """
         self.tick(now=now)
         register = self._register

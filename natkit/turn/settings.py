@@ -15,8 +15,8 @@ DEFAULT_LIFETIME: Seconds = 600
 """Granted where a client asks for nothing or less (RFC 8656 §3.2, §7.2): the RFC's own number."""
 
 MAX_LIFETIME: Seconds = 3600
-"""Most that is granted at once: an hour, which RFC 8656 §7.2 recommends as no less than it takes
-and what coturn grants. Longer, and clients that vanish keep their ports."""
+"""Most that is granted at once: an hour, the most that RFC 8656 §7.2 recommends, and what coturn
+grants. Longer, and clients that vanish keep their ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Settings:
         max_lifetime:  seconds, DEFAULT_LIFETIME or more.
         nonce_lifetime: seconds for which a nonce is good.
         software:      value of SOFTWARE; empty: none is sent.
-        site:          endpoints on which Binding speaks RFC 5780 over UDP; None: it does not.
+        sites:         endpoints on which Binding speaks RFC 5780 over UDP: one an IP version.
         worker:        0 .. 255, first byte of tokens, tickets and connection ids, so that whoever
                        gets one can tell whose it is (natkit.turn.handover).
         workers:       how many share the listeners, 1 .. 256; what names another of them is
@@ -57,6 +57,6 @@ class Settings:
     max_lifetime: Seconds = MAX_LIFETIME
     nonce_lifetime: Seconds = 3600
     software: str = ""
-    site: Site | None = None
+    sites: tuple[Site, ...] = ()
     worker: int = 0
     workers: int = 1

@@ -27,6 +27,10 @@ from natkit.wire import Message, MessageClass, Method, XorMappedAddress
 LOOPBACK = ("--relay-address", "127.0.0.1", "--metrics", "off")
 UDP = ("--listen", "udp://127.0.0.1:0")
 ALICE = ("--user", "alice:wonderland")
+TWO_UDP = (
+    *("--listen", "udp://127.0.0.1:3478", "--listen", "udp://127.0.0.2:3478"),
+    *("--alternate-port", "3479", *ALICE),
+)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 
 
@@ -170,6 +174,29 @@ def test_default_metrics_port_that_is_taken_is_a_warning():
             "127.0.0.1 is private: peers outside cannot reach it",
             "127.0.0.1=203.0.113.7",
         ),
+        (
+            ("--listen", "udp://127.0.0.1:3478", *ALICE, "--alternate-port", "3479"),
+            "takes two listening addresses of one IP version: over UDP there are: 127.0.0.1",
+            "--listen udp://203.0.113.8:3478",
+        ),
+        ((*TWO_UDP, "--listen", "udp://127.0.0.3:3478"), "of each IP version", "two addresses"),
+        ((*TWO_UDP, "--listen", "udp://127.0.0.3:53"), "one main port", "given: 53, 3478"),
+        (
+            (*TWO_UDP, *LOOPBACK, "--listen", "udp://10.0.0.5:3478"),
+            "loopback address beside",
+            "reaches both",
+        ),
+        (
+            (*UDP, "--listen", "udp://127.0.0.2:0", *ALICE, "--alternate-port", "3479"),
+            "--alternate-port needs a chosen main port",
+            "Listen on 3478",
+        ),
+        (
+            (*TWO_UDP, "--relay-address", "127.0.0.1=8.8.8.8"),
+            "cannot use 127.0.0.2 beside 8.8.8.8: one is public",
+            "--relay-address 127.0.0.2=203.0.113.8",
+        ),
+        ((*TWO_UDP, "--alternate-port", "3478"), "one or two of each port", "not: 3478, 3478"),
         ((*UDP, *ALICE, "--metrics", "here"), "cannot serve metrics on 'here'", "127.0.0.1:9641"),
     ],
 )
@@ -221,6 +248,7 @@ def test_flags_go_before_the_file(tmp_path: Path):
         ("user = {alice = 1}", "user must be a text or a list of texts"),
         ("= 1", "cannot use the configuration"),
         ('realm = ["a", "b"]', "realm can be given once"),
+        ("alternate-port = 65536", "alternate-port '65536' is no port"),
         ("user-quota = 0", "user-quota '0' is no number above 0"),
         ('drain-time = "soon"', "drain-time 'soon' is no number of seconds"),
     ],

@@ -85,16 +85,19 @@ class Above:
 
 
 class World:
-    """A plane with one listener, one relayed address, one client and one peer."""
+    """A plane with one listener, one relayed address, one client and one peer.
 
-    def __init__(self, ip: str = "127.0.0.1") -> None:
+    Args: peer_ip: where the peer and the relayed address are; "": at `ip`, as the client is.
+    """
+
+    def __init__(self, ip: str = "127.0.0.1", peer_ip: str = "") -> None:
         self.above = Above()
-        self.client, self.peer = bound(ip), bound(ip)
+        self.client, self.peer = bound(ip), bound(peer_ip or ip)
         self.neighbours = [bound(ip), bound(ip)]
         first, last = sorted(sock.getsockname()[1] for sock in self.neighbours)
         relay_ports = range(first, last + 1, last - first)
         self.plane = PortablePlane(self.above, neighbours=Neighbours({ip: PUBLIC}, relay_ports))
-        listener, relay = bound(ip), bound(ip)
+        listener, relay = bound(ip), bound(peer_ip or ip)
         self.server = from_socket(listener.getsockname())
         self.relayed = from_socket(relay.getsockname())
         self.path = Path(self.client_address, self.server, Transport.UDP)

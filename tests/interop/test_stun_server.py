@@ -1,4 +1,4 @@
-"""Other people's STUN clients against `natkit stun serve`."""
+"""Other people's STUN clients against `natkit stun serve`, and RFC 5780 on `natkit turn serve`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.test_stun import free_port, serving
+from tests.cli.test_turn import serving as serving_turn
 from tests.needs import SBIN
 
 pytestmark = pytest.mark.interop
@@ -25,13 +26,20 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[str]:
+@pytest.fixture(scope="module", params=["stun serve", "turn serve"])
+def port(request: pytest.FixtureRequest) -> Iterator[str]:
     """The main port of an RFC 5780 server on 127.0.0.1 and 127.0.0.2."""
     number = free_port()
-    words = [word for ip in ("127.0.0.1", "127.0.0.2") for word in ("--listen", f"{ip}:{number}")]
-    with serving(*words, "--rfc5780") as (_, line):
-        assert line.startswith("ready: ")
+    at = [f"{ip}:{number}" for ip in ("127.0.0.1", "127.0.0.2")]
+    if request.param == "stun serve":
+        words = [word for address in at for word in ("--listen", address)]
+        server = serving(*words, "--rfc5780")
+    else:
+        words = [word for address in at for word in ("--listen", f"udp://{address}")]
+        words += ["--alternate-port", str(number + 1), "--user", "alice:wonderland"]
+        server = serving_turn(*words, "--metrics", "off")
+    with server as (_, line):
+        assert line.startswith("ready")
         yield str(number)
 
 
@@ -75,6 +83,20 @@ def test_turnutils_natdiscovery_finds_no_nat_and_no_filter(port: str) -> None:
 def test_turnutils_natdiscovery_gets_its_padding_back(port: str) -> None:
     result = run("turnutils_natdiscovery", "-m", "-P", "-p", port, "-L", "127.0.0.1", "127.0.0.1")
     assert "No NAT! (Endpoint Independent Mapping)" in result.stdout
+
+
+@pytest.mark.needs("turnutils_natdiscovery")
+def test_turnutils_natdiscovery_finds_hairpinning(port: str) -> None:
+    result = run("turnutils_natdiscovery", "-H", "-p", port, "-L", "127.0.0.1", "127.0.0.1")
+    assert "maybe a successful hairpinning" in result.stdout
+
+
+@pytest.mark.needs("turnutils_natdiscovery")
+def test_turnutils_natdiscovery_finds_no_collision(port: str) -> None:
+    command = ("turnutils_natdiscovery", "-c", "-A", "127.0.0.3", "-p", port, "-L", "127.0.0.1")
+    result = run(*command, "127.0.0.1")
+    assert "UDP reflexive addr: 127.0.0.1:" in result.stdout
+    assert "UDP reflexive addr: 127.0.0.3:" in result.stdout
 
 
 @pytest.mark.needs("turnutils_natdiscovery")

@@ -231,3 +231,28 @@ def test_the_relay_sends_with_its_own_relayed_port(client: RawClient, peer: Peer
     client.send_to(peer.address, b"from where?")
     assert peer.receive()[1] == relayed
     assert socket.inet_aton(relayed.ip)
+
+
+# -- 40: DSCP and ECN ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="marks are copied on Linux alone")
+def test_dscp_and_ecn_go_through_the_relay(turn: TurnUnderTest, peer: Peer) -> None:
+    expedited = 46 << 2 | 2  # DSCP 46, ECT(0)
+    with RawClient(turn) as client:
+        relayed = client.allocate()
+        client.bind(CHANNEL, peer.address)
+        for sock in (client.socket, peer.socket):
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, expedited)
+        client.send_on(CHANNEL, b"marked")
+        assert mark_of_next(peer.socket) == expedited
+        peer.send(b"marked", relayed)
+        assert mark_of_next(client.socket) == expedited
+
+
+def mark_of_next(sock: socket.socket) -> int:
+    """Return DSCP and ECN of the next datagram, one byte."""
+    _, [(_, kind, value)], _, _ = sock.recvmsg(65536, 64)
+    assert kind == socket.IP_TOS
+    return value[0]

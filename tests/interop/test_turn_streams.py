@@ -1,4 +1,4 @@
-"""TURN over TCP and TLS: framing, and who may stay connected (RFC 8489 §6.2.2, RFC 8656 §2.1)."""
+"""TURN over TCP and TLS: framing, and who may stay connected (RFC 8489 §6.2.2, RFC 8656 §3.1)."""
 
 from __future__ import annotations
 

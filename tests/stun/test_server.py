@@ -244,6 +244,18 @@ def test_one_address_changes_the_port_only() -> None:
     assert reply.origin == FIRST_ALT_PORT
 
 
+def test_behind_a_1_to_1_nat_the_public_addresses_are_announced() -> None:
+    site = Site(("10.0.0.5", "10.0.0.6"), (3478, 3479), ("203.0.113.7", "203.0.113.8"))
+    change = ChangeRequest(change_ip=True, change_port=True)
+    asked = Message.request(Method.BINDING, bytes(12), change).encode()
+    reply = BindingServer(site).answer(asked, CLIENT, at=TransportAddress("10.0.0.5", 3478))
+    assert reply is not None
+    assert reply.origin == TransportAddress("10.0.0.6", 3479)
+    answer = Message.decode(reply.data)
+    assert answer.find(ResponseOrigin) == ResponseOrigin(TransportAddress("203.0.113.8", 3479))
+    assert answer.find(OtherAddress) == OtherAddress(TransportAddress("203.0.113.8", 3479))
+
+
 @pytest.mark.parametrize("port", [False, True])
 def test_one_address_never_pretends_to_have_another(port: bool) -> None:
     reply, message = ask(BindingServer(TWO), ChangeRequest(True, port))

@@ -6,6 +6,7 @@ import pytest
 
 from natkit.network import IcmpError
 from natkit.turn.events import SendToPeer
+from natkit.turn.forwarding import Path
 from natkit.wire import (
     Attribute,
     ChannelNumber,
@@ -66,6 +67,19 @@ def test_send_of_nothing_sends_an_empty_datagram(desk: Desk) -> None:
 def test_send_with_dont_fragment_asks_for_df(desk: Desk) -> None:
     [command] = send(desk, XorPeerAddress(PEER), Data(b"x"), DontFragment())
     assert command.dont_fragment
+
+
+@pytest.mark.parametrize(("path", "kept"), [(UDP, False), (TCP, True)])
+def test_dont_fragment_to_an_ipv6_peer_is_ignored_but_from_a_stream(path: Path, kept: bool) -> None:
+    desk = Desk()
+    desk.allocate(RequestedAddressFamily(2), path=path)
+    desk.ask(Method.CREATE_PERMISSION, XorPeerAddress(PEER6), path=path)
+    sent = Message.indication(
+        Method.SEND, bytes(12), XorPeerAddress(PEER6), Data(b"x"), DontFragment()
+    )
+    desk.put(sent.encode(), path)
+    [command] = desk.pop(SendToPeer)
+    assert command.dont_fragment is kept
 
 
 def test_send_with_dont_fragment_that_cannot_be_done_is_dropped() -> None:

@@ -70,7 +70,7 @@ def test_binding_needs_no_account_and_is_answered_with_32_bytes(path: Path) -> N
 
 def test_binding_on_an_endpoint_of_the_site_speaks_rfc5780() -> None:
     site = Site((LISTENER.ip, "198.51.100.2"), (3478, 3479))
-    desk = Desk(site=site)
+    desk = Desk(sites=(site,))
     asked = Message.request(Method.BINDING, ID, ChangeRequest(change_ip=True, change_port=True))
     assert desk.put(asked.encode()) == []
     [sent] = desk.sent
@@ -79,7 +79,7 @@ def test_binding_on_an_endpoint_of_the_site_speaks_rfc5780() -> None:
 
 
 def test_binding_elsewhere_than_on_the_site_is_plain() -> None:
-    desk = Desk(site=Site((LISTENER.ip,), (3478,)))
+    desk = Desk(sites=(Site((LISTENER.ip,), (3478,)),))
     [answer] = desk.put(BINDING.encode(), TCP)
     assert len(answer) == 32
     there = UDP._replace(server=TransportAddress("198.51.100.9", 3478))

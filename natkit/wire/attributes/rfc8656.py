@@ -1,4 +1,4 @@
-"""The attributes of TURN (RFC 8656 §18) and of mobility with TURN (RFC 8016 §3)."""
+"""The attributes of TURN (RFC 8656 §18) and of mobility with TURN (RFC 8016 §3.3)."""
 
 from __future__ import annotations
 
@@ -284,4 +284,4 @@ class MobilityTicket(Octets):
     __slots__ = ()
     TYPE = 0x8030
     NAME = "MOBILITY-TICKET"
-    RFC = "RFC 8016 §3"
+    RFC = "RFC 8016 §3.3"
