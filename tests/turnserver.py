@@ -90,6 +90,7 @@ def turn_server(
     users: Sequence[tuple[str, str]] = (USER, OTHER),
     allow: Sequence[str] = (),
     program: str = "",
+    module: str = "natkit",
 ) -> Iterator[TurnUnderTest]:
     """Run a server until the block ends.
 
@@ -101,6 +102,7 @@ def turn_server(
         users:   none: `words` says who may.
         allow:   networks of peers that are refused otherwise; coturn allows all of loopback.
         program: "natkit" or "coturn"; "": what TURN_UNDER_TEST says, natkit when it says nothing.
+        module:  what Python runs as natkit's command line.
     """
     program = program or os.environ.get("TURN_UNDER_TEST", "natkit")
     port, tls_port = free_port(), free_port()
@@ -108,6 +110,7 @@ def turn_server(
     command = {"natkit": _natkit, "coturn": _coturn}[program]
     argv = [*command(where, ips, relay or ips, users, port, tls_port), *words]
     if program == "natkit":
+        argv[2] = module
         argv += [word for network in allow for word in ("--allow-peer", network)]
     elif allow:
         argv.append("--allow-loopback-peers")
