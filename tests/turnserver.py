@@ -97,6 +97,7 @@ def turn_server(
     users: Sequence[tuple[str, str]] = (USER, OTHER),
     allow: Sequence[str] = (),
     program: str = "",
+    module: str = "natkit",
 ) -> Iterator[TurnUnderTest]:
     """Run a server until the block ends.
 
@@ -109,6 +110,7 @@ def turn_server(
         allow:   networks of peers that are refused otherwise; coturn allows all of loopback.
         program: "natkit", "natkit-crew" (it has two workers) or "coturn"; "": the first of
                  PROGRAMS.
+        module:  what Python runs as natkit's command line.
     """
     program = program or PROGRAMS[0]
     port, tls_port = free_port(), free_port()
@@ -118,6 +120,7 @@ def turn_server(
     if program == "natkit-crew":
         argv += ["--workers", "2"]
     if program != "coturn":
+        argv[2] = module
         argv += [word for network in allow for word in ("--allow-peer", network)]
     elif allow:
         argv.append("--allow-loopback-peers")

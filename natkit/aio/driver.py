@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from natkit.machine import Machine
+from natkit.machine import Instant, Machine
 from natkit.network import DatagramEndpoint, DatagramReceiver, Family, IcmpError, Network
 from natkit.wire import TransportAddress
 
@@ -32,7 +32,8 @@ class Driver(DatagramReceiver, Generic[Event]):
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
         self._endpoint: DatagramEndpoint | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._armed_for: Instant = 0.0  # uvloop's handles do not tell when
         self._settling = False
         self._closed = False
 
@@ -119,11 +120,12 @@ class Driver(DatagramReceiver, Generic[Event]):
     def _arm(self) -> None:
         deadline = None if self._closed else self.machine.deadline()
         if self._timer is not None:
-            if self._timer.when() == deadline:
+            if self._armed_for == deadline:
                 return
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
+            self._armed_for = deadline
             self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:

@@ -73,7 +73,8 @@ def share_of(ports: range, worker: int, workers: int) -> range:
 
 
 class RelayPorts:
-    """The ports to relay from, per address and protocol.
+    """The ports to relay from, per address. What relays UDP and what relays TCP share them: an
+    allocation is known by its relayed address alone.
 
     Args: ports: those that may be used.
     """
@@ -81,7 +82,7 @@ class RelayPorts:
     def __init__(self, addresses: Sequence[RelayAddress], ports: range) -> None:
         self._addresses = tuple(addresses)
         self._ports = ports
-        self._used: set[tuple[TransportAddress, Relaying]] = set()
+        self._used: set[TransportAddress] = set()
 
     @property
     def used(self) -> int:
@@ -90,7 +91,7 @@ class RelayPorts:
 
     @property
     def capacity(self) -> int:
-        """How many UDP ports there are, taken ones included."""
+        """How many ports there are, taken ones included."""
         return len(self._ports) * len(self._addresses)
 
     def open(
@@ -106,7 +107,7 @@ class RelayPorts:
         address = secrets.choice(candidates)
         why = f"all of {self._ports[0]}-{self._ports[-1]} are taken"
         for _ in range(_TRIES):
-            wanted = self._draw(address, relaying, even=even or reserve, reserve=reserve)
+            wanted = self._draw(address, even=even or reserve, reserve=reserve)
             if not wanted:
                 break
             try:
@@ -115,13 +116,11 @@ class RelayPorts:
                 why = str(error)
         raise PortsExhausted(f"no port is free on {address.ip}", why=why)
 
-    def release(self, relayed: TransportAddress, relaying: Relaying) -> None:
+    def release(self, relayed: TransportAddress) -> None:
         """Take a port back. Unknown ones are ignored."""
-        self._used.discard((relayed, relaying))
+        self._used.discard(relayed)
 
-    def _draw(
-        self, address: RelayAddress, relaying: Relaying, *, even: bool, reserve: bool
-    ) -> tuple[int, ...]:
+    def _draw(self, address: RelayAddress, *, even: bool, reserve: bool) -> tuple[int, ...]:
         """Return a random free port, or two in a row; empty: there is none."""
 
         def fitting(port: int) -> tuple[int, ...]:
@@ -129,7 +128,7 @@ class RelayPorts:
             if (even and port % 2) or not all(p in self._ports for p in wanted):
                 return ()
             relayed = (TransportAddress(address.advertised, p) for p in wanted)
-            return () if any((at, relaying) in self._used for at in relayed) else wanted
+            return () if any(at in self._used for at in relayed) else wanted
 
         for _ in range(_TRIES):
             wanted = fitting(secrets.choice(self._ports))
@@ -151,7 +150,7 @@ class RelayPorts:
             for one in opened:
                 one.sock.close()
             raise
-        self._used.update((one.relayed, relaying) for one in opened)
+        self._used.update(one.relayed for one in opened)
         return opened
 
 

@@ -101,7 +101,8 @@ class TurnService:
         self._listening: dict[TransportAddress, Listening] = {}
         self._relaying: dict[TransportAddress, Relaying] = {}
         self._scopes = Scopes(lambda look_up: look_up())
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._armed_for: Instant = 0.0  # uvloop's handles do not tell when
         self._settling = False
         self._closed = False
 
@@ -361,7 +362,7 @@ class TurnService:
             self._peers.stop_listening(relayed)
         else:
             self.plane.remove_relay(relayed)
-        self._ports.release(relayed, relaying)
+        self._ports.release(relayed)
 
     def _arm(self) -> None:
         """Make sure that `_tick` comes in time; a tick too early is harmless."""
@@ -375,10 +376,11 @@ class TurnService:
         if deadline is None:
             return
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._armed_for <= deadline:
                 return
             self._timer.cancel()
         if not self._closed:
+            self._armed_for = deadline
             self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:

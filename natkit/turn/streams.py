@@ -102,6 +102,8 @@ def connection_bind(register: Register, asked: Asked, *, now: Instant) -> None:
         raise Refused(BAD_REQUEST, "ConnectionBind over datagrams")
     if register.at(asked.path, now=now) is not None or asked.path in register.pending:
         raise Refused(BAD_REQUEST, "ConnectionBind on the connection that has the allocation")
+    if asked.path in register.joined:
+        raise Refused(BAD_REQUEST, "ConnectionBind on a connection that is joined already")
     found = asked.message.find(ConnectionId)
     connection = None if found is None else register.connections.get(found.value)
     if connection is None or connection.asked is not None or connection.bound_to is not None:

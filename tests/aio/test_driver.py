@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from natkit.aio.driver import Driver
 from natkit.machine import Instant, Transmit
 from natkit.network import DatagramReceiver, Family, IcmpError
@@ -168,3 +170,21 @@ async def test_closed_driver_is_silent() -> None:
     assert heard == []
     assert len(timers()) == others
     assert wire.closed == 2
+
+
+def test_what_is_due_at_once_is_armed_on_uvloop() -> None:
+    """Its handles do not tell when they are for, least of all those that are due."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        machine, heard = Scripted(), []
+        driver = await opened(machine, Wire(), heard)
+        machine.wanted = asyncio.get_running_loop().time()
+        driver.kick()
+        driver.kick()
+        await asyncio.sleep(0.01)
+        assert len(machine.ticks) == 1
+        driver.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())

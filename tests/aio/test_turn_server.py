@@ -274,7 +274,7 @@ def test_ports_are_drawn_from_the_range_and_come_back():
         ports.open(Family.IPV4, Relaying.UDP, even=False, reserve=False)
     for [one] in opened:
         one.sock.close()
-        ports.release(one.relayed, Relaying.UDP)
+        ports.release(one.relayed)
     assert ports.used == 0
 
 
@@ -290,6 +290,29 @@ def test_even_ports_and_the_ones_above_them(reserve: bool, expected: set[int]):
     assert {one.relayed.port for one in opened} == expected
     for one in opened:
         one.sock.close()
+
+
+def test_a_port_that_relays_udp_is_not_given_for_tcp():
+    """An allocation is known by its relayed address: two with the same would be mixed up."""
+    ports = RelayPorts([LOOPBACK], range(61020, 61021))
+    [one] = ports.open(Family.IPV4, Relaying.UDP, even=False, reserve=False)
+    with one.sock, pytest.raises(PortsExhausted):
+        ports.open(Family.IPV4, Relaying.TCP, even=False, reserve=False)
+
+
+def test_what_is_due_at_once_is_armed_on_uvloop(monkeypatch: pytest.MonkeyPatch):
+    """Its handles do not tell when they are for, least of all those that are due."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with serving("tcp") as relay:
+            with monkeypatch.context() as patched:
+                patched.setattr(relay.service._server, "deadline", lambda: 0.0)
+                relay.service._arm()
+                relay.service._arm()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
 
 
 def test_a_family_without_a_relay_address_has_no_ports():

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import ipaddress
 import random
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 
+from natkit.aio.turn_door import WAITING_LIMIT
 from natkit.wire import (
     Lifetime,
     Message,
@@ -115,10 +118,22 @@ def call_unharmed(server: TurnUnderTest) -> Iterator[None]:
 
 @contextlib.contextmanager
 def bounded(server: TurnUnderTest) -> Iterator[None]:
-    """Hold memory and descriptors to their bounds; descriptors may take a moment to return."""
+    """Hold memory, at its most, and descriptors to their bounds; these may return a little late."""
     memory, descriptors = server.resident, server.descriptors
-    yield
-    assert server.resident - memory < BOUND
+    seen, over = [memory], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.05):
+            seen.append(server.resident)
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+    assert max(*seen, server.resident) - memory < BOUND
     deadline = time.monotonic() + 20
     while server.descriptors > descriptors and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -208,12 +223,44 @@ def connections(address: TransportAddress, count: int, first: str) -> list[socke
     return made
 
 
-def close(sockets: list[socket.socket]) -> None:
+def close(sockets: Iterable[socket.socket]) -> None:
     for made in sockets:
         made.close()
 
 
 CLIENT_HELLO = bytes.fromhex("1603010200010001fc0303")
+
+
+def tls_hello() -> bytes:
+    """Return a whole ClientHello: the server answers with its certificate, and a signature."""
+    says = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(
+        ssl.MemoryBIO(), says, server_hostname="localhost"
+    )
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return says.read()
+
+
+@pytest.mark.parametrize("what", ["silent", "a TLS hello"])
+def test_ten_thousand_connections_leave_nothing_behind(target: TurnUnderTest, what: str) -> None:
+    """From as many sources, and more open at a time than the server lets wait."""
+    said = tls_hello() if what == "a TLS hello" else b""
+    port = target.tls_port if said else target.port
+    first = int(ipaddress.IPv4Address("127.96.0.0"))
+    crowd: collections.deque[socket.socket] = collections.deque()
+    with bounded(target), call_unharmed(target):
+        for number in range(SOURCES):
+            source = str(ipaddress.IPv4Address(first + number))
+            stranger = socket.create_connection((target.ip, port), PATIENCE, (source, 0))
+            with contextlib.suppress(ConnectionError):
+                stranger.sendall(said)
+            crowd.append(stranger)
+            if len(crowd) > 1.5 * WAITING_LIMIT:
+                crowd.popleft().close()
+        with RawClient(target, "tcp") as honest:
+            assert honest.bare(Method.BINDING).message_class is MessageClass.SUCCESS
+        close(crowd)
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,17 @@ def test_bind_on_the_control_connection_is_400(desk: Desk) -> None:
     assert code(bind(desk, connected(desk), TCP)) == 400
 
 
+def test_bind_on_a_joined_connection_is_400_and_the_first_goes_on(desk: Desk) -> None:
+    first, second = connected(desk), connected(desk, FRIEND)
+    assert code(bind(desk, first)) is None
+    assert code(bind(desk, second)) == 400
+    desk.wait(30)
+    assert desk.pop(ClosePeer) == [ClosePeer(second)]
+    desk.server.path_closed(TCP, now=desk.now)
+    desk.settle()
+    assert desk.pop(ClosePeer) == [ClosePeer(first)]
+
+
 def test_bind_by_another_user_is_441(desk: Desk) -> None:
     number = connected(desk)
     assert code(bind(desk, number, user="bob", password="hush")) == 441

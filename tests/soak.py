@@ -1,0 +1,244 @@
+"""Clients that come and go for as long as you like; what the server still holds when all are gone.
+
+    python -m tests.soak 600        # seconds
+
+starts `natkit turn serve` with short lifetimes (tests/soak_server.py), lets threads visit it over
+UDP, TCP and TLS (tests/soak_visits.py), and ends with 1 where a port, a descriptor, a task or
+memory has leaked, or a client was disappointed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from natkit.machine import Seconds
+from tests.cli.test_stun import free_port
+from tests.soak_server import LONGEST, TASKS
+from tests.soak_visits import Visit, visits
+from tests.turnserver import TurnUnderTest, turn_server
+
+CLIENTS = 8
+"""Threads that visit one after the other."""
+
+PORTS = (20000, 23999)
+"""Below those that systems give to clients, and so few that a leak uses them up."""
+
+GROWTH = 4_000_000
+"""Bytes by which the server may grow once as many allocations expire as are made. How many there
+are at a time is left to chance, and so is when garbage is collected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the server holds.
+
+    Attributes:
+        at:       seconds since the clients came.
+        resident: bytes.
+        ports:    relay ports taken.
+    """
+
+    at: Seconds
+    resident: int
+    descriptors: int
+    ports: int
+    tasks: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.at:5.0f} s {self.resident / 1e6:7.2f} MB {self.descriptors:5} descriptors "
+            f"{self.ports:5} ports {self.tasks:4} tasks"
+        )
+
+
+class Watch:
+    """Reads a running server from outside."""
+
+    def __init__(self, server: TurnUnderTest, metrics: int) -> None:
+        self._server = server
+        self._url = f"http://127.0.0.1:{metrics}/metrics"
+        self._began = time.monotonic()
+
+    @property
+    def elapsed(self) -> Seconds:
+        """How long it has watched."""
+        return time.monotonic() - self._began
+
+    def read(self) -> Reading:
+        """Return what it holds now."""
+        ports, tasks = self._ports(), self._tasks()
+        server = self._server
+        at = self.elapsed
+        return Reading(at, server.resident, server.descriptors, ports, tasks)
+
+    def settled(self, patience: Seconds) -> Reading:
+        """Wait until no port is taken, and the descriptors stay as they are; or for so long."""
+        deadline = time.monotonic() + patience
+        while True:
+            before = self.read()
+            time.sleep(0.5)
+            after = self.read()
+            same = before.descriptors == after.descriptors and before.tasks == after.tasks
+            if (same and after.ports == 0) or time.monotonic() > deadline:
+                return after
+
+    def _ports(self) -> int:
+        with urllib.request.urlopen(self._url, timeout=10) as page:
+            text = page.read().decode()
+        found = re.search(r"^natkit_turn_relay_ports_used (\S+)$", text, re.MULTILINE)
+        assert found is not None, text
+        return round(float(found[1]))
+
+    def _tasks(self) -> int:
+        """Ask for the number of tasks."""
+        log = self._server.log
+        seen = log.stat().st_size
+        os.kill(self._server.process.pid, signal.SIGUSR1)
+        for _ in range(500):
+            with log.open("rb") as file:
+                file.seek(seen)
+                found = re.search(rb"%b(\d+)\n" % TASKS.encode(), file.read())
+            if found is not None:
+                return int(found[1])
+            time.sleep(0.01)
+        raise TimeoutError("the server does not tell its tasks")
+
+
+@dataclass
+class Soak:
+    """How it went.
+
+    Attributes:
+        visits:       how many of each kind.
+        disappointed: what went wrong for clients.
+        readings:     before the clients came, while they were there, and when all had gone.
+    """
+
+    visits: Counter[str] = field(default_factory=Counter)
+    disappointed: list[str] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+
+    @property
+    def grown(self) -> int:
+        """Bytes from when as many expired as came to the end."""
+        steady = next(one for one in self.readings if one.at > LONGEST)
+        return self.readings[-1].resident - steady.resident
+
+    def faults(self) -> list[str]:
+        """Return what has leaked, and what else went wrong; nothing: all is well."""
+        first, last = self.readings[0], self.readings[-1]
+        found = []
+        for name in ("ports", "descriptors", "tasks"):
+            before, after = getattr(first, name), getattr(last, name)
+            if after > before:
+                found.append(f"{name}: {after}, and {before} before")
+        if self.grown > GROWTH:
+            found.append(f"memory: grown by {self.grown / 1e6:.2f} MB")
+        found += self.disappointed[:20]
+        return found
+
+
+def soak(seconds: Seconds, where: Path, every: Seconds) -> Iterator[Reading | Soak]:
+    """Let clients come and go. Yields: a reading `every` so many seconds, then how it went."""
+    result, metrics = Soak(), free_port()
+    words = ("--metrics", f"127.0.0.1:{metrics}", "--relay-ports", "{}-{}".format(*PORTS))
+    with (
+        turn_server(
+            where,
+            *words,
+            ips=("127.0.0.1",),
+            allow=("127.0.0.1/32",),
+            module="tests.soak_server",
+            program="natkit",
+        ) as server,
+        visits() as kinds,
+    ):
+        watch = Watch(server, metrics)
+        for reading in _readings(result, watch, server, kinds, seconds, every):
+            result.readings.append(reading)
+            yield reading
+        assert server.process.poll() is None, "the server has ended"
+    yield result
+
+
+def _readings(
+    result: Soak,
+    watch: Watch,
+    server: TurnUnderTest,
+    kinds: dict[str, Visit],
+    seconds: Seconds,
+    every: Seconds,
+) -> Iterator[Reading]:
+    yield watch.read()
+    over = threading.Event()
+    threads = [
+        threading.Thread(target=_client, args=(result, server, kinds, over, number))
+        for number in range(CLIENTS)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        while (left := seconds - watch.elapsed) > 0:
+            time.sleep(min(left, every))
+            yield watch.read()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    yield watch.settled(LONGEST + 10)
+
+
+def _client(
+    result: Soak,
+    server: TurnUnderTest,
+    kinds: dict[str, Visit],
+    over: threading.Event,
+    number: int,
+) -> None:
+    chance = random.Random(number)
+    names = list(kinds)
+    while not over.is_set():
+        kind = chance.choice(names)
+        visit(result, server, chance, kind, kinds[kind])
+
+
+def visit(result: Soak, server: TurnUnderTest, chance: random.Random, kind: str, go: Visit) -> None:
+    """Go there once, and note how it was."""
+    result.visits[kind] += 1
+    try:
+        go(server, chance)
+    except (OSError, EOFError, AssertionError) as error:
+        result.disappointed.append(f"{kind}: {error!r}"[:300])
+
+
+def main() -> int:
+    """Print a line a minute, and the verdict. Returns: the exit code."""
+    seconds = float(sys.argv[1])
+    with contextlib.ExitStack() as stack:
+        where = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for said in soak(seconds, where, every=min(60.0, seconds / 6)):
+            if isinstance(said, Reading):
+                print(said, flush=True)
+                continue
+            came = ", ".join(f"{count} {kind}" for kind, count in said.visits.items())
+            print(f"{said.visits.total()} visits ({came}); grown by {said.grown / 1e6:.2f} MB")
+            print("\n".join(said.faults() or ["nothing leaked"]))
+            return 1 if said.faults() else 0
+    raise AssertionError("a soak ends with a verdict")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
