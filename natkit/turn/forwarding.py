@@ -26,6 +26,9 @@ class Transport(Enum):
     TLS = "tls"
     DTLS = "dtls"
 
+    # Enum hashes the name, in Python, and every look-up of a path would pay for it.
+    __hash__ = object.__hash__
+
     @property
     def is_stream(self) -> bool:
         """True where bytes come in order and ChannelData is padded (RFC 8656 §12.5)."""
