@@ -57,6 +57,8 @@ class Relaying(Enum):
     UDP = 17
     TCP = 6
 
+    __hash__ = object.__hash__  # as of Transport
+
 
 class CloseReason(Enum):
     """Why an allocation ended."""
