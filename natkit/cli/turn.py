@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import signal
 import time
@@ -118,6 +119,7 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
         for warning in relay.warnings:
             log.say("warning", "configuration", why=warning)
         stopping = _signals(relay, read, log)
+        _collect_less()
         click.echo(f"ready {' '.join(relay.uris)}")
         renewing = asyncio.create_task(_renew_certificates(relay, log))
         await stopping.get()
@@ -127,7 +129,18 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
         await _first(relay.drained(), stopping.get())
     finally:
         await relay.close()
+        log.flush()
     log.say("info", "stopped")
+
+
+def _collect_less() -> None:
+    """Let the collector look at fewer objects, less often: it took a tenth of an allocation's time.
+
+    What is there now stays until the end, and what clients leave behind ends without it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 5, 5)  # 700, 10, 10 is Python's own
 
 
 async def _renew_certificates(relay: Relay, log: OwnerLog) -> None:

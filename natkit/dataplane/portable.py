@@ -69,6 +69,7 @@ class PortablePlane:
         if relay is not None:
             self._ours.pop(self._local.pop(relayed, None), None)
             relay.reader.stop()
+            del relay.reader  # they name each other: without it, only the collector would end them
 
     def add_stream(
         self, path: Path, write: Callable[[bytes], bool]

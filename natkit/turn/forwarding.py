@@ -70,8 +70,7 @@ class CloseReason(Enum):
     RELAY_LOST = "its relayed address failed"
 
 
-@dataclass(frozen=True, slots=True)
-class AllocationMade:
+class AllocationMade(NamedTuple):
     """A client may relay through `relayed` from now on; peers are let in by permissions.
 
     A client that got both IPv4 and IPv6 makes two of these, with one path.
@@ -88,8 +87,7 @@ class AllocationMade:
     lifetime: Seconds
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionGranted:
+class PermissionGranted(NamedTuple):
     """Peers at `peer_ip` may be sent to and heard (RFC 8656 §9): granted, or prolonged.
 
     Attributes:
@@ -109,8 +107,7 @@ class PermissionLapsed:
     peer_ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelBound:
+class ChannelBound(NamedTuple):
     """`channel` and `peer` stand for each other on this allocation (§12): bound, or prolonged.
 
     A PermissionGranted for the peer's IP comes with it.
