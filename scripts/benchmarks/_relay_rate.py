@@ -52,22 +52,36 @@ class Made(NamedTuple):
     busy: float
 
 
+NOT_MEASURED = Made(float("nan"), float("nan"))
+
+
 def made(server: Server, count: int) -> Made:
-    """Have `count` allocations made, with permission and channel, by a server with SHARE.
+    """Have about `count` allocations made, with permission and channel, by a server with SHARE.
 
     Raises: Unsupported: this system lets nobody limit a process.
     """
     each = count // CLIENTS
-    shares = [range(_FIRST + each * place, _FIRST + each * (place + 1)) for place in range(CLIENTS)]
+    numbers = [
+        range(_FIRST + each * place, _FIRST + each * (place + 1)) for place in range(CLIENTS)
+    ]
     with (
-        ProcessPoolExecutor(CLIENTS, mp_context=get_context("fork")) as clients,
         _limited(server.pids),
+        ProcessPoolExecutor(CLIENTS, mp_context=get_context("fork")) as clients,
     ):
         before = server.cpu()
-        spans = list(clients.map(_ask, [server.address] * CLIENTS, shares))
+        spans = list(clients.map(_ask, [server.address] * CLIENTS, numbers))
         used = server.cpu() - before
     took = max(end for _, end in spans) - min(begin for begin, _ in spans)
     return Made(each * CLIENTS / took, used / took / SHARE)
+
+
+def can_limit() -> bool:
+    """Tell whether processes can be limited here: as root, with cgroups of the first version."""
+    try:
+        with _limited([]):
+            return True
+    except Unsupported:
+        return False
 
 
 def _ask(server: TransportAddress, numbers: range) -> tuple[Seconds, Seconds]:
@@ -91,15 +105,18 @@ def _limited(pids: list[int]) -> Iterator[None]:
     group = _GROUPS / f"natkit-bench-{os.getpid()}"
     try:
         group.mkdir()
-    except OSError as error:
-        raise Unsupported("no processor can be limited here", why=str(error)) from None
-    try:
         (group / "cpu.cfs_period_us").write_text(str(_PERIOD))
         (group / "cpu.cfs_quota_us").write_text(str(int(_PERIOD * SHARE)))
-        for pid in pids:
-            (group / "cgroup.procs").write_text(str(pid))
+    except OSError as error:
+        raise Unsupported("no process can be limited here", why=str(error)) from None
+    try:
+        _move(pids, group)
         yield
     finally:
-        for pid in pids:
-            (_GROUPS / "cgroup.procs").write_text(str(pid))
+        _move(pids, _GROUPS)
         group.rmdir()
+
+
+def _move(pids: list[int], group: Path) -> None:
+    for pid in pids:
+        (group / "cgroup.procs").write_text(str(pid))
