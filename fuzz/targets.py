@@ -13,7 +13,6 @@ from natkit.errors import MalformedMessage
 from natkit.portmap import natpmp, pcp, ssdp
 from natkit.turn.credentials import Credentials
 from natkit.turn.forwarding import Path, Transport
-from natkit.turn.handover import worker_of
 from natkit.turn.policy import PeerPolicy
 from natkit.turn.server import TurnServer
 from natkit.turn.settings import Settings
@@ -147,7 +146,9 @@ def _nonce(data: bytes) -> None:
     features_of(data.decode(errors="replace"))
 
 
-_TURN_SETTINGS = Settings("realm", Credentials({"user": "password"}), bytes(16), PeerPolicy())
+_TURN_SETTINGS = Settings(
+    "realm", Credentials({"user": "password"}), bytes(16), PeerPolicy(), workers=2
+)
 _TURN_PATHS = tuple(Path(_IPV4, _IPV4, transport) for transport in Transport)
 
 
@@ -158,7 +159,6 @@ def _turn_server(data: bytes) -> None:
         server.receive(data, path, now=0)
     if server.deadline() is not None:
         raise AssertionError("a stranger left something behind")
-    worker_of(data)
 
 
 _STUN_SAMPLES = _stun_samples()

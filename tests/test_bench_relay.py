@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
-from scripts.benchmarks import relay
+from scripts.benchmarks import _relay_rate, relay
+from scripts.benchmarks._relay_rate import can_limit
 
 
 @pytest.mark.interop
 @pytest.mark.needs("turnserver")
 def test_both_servers_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, little in {"DURATION": 0.2, "FULL": 2000, "HELD": 40}.items():
+    for name, little in {"DURATION": 0.2, "FULL": 2000, "HELD": 40, "HURRIED": 300}.items():
         monkeypatch.setattr(relay, name, little)
     rows = {row.name: row for row in relay.rows(rounds=1)}
-    assert len(rows) == len(relay.NAMES)
+    rates = relay.RATES if can_limit() else relay.RECKONED
+    assert list(rows) == [name for name, _, _ in (*relay.NAMES, *rates)]
     for row in rows.values():
         assert row.peer_name.startswith("coturn 4.")
     cpu = rows["CPU a packet, 2,000 packets/s"]
@@ -22,3 +29,41 @@ def test_both_servers_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     allocation = rows["CPU an allocation, 401 and channel included"]
     assert 1 < allocation.ours < 100_000
     assert 1 < allocation.peer < 100_000
+    rate = rows[rates[0][0]]
+    assert 10 < rate.ours < 100_000
+    assert 10 < rate.peer < 100_000
+
+
+@pytest.mark.interop
+@pytest.mark.needs("turnserver")
+def test_where_nothing_can_be_limited_the_rate_is_reckoned_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "can_limit", lambda: False)
+    for name, little in {"DURATION": 0.2, "FULL": 2000, "HELD": 40}.items():
+        monkeypatch.setattr(relay, name, little)
+    rows = {row.name: row for row in relay.rows(rounds=1)}
+    (name, _, _), cpu = relay.RECKONED[0], rows["CPU an allocation, 401 and channel included"]
+    assert "reckoned" in name
+    assert rows[name].ours == pytest.approx(500_000 / cpu.ours)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("root")
+def test_a_limited_process_gets_no_more_than_its_share() -> None:
+    if not can_limit():
+        pytest.skip("no process can be limited here")
+    burning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        with _relay_rate._limited([burning.pid]):
+            before, began = cpu_of(burning.pid), time.monotonic()
+            time.sleep(0.5)
+            used = (cpu_of(burning.pid) - before) / (time.monotonic() - began)
+    finally:
+        burning.kill()
+        burning.wait()
+    assert used < _relay_rate.SHARE * 1.2
+
+
+def cpu_of(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9

@@ -1,9 +1,10 @@
-"""The fastest event loop there is, for servers."""
+"""What makes a Python process quick where it is a server."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 from collections.abc import Coroutine
 from typing import Any
@@ -17,3 +18,13 @@ def run_fast(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
         return
     asyncio.run(main)
+
+
+def collect_less() -> None:
+    """Let the collector look at fewer objects, less often: it took a tenth of an allocation's time.
+
+    What is there now stays until the end, and what clients leave behind ends without it.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 5, 5)  # 700, 10, 10 is Python's own

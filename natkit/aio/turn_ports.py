@@ -104,7 +104,7 @@ class RelayPorts:
         candidates = [address for address in self._addresses if address.family is family]
         if not candidates:
             raise PortsExhausted(f"no relay address has IPv{family:d}")
-        address = secrets.choice(candidates)
+        address = candidates[_chance(len(candidates))]
         why = f"all of {self._ports[0]}-{self._ports[-1]} are taken"
         for _ in range(_TRIES):
             wanted = self._draw(address, even=even or reserve, reserve=reserve)
@@ -125,17 +125,20 @@ class RelayPorts:
 
         def fitting(port: int) -> tuple[int, ...]:
             wanted = (port, port + 1) if reserve else (port,)
-            if (even and port % 2) or not all(p in self._ports for p in wanted):
+            if even and port % 2:
                 return ()
-            relayed = (TransportAddress(address.advertised, p) for p in wanted)
-            return () if any(at in self._used for at in relayed) else wanted
+            for one in wanted:
+                at = TransportAddress(address.advertised, one)
+                if one not in self._ports or at in self._used:
+                    return ()
+            return wanted
 
         for _ in range(_TRIES):
-            wanted = fitting(secrets.choice(self._ports))
+            wanted = fitting(self._ports[_chance(len(self._ports))])
             if wanted:
                 return wanted
         left = [wanted for port in self._ports if (wanted := fitting(port))]
-        return secrets.choice(left) if left else ()
+        return left[_chance(len(left))] if left else ()
 
     def _bind(
         self, relaying: Relaying, address: RelayAddress, ports: Sequence[int]
@@ -152,6 +155,15 @@ class RelayPorts:
             raise
         self._used.update(one.relayed for one in opened)
         return opened
+
+
+def _chance(choices: int) -> int:
+    """Return an unpredictable number below `choices`.
+
+    64 bits make what modulo favours immeasurable; secrets.choice would draw again, and with it ask
+    the system again, for every second number.
+    """
+    return int.from_bytes(secrets.token_bytes(8), "big") % choices if choices > 1 else 0
 
 
 def _socket(local: TransportAddress, relaying: Relaying) -> socket.socket:

@@ -56,6 +56,8 @@ from natkit.turn.server import TurnServer
 from natkit.turn.settings import Settings
 from natkit.wire import TransportAddress
 
+NEVER: Instant = float("inf")
+
 
 class Listening(NamedTuple):
     """What is spoken on a UDP listener."""
@@ -102,7 +104,7 @@ class TurnService:
         self._relaying: dict[TransportAddress, Relaying] = {}
         self._scopes = Scopes(lambda look_up: look_up())
         self._timer: asyncio.Handle | None = None
-        self._armed_for: Instant = 0.0  # uvloop's handles do not tell when
+        self._armed_for = NEVER  # uvloop's handles do not tell when
         self._settling = False
         self._closed = False
 
@@ -366,25 +368,20 @@ class TurnService:
 
     def _arm(self) -> None:
         """Make sure that `_tick` comes in time; a tick too early is harmless."""
-        deadline = soonest(
-            (
-                self._server.deadline(),
-                self._door.deadline(),
-                None if self._dtls is None else self._dtls.deadline(),
-            )
-        )
-        if deadline is None:
+        deadline = self._server.deadline()
+        if self._door.waiting or self._dtls is not None:
+            theirs = None if self._dtls is None else self._dtls.deadline()
+            deadline = soonest((deadline, self._door.deadline(), theirs))
+        if deadline is None or deadline >= self._armed_for or self._closed:
             return
         if self._timer is not None:
-            if self._armed_for <= deadline:
-                return
             self._timer.cancel()
-        if not self._closed:
-            self._armed_for = deadline
-            self._timer = self._loop.call_at(deadline, self._tick)
+        self._armed_for = deadline
+        self._timer = self._loop.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
+        self._armed_for = NEVER
         now = self._loop.time()
         self._door.sweep(now)
         if self._dtls is not None:

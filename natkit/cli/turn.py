@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from natkit.aio.fast_loop import run_fast
+from natkit.aio.fast_loop import collect_less, run_fast
 from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Group, emit_json, json_option
 from natkit.cli.params import DURATION
@@ -133,6 +133,7 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
         for warning in relay.warnings:
             log.say("warning", "configuration", why=warning)
         stopping = _signals(relay, read, log)
+        collect_less()
         click.echo(f"ready {' '.join(relay.uris)}")
         renewing = asyncio.create_task(_renew_certificates(relay, log))
         await stopping.get()
@@ -142,6 +143,7 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
         await _first(relay.drained(), stopping.get())
     finally:
         await relay.close()
+        log.flush()
     log.say("info", "stopped")
 
 

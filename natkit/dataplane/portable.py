@@ -83,6 +83,7 @@ class PortablePlane:
         relay = self._relays.pop(relayed, None)
         if relay is not None:
             relay.reader.stop()
+            del relay.reader  # they name each other: without it, only the collector would end them
 
     def add_stream(
         self, path: Path, write: Callable[[bytes], bool]

@@ -15,7 +15,7 @@ import socket
 import sys
 from typing import assert_never
 
-from natkit.aio.fast_loop import run_fast
+from natkit.aio.fast_loop import collect_less, run_fast
 from natkit.aio.turn_link import Link
 from natkit.aio.turn_report import Report
 from natkit.errors import NatkitError
@@ -102,6 +102,7 @@ class Process:
             return
         if begin.draining:
             self._worker.drain()
+        collect_less()
         self._link.send(Ready())
 
     def _reload(self, config: RelayConfig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from natkit.turn.forwarding import Path
 from natkit.wire import (
@@ -66,12 +66,11 @@ REASONS = {
 
 
 UNDERSTOOD = frozenset(
-    kind.TYPE
-    for kind in (
+    {
         *(Username, UserHash, Realm, Nonce, PasswordAlgorithm),
         *(ChannelNumber, Lifetime, XorPeerAddress, Data, RequestedAddressFamily, EvenPort),
         *(RequestedTransport, DontFragment, ReservationToken, ConnectionId),
-    )
+    }
 )
 """Comprehension-required attributes that mean something in a TURN request; all others, those of ICE
 included, are a 420 (RFC 8489 §6.3.1)."""
@@ -106,8 +105,7 @@ class Refused(Exception):
         self.routine = routine
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """Somebody who has proved who they are.
 
     Attributes:
@@ -125,8 +123,7 @@ class Client:
     integrity: Integrity
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request whose sender is known."""
 
     message: Message
@@ -152,9 +149,6 @@ class Asked:
 
 def not_understood(message: Message) -> tuple[int, ...]:
     """Return the types of attributes that must be understood and are not (RFC 8489 §6.3.1)."""
-    types = (a.type if isinstance(a, Unrecognised) else a.TYPE for a in message.attributes)
-    return tuple(
-        number
-        for number in dict.fromkeys(types)
-        if number < _COMPREHENSION_OPTIONAL and number not in UNDERSTOOD
-    )
+    others = [one for one in message.attributes if one.__class__ not in UNDERSTOOD]
+    types = (one.type if isinstance(one, Unrecognised) else one.TYPE for one in others)
+    return tuple(number for number in dict.fromkeys(types) if number < _COMPREHENSION_OPTIONAL)

@@ -14,6 +14,7 @@ import unicodedata
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from natkit.machine import Seconds
 from natkit.wire import user_hash
@@ -45,8 +46,7 @@ def rest_expiry(username: str) -> int | None:
     return int(stamp) if stamp.isascii() and stamp.isdigit() and len(stamp) <= 12 else None
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(NamedTuple):
     """What is known about somebody who says who they are.
 
     Attributes:

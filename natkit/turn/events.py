@@ -20,8 +20,7 @@ class ToClient(NamedTuple):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRelay:
+class OpenRelay(NamedTuple):
     """Open a relayed address; answer `relay_opened` or `relay_failed` with the same ticket.
 
     Attributes:
@@ -108,8 +107,7 @@ class HandOver:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRefused:
+class RequestRefused(NamedTuple):
     """A request was answered by an error.
 
     Attributes:

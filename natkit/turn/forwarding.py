@@ -26,6 +26,9 @@ class Transport(Enum):
     TLS = "tls"
     DTLS = "dtls"
 
+    # Enum hashes the name, in Python, and every look-up of a path would pay for it.
+    __hash__ = object.__hash__
+
     @property
     def is_stream(self) -> bool:
         """True where bytes come in order and ChannelData is padded (RFC 8656 §12.5)."""
@@ -54,6 +57,8 @@ class Relaying(Enum):
     UDP = 17
     TCP = 6
 
+    __hash__ = object.__hash__  # as of Transport
+
 
 class CloseReason(Enum):
     """Why an allocation ended."""
@@ -66,8 +71,7 @@ class CloseReason(Enum):
     WORKER_LOST = "the worker process that had it ended"
 
 
-@dataclass(frozen=True, slots=True)
-class AllocationMade:
+class AllocationMade(NamedTuple):
     """A client may relay through `relayed` from now on; peers are let in by permissions.
 
     A client that got both IPv4 and IPv6 makes two of these, with one path.
@@ -84,8 +88,7 @@ class AllocationMade:
     lifetime: Seconds
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionGranted:
+class PermissionGranted(NamedTuple):
     """Peers at `peer_ip` may be sent to and heard (RFC 8656 §9): granted, or prolonged.
 
     Attributes:
@@ -105,8 +108,7 @@ class PermissionLapsed:
     peer_ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChannelBound:
+class ChannelBound(NamedTuple):
     """`channel` and `peer` stand for each other on this allocation (§12): bound, or prolonged.
 
     A PermissionGranted for the peer's IP comes with it.

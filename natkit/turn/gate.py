@@ -80,11 +80,11 @@ class Gate:
         a name that has expired would get another allocation.
         """
         register = self._register
-        ticket, number = message.find(MobilityTicket), message.find(ConnectionId)
         allocation = register.by_path.get(path)
-        if message.method is Method.REFRESH and allocation is None and ticket is not None:
-            allocation = register.by_ticket.get(ticket.value)
-        if message.method is Method.CONNECTION_BIND and number is not None:
+        if message.method is Method.REFRESH and allocation is None:
+            ticket = message.find(MobilityTicket)
+            allocation = None if ticket is None else register.by_ticket.get(ticket.value)
+        if message.method is Method.CONNECTION_BIND and (number := message.find(ConnectionId)):
             connection = register.connections.get(number.value)
             allocation = None if connection is None else connection.allocation
         return None if allocation is None else allocation.client

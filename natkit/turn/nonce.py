@@ -1,9 +1,10 @@
 """Nonces that need no memory: each proves by itself when it was made, and for whom.
 
-    obMatJos2 FFFF | 4 bytes Unix time, 11 bytes of an HMAC, as 20 letters of base64
+    obMatJos2 FFFF | 4 bytes Unix time, 11 bytes of proof, as 20 letters of base64
 
-FFFF are the security features (natkit.wire.nonce). The HMAC covers them, the time and the client's
-address, so a nonce is of no use from elsewhere, and every server with the same key takes it.
+FFFF are the security features (natkit.wire.nonce). The proof is a keyed hash (BLAKE2b as a MAC,
+RFC 7693 §2.9) of them, the time and the client's address, so a nonce is of no use from elsewhere,
+and every server with the same key takes it.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-from base64 import b64decode, b64encode
 
 from natkit.machine import Seconds
 from natkit.turn.forwarding import Path
 from natkit.wire import SecurityFeatures, nonce_with_features
 
 _PROOF_SIZE = 11
-"""Bytes of the HMAC: 88 bits are out of reach of guesses over a network, a 401 stays short, and
+"""Bytes of the hash: 88 bits are out of reach of guesses over a network, a 401 stays short, and
 with the time they make 15 bytes, which base64 needs no padding for: each letter counts."""
 
 _STAMP_SIZE = 4
+_STAMP_LETTERS = 8
+"""Of base64, which the time is in: 6 bytes."""
 
 _CLOCK_SKEW: Seconds = 60
 """By how much the clocks of a fleet may differ: a nonce from the future is good for so long."""
@@ -37,35 +39,35 @@ class Nonces:
     """
 
     def __init__(self, key: bytes, lifetime: Seconds, features: SecurityFeatures) -> None:
-        self._key = key
         self._lifetime = lifetime
         self._head = nonce_with_features(features, "")
+        # Of any length, made to fit; and set up once, for a nonce is made for every 401.
+        fitting = hashlib.blake2b(key, digest_size=32).digest()
+        self._keyed = hashlib.blake2b(self._head.encode(), key=fitting, digest_size=_PROOF_SIZE)
 
     def mint(self, path: Path, *, unix_time: Seconds) -> str:
         """Return a nonce for the client at the other end of `path`."""
-        stamp = (int(unix_time) & 0xFFFFFFFF).to_bytes(_STAMP_SIZE, "big")
-        proof = self._proof(stamp, path)
-        return self._head + b64encode(stamp + proof).decode()
+        return self._minted((int(unix_time) & 0xFFFFFFFF).to_bytes(_STAMP_SIZE, "big"), path)
 
     def accepts(self, nonce: str, path: Path, *, unix_time: Seconds) -> bool:
         """Tell whether `nonce` was minted for this client, and not too long ago."""
-        if not nonce.startswith(self._head):
-            return False
-        own = nonce[len(self._head) :]
+        letters = nonce[len(self._head) : len(self._head) + _STAMP_LETTERS]
         try:
-            raw = b64decode(own, validate=True)
-        except (binascii.Error, ValueError):
+            stamp = binascii.a2b_base64(letters, strict_mode=True)[:_STAMP_SIZE]
+        except ValueError:
             return False
-        stamp, proof = raw[:_STAMP_SIZE], raw[_STAMP_SIZE:]
-        if not hmac.compare_digest(proof, self._proof(stamp, path)):
+        # Of all nonces with this stamp one is good, letter by letter.
+        if not hmac.compare_digest(nonce.encode(), self._minted(stamp, path).encode()):
             return False
         age = unix_time - int.from_bytes(stamp, "big")
         return -_CLOCK_SKEW <= age < self._lifetime
 
-    def _proof(self, stamp: bytes, path: Path) -> bytes:
+    def _minted(self, stamp: bytes, path: Path) -> str:
         # Not the server's address: another one of the fleet may be asked next (300).
         # Of a stream only the IP, which its handshake has proved: ConnectionBind comes from another
         # port, and clients sign it with the nonce that they have (RFC 6062 §4.3).
         client = path.client.ip if path.transport.is_stream else path.client
-        text = f"{self._head} {client} {path.transport.value}"
-        return hmac.digest(self._key, stamp + text.encode(), hashlib.sha256)[:_PROOF_SIZE]
+        proof = self._keyed.copy()
+        proof.update(b"%b %b %b" % (stamp, str(client).encode(), path.transport.value.encode()))
+        own = binascii.b2a_base64(stamp + proof.digest(), newline=False)
+        return self._head + own.decode()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from natkit.errors import UsageError
 from natkit.wire import TransportAddress
+from natkit.wire.address import ip_bytes
 
 IpNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 IpAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -55,14 +56,12 @@ _COMPATIBLE = ipaddress.IPv6Network("::/96")
 _LOW_32 = 0xFFFFFFFF
 
 
-def embedded_ipv4(ip: IpAddress) -> ipaddress.IPv4Address | None:
+def embedded_ipv4(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     """Return the IPv4 address that an IPv6 one stands for; None: it stands for itself.
 
     RFC: 4291 §2.5.5 (mapped, compatible), 6052 §2.1 and 8215 (NAT64), 3056 §2 (6to4),
          4380 §4 (Teredo: the client behind it).
     """
-    if isinstance(ip, ipaddress.IPv4Address):
-        return None
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     if ip.sixtofour is not None:
@@ -74,6 +73,33 @@ def embedded_ipv4(ip: IpAddress) -> ipaddress.IPv4Address | None:
     if ip in _NAT64 or ip in _LOCAL_NAT64 or ip in _COMPATIBLE:
         return ipaddress.IPv4Address(int(ip) & _LOW_32)
     return None
+
+
+class Prefixes:
+    """Networks with something about each, found by the longest prefix that holds an address.
+
+    One look-up for every length there is, so thousands of networks take no longer than a few.
+    """
+
+    def __init__(self, networks: Iterable[tuple[IpNetwork, str]]) -> None:
+        """Of two equal networks the later counts."""
+        by_length: dict[tuple[int, int], dict[int, str]] = {}
+        for network, about in networks:
+            shift = network.max_prefixlen - network.prefixlen
+            same = by_length.setdefault((network.max_prefixlen, shift), {})
+            same[int(network.network_address) >> shift] = about
+        self._by_length = [(*length, found) for length, found in sorted(by_length.items())]
+
+    def find(self, packed: bytes) -> str | None:
+        """Return what was said about the network that an address, 4 or 16 bytes, is in."""
+        bits, number = 8 * len(packed), int.from_bytes(packed, "big")
+        for length, shift, found in self._by_length:
+            if length == bits and (about := found.get(number >> shift)) is not None:
+                return about
+        return None
+
+
+_DENIED = Prefixes((network, f"in {network}: {why}") for network, why in DENIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +126,14 @@ class PeerPolicy:
     own: frozenset[TransportAddress] = frozenset()
     relayed: frozenset[str] = frozenset()
     relay_ports: range = range(49152, 65536)
+    _allowed: Prefixes = field(init=False, repr=False, compare=False)
+    _decided: Prefixes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        allowed = [(network, "") for network in self.allow]
+        denied = [(network, f"in {network}, denied here") for network in self.deny]
+        object.__setattr__(self, "_allowed", Prefixes(allowed))
+        object.__setattr__(self, "_decided", Prefixes([*allowed, *denied]))
 
     def refuses(self, peer: TransportAddress) -> str | None:
         """Return why `peer` may not be relayed to, for the log; None: it may."""
@@ -117,7 +151,7 @@ class PeerPolicy:
             return f"{peer} is a listener of this server"
         if peer.ip not in self.relayed or peer.port in self.relay_ports:
             return None
-        if _longest(self.allow, ipaddress.ip_address(peer.ip)) is None:
+        if self._allowed.find(ip_bytes(peer.ip)) is None:
             return f"{peer} is this server, but no relayed address"
         return self._refuses(peer.ip)
 
@@ -126,29 +160,17 @@ class PeerPolicy:
         return None if ip in self.relayed else self._refuses(ip)
 
     def _refuses(self, ip: str) -> str | None:
-        address = ipaddress.ip_address(ip)
-        reason = self._verdict(address)
-        inner = embedded_ipv4(address)
-        if reason is None and inner is not None:
-            reason = self._verdict(inner)
-        return reason and f"{ip} is {reason}"
+        packed = ip_bytes(ip)
+        reason = self._verdict(packed)
+        if not reason and len(packed) == 16:
+            inner = embedded_ipv4(ipaddress.IPv6Address(packed))
+            reason = None if inner is None else self._verdict(inner.packed)
+        return f"{ip} is {reason}" if reason else None
 
-    def _verdict(self, address: IpAddress) -> str | None:
-        allowed, denied = _longest(self.allow, address), _longest(self.deny, address)
-        if denied is not None and (allowed is None or denied.prefixlen >= allowed.prefixlen):
-            return f"in {denied}, denied here"
-        if allowed is not None:
-            return None
-        for network, why in DENIED:
-            if address in network:
-                return f"in {network}: {why}"
-        return None
-
-
-def _longest(networks: tuple[IpNetwork, ...], address: IpAddress) -> IpNetwork | None:
-    """Return the network with the longest prefix that `address` is in."""
-    holding = [network for network in networks if address in network]
-    return max(holding, key=lambda network: network.prefixlen, default=None)
+    def _verdict(self, packed: bytes) -> str | None:
+        """Return why an address is refused; empty or None: it is not."""
+        decided = self._decided.find(packed)
+        return _DENIED.find(packed) if decided is None else decided
 
 
 def networks(texts: Iterable[str]) -> tuple[IpNetwork, ...]:

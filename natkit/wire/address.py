@@ -46,4 +46,12 @@ def ip_bytes(ip: str) -> bytes:
 
     Raises: ValueError: not an IP address.
     """
+    numbers = ip.split(".")
+    if len(numbers) == 4:
+        try:
+            packed = bytes(map(int, numbers))
+        except ValueError:
+            packed = bytes(4)  # what ipaddress says about it is the error
+        if "%d.%d.%d.%d" % tuple(packed) == ip:  # noqa: UP031 - as above
+            return packed  # in half of the time that ipaddress takes
     return ipaddress.ip_address(ip.partition("%")[0]).packed

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from struct import Struct
-from typing import Self, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from natkit.wire.attributes import Attribute, ErrorCode, Unrecognised
 from natkit.wire.attributes.base import READERS, SAFE_READERS, SafeReader
@@ -70,12 +70,13 @@ class Message:
 
     # A frozen dataclass of four fields takes 0.6 µs to build, this 0.15 µs (CPython 3.11), out of
     # the 2.5 µs for a whole ICE check. Properties without setters make it as immutable.
-    __slots__ = ("_attributes", "_kind", "_received", "_transaction_id")
+    __slots__ = ("_attributes", "_by_kind", "_kind", "_received", "_transaction_id")
     __match_args__ = ("method", "message_class", "transaction_id", "attributes")
 
     _kind: tuple[Method, MessageClass]
     _transaction_id: bytes
     _attributes: tuple[Attribute | Unrecognised, ...] | list[_Found]
+    _by_kind: dict[object, Any] | None
     _received: _Received | None
 
     def __init__(
@@ -88,6 +89,7 @@ class Message:
         self._kind = method, message_class
         self._transaction_id = transaction_id
         self._attributes = attributes
+        self._by_kind = None
         self._received = None
 
     @property
@@ -161,10 +163,11 @@ class Message:
 
     def find(self, kind: type[A]) -> A | None:
         """Return the first attribute of `kind`: a duplicate is ignored (§14)."""
-        for attribute in self.attributes:
-            if attribute.__class__ is kind:
-                return cast(A, attribute)
-        return None
+        # A TURN server asks a request for ten of them, most of which are not there.
+        by_kind = self._by_kind
+        if by_kind is None:
+            by_kind = self._by_kind = {found.__class__: found for found in self.attributes[::-1]}
+        return by_kind.get(kind)
 
     def find_all(self, kind: type[A]) -> tuple[A, ...]:
         """Return every attribute of `kind`, where an RFC lets it repeat (XOR-PEER-ADDRESS)."""
@@ -229,6 +232,7 @@ class Message:
         message._kind = kind
         message._transaction_id = data[8:HEADER_SIZE]
         message._attributes = found
+        message._by_kind = None
         message._received = data, at, read_proofs(data, at) if at < size else NO_PROOFS
         return message
 

@@ -43,49 +43,77 @@ STRAGGLERS: Seconds = 1.0
 
 _KEY = long_term_key(USER, REALM, PASSWORD)
 _UDP = RequestedTransport(17)
-_sources = (str(ipaddress.IPv4Address("127.8.0.0") + number) for number in itertools.count())
+_numbers = itertools.count()
 
 
 class Client:
-    """One client with an allocation."""
+    """One client with an allocation.
 
-    def __init__(self, server: TransportAddress) -> None:
+    Args: number: of its address, which nobody else may have; None: the next one.
+    """
+
+    def __init__(self, server: TransportAddress, number: int | None = None) -> None:
+        number = next(_numbers) if number is None else number
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.settimeout(5.0)
-        self.socket.bind((next(_sources), 0))
+        self.socket.bind((str(ipaddress.IPv4Address("127.8.0.0") + number), 0))
         self.socket.connect(server)
         self._nonce = ""
 
     def challenge(self) -> None:
         """Ask for a nonce."""
-        answer = self._exchange(Message.request(Method.ALLOCATE, secrets.token_bytes(12), _UDP))
+        self.ask_for_challenge()
+        self.take_challenge()
+
+    def allocate(self) -> TransportAddress:
+        """Allocate; return the relayed address."""
+        self.ask_for_allocation()
+        return self.take_allocation()
+
+    def bind(self, peer: TransportAddress) -> None:
+        """Bind the channel, which permits the peer too."""
+        self.ask_for_channel(peer)
+        self.take_success()
+
+    def ask_for_challenge(self) -> None:
+        """Send a request without credentials."""
+        request = Message.request(Method.ALLOCATE, secrets.token_bytes(12), _UDP)
+        self.socket.send(request.encode())
+
+    def take_challenge(self) -> None:
+        """Wait for the nonce."""
+        answer = Message.decode(self.socket.recv(2000))
         nonce = answer.find(Nonce)
         if nonce is None:
             raise NatkitError(f"no nonce from the server, but {answer}")
         self._nonce = nonce.text
 
-    def allocate(self) -> TransportAddress:
-        """Allocate; return the relayed address."""
-        relayed = self._call(Method.ALLOCATE, _UDP).find(XorRelayedAddress)
+    def ask_for_allocation(self) -> None:
+        """Send an Allocate request."""
+        self._ask(Method.ALLOCATE, _UDP)
+
+    def take_allocation(self) -> TransportAddress:
+        """Wait for the relayed address."""
+        relayed = self.take_success().find(XorRelayedAddress)
         if relayed is None:
             raise NatkitError("a success without a relayed address")
         return relayed.address
 
-    def bind(self, peer: TransportAddress) -> None:
-        """Bind the channel, which permits the peer too."""
-        self._call(Method.CHANNEL_BIND, ChannelNumber(CHANNEL), XorPeerAddress(peer))
+    def ask_for_channel(self, peer: TransportAddress) -> None:
+        """Send a ChannelBind request."""
+        self._ask(Method.CHANNEL_BIND, ChannelNumber(CHANNEL), XorPeerAddress(peer))
 
-    def _call(self, method: Method, *attributes: Attribute) -> Message:
-        who = (Username(USER), Realm(REALM), Nonce(self._nonce))
-        request = Message.request(method, secrets.token_bytes(12), *attributes, *who)
-        answer = self._exchange(request, _KEY)
+    def take_success(self) -> Message:
+        """Wait for the success response."""
+        answer = Message.decode(self.socket.recv(2000))
         if answer.message_class is not MessageClass.SUCCESS:
-            raise NatkitError(f"{method.name} was refused", why=str(answer))
+            raise NatkitError(f"{answer.method.name} was refused", why=str(answer))
         return answer
 
-    def _exchange(self, request: Message, key: bytes | None = None) -> Message:
-        self.socket.send(request.encode(key=key))
-        return Message.decode(self.socket.recv(2000))
+    def _ask(self, method: Method, *attributes: Attribute) -> None:
+        who = (Username(USER), Realm(REALM), Nonce(self._nonce))
+        request = Message.request(method, secrets.token_bytes(12), *attributes, *who)
+        self.socket.send(request.encode(key=_KEY))
 
 
 class Call(NamedTuple):

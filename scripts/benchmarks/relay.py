@@ -1,4 +1,5 @@
-"""natkit's TURN server beside coturn: what a packet, an allocation and its memory cost.
+"""natkit's TURN server beside coturn: the cost of a packet, of an allocation and of its memory, and
+how many allocations a second there can be.
 
 Both run here with the defaults of who starts them, on loopback, with the same load, one after the
 other and in turns. CPU time is that of all threads of a server, so the generator does not count.
@@ -18,6 +19,7 @@ from natkit.lab.netns import programs
 from natkit.machine import Seconds
 from scripts.benchmarks import Row
 from scripts.benchmarks._relay_load import Call, Client, carry
+from scripts.benchmarks._relay_rate import NOT_MEASURED, SHARE, Made, can_limit, made
 from scripts.benchmarks._relay_server import Server, coturn, natkit
 
 CALLS = 20
@@ -32,6 +34,9 @@ DURATION: Seconds = 4.0
 HELD = 5000
 """Allocations that are held at once, each with a permission and a channel."""
 
+HURRIED = 6000
+"""Allocations that are made as fast as the server can."""
+
 ROUNDS = 3
 
 PORT = 34780
@@ -40,13 +45,14 @@ Start = Callable[[int], AbstractContextManager[Server]]
 
 
 class Round(NamedTuple):
-    """What was measured once: microseconds of CPU, and kilobytes."""
+    """What was measured once: microseconds of CPU, kilobytes, allocations a second."""
 
     speech: float
     full: float
     lost: float
     allocation: float
     memory: float
+    hurried: Made
 
 
 def rows(rounds: int = ROUNDS) -> list[Row]:
@@ -71,17 +77,33 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
                 found.append(measured(start, PORT + 4 * turn + 2 * place))
     return [
         Row(name, unit, _median(ours, field), _median(peers, field), peer_name)
-        for name, unit, field in NAMES
+        for name, unit, field in (*NAMES, *(RATES if can_limit() else RECKONED))
     ]
 
 
-NAMES: tuple[tuple[str, str, Callable[[Round], float]], ...] = (
+Column = tuple[str, str, Callable[[Round], float]]
+
+NAMES: tuple[Column, ...] = (
     (f"CPU a packet, {SPEECH:,} packets/s", "µs", lambda one: one.speech),
     (f"CPU a packet, {FULL:,} packets/s", "µs", lambda one: one.full),
     (f"lost at {FULL:,} packets/s", "%", lambda one: one.lost),
     ("CPU an allocation, 401 and channel included", "µs", lambda one: one.allocation),
     (f"memory an allocation, at {HELD:,}", "kB", lambda one: one.memory),
 )
+
+RATES: tuple[Column, ...] = (
+    (f"allocations/s with {SHARE} CPUs (more is better)", "", lambda one: one.hurried.rate),
+    ("used of these CPUs meanwhile", "%", lambda one: 100 * one.hurried.busy),
+)
+
+RECKONED: tuple[Column, ...] = (
+    (
+        f"allocations/s with {SHARE} CPUs, reckoned from CPU an allocation (more is better)",
+        "",
+        lambda one: SHARE * 1e6 / one.allocation,
+    ),
+)
+"""What is said instead of RATES where processes cannot be limited."""
 
 
 def _median(found: list[Round], field: Callable[[Round], float]) -> float:
@@ -98,7 +120,8 @@ def measured(start: Start, port: int) -> Round:
         for call in calls:
             call.close()
         allocation, memory = _held(server)
-    return Round(speech, full, lost, allocation, memory)
+        hurried = made(server, HURRIED) if can_limit() else NOT_MEASURED
+    return Round(speech, full, lost, allocation, memory, hurried)
 
 
 def _carried(server: Server, calls: list[Call], rate: float) -> tuple[float, float]:

@@ -307,9 +307,9 @@ def test_what_is_due_at_once_is_armed_on_uvloop(monkeypatch: pytest.MonkeyPatch)
     async def main() -> None:
         async with serving("tcp") as relay:
             with monkeypatch.context() as patched:
-                patched.setattr(relay.service._server, "deadline", lambda: 0.0)
-                relay.service._arm()
-                relay.service._arm()
+                patched.setattr(relay.workforce.worker.service._server, "deadline", lambda: 0.0)
+                relay.workforce.worker.service._arm()
+                relay.workforce.worker.service._arm()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import pytest
 from natkit.dataplane.neighbours import Neighbours
 from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
 from natkit.dataplane.sockaddr import from_socket, to_socket
+from natkit.dataplane.tables import Relay
 from natkit.machine import Instant
 from natkit.turn.forwarding import (
     AllocationClosed,
@@ -339,6 +341,25 @@ async def test_a_removed_relay_closes_its_socket(world: World):
     world.plane.remove_relay(world.relayed)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
         again.bind(to_socket(world.relayed))
+
+
+async def test_a_removed_relay_leaves_nothing_to_the_collector(world: World):
+    world.allocate()
+    world.bind()
+    gc.collect()
+    gc.disable()
+    try:
+        before = relays_in_memory()
+        world.plane.apply(AllocationClosed(world.path, world.relayed, "al", CloseReason.DELETED))
+        world.plane.remove_relay(world.relayed)
+        await asyncio.sleep(0)
+        assert relays_in_memory() == before - 1
+    finally:
+        gc.enable()
+
+
+def relays_in_memory() -> int:
+    return sum(isinstance(thing, Relay) for thing in gc.get_objects())
 
 
 @pytest.mark.parametrize("channel", [True, False])

@@ -22,6 +22,9 @@ _ADDRESS_MASK = (MAGIC_COOKIE >> 16).to_bytes(4, "big") + MAGIC_COOKIE.to_bytes(
 """For family, port and 32 bits of address; the transaction ID covers the rest of IPv6 (§14.2)."""
 
 _FAMILY_AND_PORT = Struct("!xBH")
+_MASKED_IPV4 = Struct("!BBHI")
+_MASKED_IPV4_ATTRIBUTE = Struct("!HHxBHI")
+_PORT_MASK = MAGIC_COOKIE >> 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +69,26 @@ class XorAddress(PlainAddress):
 
     @classmethod
     def reader(cls) -> Reader:
+        new, put = object.__new__, only_slot(cls)
+
         def read(message: bytes, start: int, end: int) -> Attribute:
+            if end - start == _MASKED_IPV4.size <= len(message) - start:  # as it is in most packets
+                _, family, port, number = _MASKED_IPV4.unpack_from(message, start)
+                if family == _IPV4:
+                    made = new(cls)
+                    ip = ip_text((number ^ MAGIC_COOKIE).to_bytes(4, "big"))
+                    put(made, TransportAddress(ip, port ^ _PORT_MASK))
+                    return made
             return cls.decode(masked(message[start:end], message[8:HEADER_SIZE]))
 
         return read
 
     def packed(self, _transaction_id: bytes) -> bytes:
+        ip, port = self.address
+        packed = ip_bytes(ip)
+        if len(packed) == 4:
+            number = int.from_bytes(packed, "big") ^ MAGIC_COOKIE
+            return _MASKED_IPV4_ATTRIBUTE.pack(self.TYPE, 8, _IPV4, port ^ _PORT_MASK, number)
         return tlv(self.TYPE, masked(self.encode(), _transaction_id))
 
 
