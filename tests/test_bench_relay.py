@@ -67,3 +67,14 @@ def test_a_limited_process_gets_no_more_than_its_share() -> None:
 
 def cpu_of(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_limit(), reason="processes cannot be limited here")
+def test_two_workers_are_measured_beside_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, little in {"DURATION": 0.2, "FLOOD": 4000, "CALLS": 2}.items():
+        monkeypatch.setattr(workers, name, little)
+    rate, busy = workers.rows(rounds=1)
+    assert 100 < rate.ours < 8000
+    assert 100 < rate.peer < 8000
+    assert 1 < busy.ours < 200

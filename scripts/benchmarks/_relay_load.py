@@ -40,6 +40,8 @@ SIZE = 172
 
 TICK: Seconds = 0.005
 STRAGGLERS: Seconds = 1.0
+FILLING: Seconds = 1.0
+"""Until the buffers on the way are as full as they stay."""
 
 _KEY = long_term_key(USER, REALM, PASSWORD)
 _UDP = RequestedTransport(17)
@@ -148,31 +150,68 @@ class Carried(NamedTuple):
 
 def carry(calls: Sequence[Call], rate: float, duration: Seconds) -> Carried:
     """Send `rate` packets a second, in all and evenly both ways; return what became of them."""
-    packet = bytes(SIZE)
-    framed = ChannelData(CHANNEL, packet).encode()
-    by_descriptor = {end.fileno(): end for call in calls for end in (call.client.socket, call.peer)}
-    waiting = select.epoll()
-    for descriptor, end in by_descriptor.items():
-        end.setblocking(False)
-        waiting.register(descriptor, select.EPOLLIN)
-    sent = arrived = 0
-    total = round(rate * duration)
-    began = time.monotonic()
-    while sent < total:
-        due = min(total, int((time.monotonic() - began) * rate))
-        while sent < due:
-            call = calls[(sent >> 1) % len(calls)]
-            if sent & 1:
+    load = _Load(calls, rate)
+    load.run(duration)
+    load.wait()
+    return Carried(load.sent, load.arrived)
+
+
+def flow(calls: Sequence[Call], rate: float, duration: Seconds) -> float:
+    """Send like `carry`, more than arrives; return how many arrive a second, once it is steady."""
+    load = _Load(calls, rate)
+    load.run(FILLING)
+    before, began = load.arrived, time.monotonic()
+    load.run(duration)
+    return (load.arrived - before) / (time.monotonic() - began)
+
+
+class _Load:
+    """Packets under way over some calls.
+
+    Attributes: sent, arrived: how many, up to now.
+    """
+
+    def __init__(self, calls: Sequence[Call], rate: float) -> None:
+        self.sent = self.arrived = 0
+        self._calls = calls
+        self._rate = rate
+        self._packet = bytes(SIZE)
+        self._framed = ChannelData(CHANNEL, self._packet).encode()
+        ends = [end for call in calls for end in (call.client.socket, call.peer)]
+        self._by_descriptor = {end.fileno(): end for end in ends}
+        self._waiting = select.epoll()
+        for descriptor, end in self._by_descriptor.items():
+            end.setblocking(False)
+            self._waiting.register(descriptor, select.EPOLLIN)
+
+    def run(self, duration: Seconds) -> None:
+        """Send for so long, and take in what arrives."""
+        began, before = time.monotonic(), self.sent
+        total = round(self._rate * duration)
+        while (sent := self.sent - before) < total:
+            due = int((time.monotonic() - began) * self._rate)
+            self._send(min(total, due) - sent)
+            self._drain()
+
+    def wait(self) -> None:
+        """Take in what is late."""
+        until = time.monotonic() + STRAGGLERS
+        while self.arrived < self.sent and time.monotonic() < until:
+            self._drain()
+        self._waiting.close()
+
+    def _send(self, count: int) -> None:
+        calls, framed, packet = self._calls, self._framed, self._packet
+        for number in range(self.sent, self.sent + count):
+            call = calls[(number >> 1) % len(calls)]
+            if number & 1:
                 call.client.socket.send(framed)
             else:
                 call.peer.sendto(packet, call.relayed)
-            sent += 1
-        arrived += _drain(waiting, by_descriptor, TICK)
-    until = time.monotonic() + STRAGGLERS
-    while arrived < sent and time.monotonic() < until:
-        arrived += _drain(waiting, by_descriptor, TICK)
-    waiting.close()
-    return Carried(sent, arrived)
+        self.sent += count
+
+    def _drain(self) -> None:
+        self.arrived += _drain(self._waiting, self._by_descriptor, TICK)
 
 
 def _drain(

@@ -4,18 +4,15 @@ generator, are what is busy.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
-from natkit.errors import Unsupported
 from natkit.machine import Seconds
 from natkit.wire import TransportAddress
+from scripts.benchmarks._limits import limited
 from scripts.benchmarks._relay_load import Client
 from scripts.benchmarks._relay_server import PEERS, Server
 
@@ -27,11 +24,6 @@ CLIENTS = 3
 
 AT_ONCE = 64
 """Requests that each of them has under way: a busy server finds work whenever it looks."""
-
-_GROUPS = Path("/sys/fs/cgroup/cpu")
-_PERIOD = 20_000
-"""Microseconds in which a server may use up its share: shorter than the kernel's 100 ms, since it
-stands still for the rest of them."""
 
 _FIRST = 1 << 20
 """Number of the first client; those of other measurements have lower ones."""
@@ -65,7 +57,7 @@ def made(server: Server, count: int) -> Made:
         range(_FIRST + each * place, _FIRST + each * (place + 1)) for place in range(CLIENTS)
     ]
     with (
-        _limited(server.pids),
+        limited(server.pids, SHARE),
         ProcessPoolExecutor(CLIENTS, mp_context=get_context("fork")) as clients,
     ):
         before = server.cpu()
@@ -73,15 +65,6 @@ def made(server: Server, count: int) -> Made:
         used = server.cpu() - before
     took = max(end for _, end in spans) - min(begin for begin, _ in spans)
     return Made(each * CLIENTS / took, used / took / SHARE)
-
-
-def can_limit() -> bool:
-    """Tell whether processes can be limited here: as root, with cgroups of the first version."""
-    try:
-        with _limited([]):
-            return True
-    except Unsupported:
-        return False
 
 
 def _ask(server: TransportAddress, numbers: range) -> tuple[Seconds, Seconds]:
@@ -97,26 +80,3 @@ def _ask(server: TransportAddress, numbers: range) -> tuple[Seconds, Seconds]:
         for client in clients:
             client.socket.close()
     return began, time.monotonic()
-
-
-@contextlib.contextmanager
-def _limited(pids: list[int]) -> Iterator[None]:
-    """Let processes have no more than SHARE together, for as long as the block lasts."""
-    group = _GROUPS / f"natkit-bench-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "cpu.cfs_period_us").write_text(str(_PERIOD))
-        (group / "cpu.cfs_quota_us").write_text(str(int(_PERIOD * SHARE)))
-    except OSError as error:
-        raise Unsupported("no process can be limited here", why=str(error)) from None
-    try:
-        _move(pids, group)
-        yield
-    finally:
-        _move(pids, _GROUPS)
-        group.rmdir()
-
-
-def _move(pids: list[int], group: Path) -> None:
-    for pid in pids:
-        (group / "cgroup.procs").write_text(str(pid))

@@ -58,12 +58,12 @@ class Server:
 
 
 @contextlib.contextmanager
-def natkit(port: int) -> Iterator[Server]:
+def natkit(port: int, workers: int = 1) -> Iterator[Server]:
     """Run `natkit turn serve` as it is by default, but for its peers on loopback."""
     words = ["--listen", f"udp://{AT}:{port}", "--realm", REALM, "--user", f"{USER}:{PASSWORD}"]
     words += ["--relay-address", f"{AT}={AT}", "--allow-peer", PEERS]
-    argv = [sys.executable, "-m", "natkit", "turn", "serve", *words]
-    with _running(argv, port, "ready") as server:
+    argv = [sys.executable, "-m", "natkit", "turn", "serve", *words, "--workers", str(workers)]
+    with _running(argv, port, "ready turn") as server:
         yield server
 
 

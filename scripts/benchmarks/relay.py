@@ -18,8 +18,9 @@ from natkit.errors import Unsupported
 from natkit.lab.netns import programs
 from natkit.machine import Seconds
 from scripts.benchmarks import Row
+from scripts.benchmarks._limits import can_limit
 from scripts.benchmarks._relay_load import Call, Client, carry
-from scripts.benchmarks._relay_rate import NOT_MEASURED, SHARE, Made, can_limit, made
+from scripts.benchmarks._relay_rate import NOT_MEASURED, SHARE, Made, made
 from scripts.benchmarks._relay_server import Server, coturn, natkit
 
 CALLS = 20
