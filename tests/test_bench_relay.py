@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks import _relay_rate, relay
-from scripts.benchmarks._relay_rate import can_limit
+from scripts.benchmarks import _limits, relay, workers
+from scripts.benchmarks._limits import can_limit
 
 
 @pytest.mark.interop
@@ -55,14 +55,14 @@ def test_a_limited_process_gets_no_more_than_its_share() -> None:
         pytest.skip("no process can be limited here")
     burning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        with _relay_rate._limited([burning.pid]):
+        with _limits.limited([burning.pid], 0.5):
             before, began = cpu_of(burning.pid), time.monotonic()
             time.sleep(0.5)
             used = (cpu_of(burning.pid) - before) / (time.monotonic() - began)
     finally:
         burning.kill()
         burning.wait()
-    assert used < _relay_rate.SHARE * 1.2
+    assert used < 0.5 * 1.2
 
 
 def cpu_of(pid: int) -> float:
