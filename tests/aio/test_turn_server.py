@@ -17,7 +17,7 @@ from natkit.aio import turn_door
 from natkit.aio.network import SocketNetwork
 from natkit.aio.turn_door import Doorkeeper
 from natkit.aio.turn_dtls import DATAGRAM, datagrams, is_dtls
-from natkit.aio.turn_ports import PortsExhausted, RelayAddress, RelayPorts
+from natkit.aio.turn_ports import PortsExhausted, RelayAddress, RelayPorts, share_of
 from natkit.aio.turn_report import Report
 from natkit.errors import UsageError
 from natkit.network import Family
@@ -313,6 +313,15 @@ def test_what_is_due_at_once_is_armed_on_uvloop(monkeypatch: pytest.MonkeyPatch)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+@pytest.mark.parametrize("ports", [range(49152, 65536), range(50001, 50008), range(7, 21)])
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_ports_are_shared_out_whole_and_evenly(ports: range, workers: int):
+    shares = [share_of(ports, worker, workers) for worker in range(workers)]
+    assert [port for share in shares for port in share] == list(ports)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 3
+    assert all(share.start % 2 == 0 for share in shares[1:])
 
 
 def test_a_family_without_a_relay_address_has_no_ports():

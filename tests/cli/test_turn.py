@@ -250,6 +250,9 @@ def test_flags_go_before_the_file(tmp_path: Path):
         ('realm = ["a", "b"]', "realm can be given once"),
         ("alternate-port = 65536", "alternate-port '65536' is no port"),
         ("user-quota = 0", "user-quota '0' is no number above 0"),
+        ("workers = 0", "workers '0' is no number above 0"),
+        ("workers = 65", "65 workers are too many"),
+        ('user = "a:b"\nworkers = 4\nrelay-ports = "50000-50006"', "7, too few for 4 workers"),
         ('drain-time = "soon"', "drain-time 'soon' is no number of seconds"),
     ],
 )
