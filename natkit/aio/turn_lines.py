@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from natkit.aio.turn_door import Line
-from natkit.aio.turn_peers import PeerConnections
+from natkit.aio.turn_peers import PeerConnections, Visitor
 from natkit.aio.turn_siblings import FIRST_OF_CHANNEL_DATA, GuestLine, Joined
 from natkit.aio.turn_stream import ClientStream
-from natkit.dataplane import DataPlane
+from natkit.dataplane import Counters, DataPlane
 from natkit.machine import Instant
 from natkit.turn.forwarding import Path
 
@@ -153,11 +153,18 @@ class Hosting:
         if (line := self._lines.at(path)) is not None:
             line.close()
 
-    def join(self, joined: Joined, sock: socket.socket) -> None:
+    def join(self, joined: Joined, sock: socket.socket, moved: Callable[[Counters], None]) -> None:
         """Join a client's stream with a peer's connection that another worker gives."""
         stream = self._lines.stream_at(joined.path)
         if stream is None:
             sock.close()
             return
         stream.send(joined.answer)
-        self._peers.take_over(joined.connection, sock, joined.early, stream)
+        plane = self._lines.plane
+        meter = plane.visiting(joined.user)
+        visitor = Visitor(joined.connection, joined.early, meter, moved, plane.release)
+        self._peers.take_over(visitor, sock, stream)
+
+    def account(self, connection: int, carried: Counters) -> None:
+        """Count what a connection that was given away has carried."""
+        self._peers.account(connection, carried)

@@ -10,12 +10,15 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from typing import cast
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 from natkit.aio.turn_door import Line
-from natkit.aio.turn_ports import shared_stream_socket
+from natkit.aio.turn_ports import OpenRelaySocket, shared_stream_socket
 from natkit.aio.turn_siblings import GuestLine
 from natkit.aio.turn_stream import ClientStream, keep_little_unsent
+from natkit.dataplane import Counters
+from natkit.dataplane.meter import Meter
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.errors import NatkitError
 from natkit.machine import Instant, Seconds
@@ -24,6 +27,46 @@ from natkit.wire import TransportAddress
 
 CONNECT_PATIENCE: Seconds = 30.0
 """How long a peer may take to accept; RFC 6062 §5.2 asks for at least as much."""
+
+
+TELL_AFTER = 64 * 1024
+"""Bytes of a visiting connection after which its owner hears of them."""
+
+
+class _Listening(NamedTuple):
+    """A relayed address: what it is bound to, the task that accepts peers, and what counts."""
+
+    local: TransportAddress
+    task: asyncio.Task[None]
+    meter: Meter
+
+
+@dataclass(slots=True)
+class Visitor:
+    """A connection that another worker gives.
+
+    Attributes:
+        early: what the peer has sent already.
+        meter: counts what the connection carries, here.
+        moved: tells the owner; what is left when the owner closes it comes too late for it.
+        over:  takes the meter back.
+    """
+
+    connection: int
+    early: bytes
+    meter: Meter
+    moved: Callable[[Counters], None]
+    over: Callable[[Meter], None]
+
+    def tell(self) -> None:
+        """Tell the owner what was carried since it was told last."""
+        carried, self.meter.counters = self.meter.counters, Counters()
+        self.moved(carried)
+
+    def end(self) -> None:
+        """Tell the rest."""
+        self.tell()
+        self.over(self.meter)
 
 
 class PeerConnections:
@@ -38,23 +81,21 @@ class PeerConnections:
         self._server = server
         self._settled = settled
         self._loop = asyncio.get_running_loop()
-        self._listening: dict[TransportAddress, tuple[TransportAddress, asyncio.Task[None]]] = {}
+        self._listening: dict[TransportAddress, _Listening] = {}
         self._connections: dict[int, _Peer] = {}
-        self._given: dict[int, GuestLine] = {}
+        self._given: dict[int, tuple[GuestLine, Meter]] = {}
         self._connecting: dict[int, asyncio.Task[None]] = {}
 
-    def listen(
-        self, relayed: TransportAddress, local: TransportAddress, sock: socket.socket
-    ) -> None:
-        """Accept peers on `sock`, which is bound to `local` and listens."""
-        task = self._loop.create_task(self._accept(relayed, sock))
-        self._listening[relayed] = (local, task)
+    def listen(self, opened: OpenRelaySocket, meter: Meter) -> None:
+        """Accept peers on a socket that listens; `meter` counts what they and clients send."""
+        task = self._loop.create_task(self._accept(opened.relayed, opened.sock))
+        self._listening[opened.relayed] = _Listening(opened.local, task, meter)
 
     def stop_listening(self, relayed: TransportAddress) -> None:
         """Close the listening socket of `relayed`. Unknown ones are ignored."""
-        _, task = self._listening.pop(relayed, (None, None))
-        if task is not None:
-            task.cancel()
+        listening = self._listening.pop(relayed, None)
+        if listening is not None:
+            listening.task.cancel()
 
     def connect(self, connection: int, relayed: TransportAddress, peer: TransportAddress) -> None:
         """Connect to `peer` from `relayed`, and tell the machine."""
@@ -76,21 +117,22 @@ class PeerConnections:
         if peer is None:
             line.close()
             return
-        self._given[connection] = line
-        line.join_peer(connection, peer.descriptor, peer.early)
+        self._given[connection] = line, peer.meter
+        line.join_peer(connection, peer.descriptor, peer.early, peer.meter.user)
         peer.let_go()
 
-    def take_over(
-        self, connection: int, sock: socket.socket, early: bytes, stream: ClientStream
-    ) -> None:
-        """Join a connection that another worker gives with a stream, which holds until then.
+    def account(self, connection: int, carried: Counters) -> None:
+        """Count what a connection that was given away has carried where it is now."""
+        _, meter = self._given.get(connection, (None, None))
+        if meter is not None:
+            meter.counters.add(carried)
 
-        Args: early: what the peer has sent already.
-        """
+    def take_over(self, visitor: Visitor, sock: socket.socket, stream: ClientStream) -> None:
+        """Join a connection that another worker gives with a stream, which holds until then."""
         stream.hold()
-        task = self._loop.create_task(self._take_over(connection, sock, early, stream))
-        self._connecting[connection] = task
-        task.add_done_callback(lambda _: self._connecting.pop(connection, None))
+        task = self._loop.create_task(self._take_over(visitor, sock, stream))
+        self._connecting[visitor.connection] = task
+        task.add_done_callback(lambda _: self._connecting.pop(visitor.connection, None))
 
     def joined_stream_closed(self, stream: Line) -> None:
         """Take that a client's connection has gone; the peer's goes with it."""
@@ -104,11 +146,11 @@ class PeerConnections:
         task = self._connecting.pop(connection, None)
         if task is not None:
             task.cancel()
-        peer, line = self._connections.pop(connection, None), self._given.pop(connection, None)
+        peer, given = self._connections.pop(connection, None), self._given.pop(connection, None)
         if peer is not None:
             peer.close()
-        if line is not None:
-            line.close()
+        if given is not None:
+            given[0].close()
 
     def close_all(self) -> None:
         """Close everything."""
@@ -127,10 +169,10 @@ class PeerConnections:
         self, connection: int, relayed: TransportAddress, peer: TransportAddress
     ) -> None:
         try:
-            local, _ = self._listening[relayed]
+            listening = self._listening[relayed]
             async with asyncio.timeout(CONNECT_PATIENCE):
-                sock = await self._connected(local, peer)
-                await self._serve(connection, sock)
+                sock = await self._connected(listening.local, peer)
+                await self._serve(_Peer(connection, self, listening.meter), sock)
         except (OSError, KeyError, NatkitError) as error:
             self._server.peer_failed(connection, str(error), now=self._loop.time())
         else:
@@ -160,23 +202,21 @@ class PeerConnections:
                 if number is None:
                     accepted.close()
                 else:
-                    await self._serve(number, accepted)
+                    meter = self._listening[relayed].meter
+                    await self._serve(_Peer(number, self, meter), accepted)
                 self._settled(self._loop.time())
 
-    async def _serve(self, connection: int, sock: socket.socket) -> None:
+    async def _serve(self, peer: _Peer, sock: socket.socket) -> None:
         sock.setblocking(False)
-        peer = _Peer(connection, self)
-        self._connections[connection] = peer
+        self._connections[peer.number] = peer
         await self._loop.connect_accepted_socket(lambda: peer, sock)
 
-    async def _take_over(
-        self, connection: int, sock: socket.socket, early: bytes, stream: ClientStream
-    ) -> None:
-        await self._serve(connection, sock)
-        peer = self._connections[connection]
-        peer.early = early + peer.early
+    async def _take_over(self, visitor: Visitor, sock: socket.socket, stream: ClientStream) -> None:
+        peer = _Peer(visitor.connection, self, visitor.meter, visitor)
+        peer.early = visitor.early
+        await self._serve(peer, sock)
         if stream.closing:
-            self.close(connection)
+            self.close(visitor.connection)
         else:
             peer.join(stream)
 
@@ -186,52 +226,87 @@ class PeerConnections:
         self._settled(now)
 
 
-class _Peer(asyncio.Protocol):
-    """One connection with a peer."""
+class _Valve:
+    """Reading of one end: stopped for as long as anybody wants it so."""
 
-    def __init__(self, number: int, owner: PeerConnections) -> None:
+    def __init__(self, pause: Callable[[bool], None]) -> None:
+        self._pause = pause
+        self._full = False
+        self._owing = 0
+
+    def full(self, full: bool) -> None:
+        """The other end has enough, or wants more."""
+        self._full = full
+        self._set()
+
+    def wait(self, seconds: Seconds) -> None:
+        """A limit is reached: read no more for so long."""
+        if seconds > 0:
+            self._owing += 1
+            self._set()
+            asyncio.get_running_loop().call_later(seconds, self._waited)
+
+    def _waited(self) -> None:
+        self._owing -= 1
+        self._set()
+
+    def _set(self) -> None:
+        self._pause(self._full or self._owing > 0)
+
+
+class _Peer(asyncio.Protocol):
+    """One connection with a peer.
+
+    Args: visitor: it is another worker's; None: its allocation is here.
+    """
+
+    def __init__(
+        self, number: int, owner: PeerConnections, meter: Meter, visitor: Visitor | None = None
+    ) -> None:
         self.number = number
         self.stream: ClientStream | None = None
         self.early = b""  # uvloop reads once, though paused
+        self.meter = meter
+        self.visitor = visitor
         self._owner = owner
+        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
+        self._from_peer = _Valve(self._pause)
+        self._from_client: _Valve
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         keep_little_unsent(transport.get_extra_info("socket"))
-        self._transport.pause_reading()
+        self._from_peer.full(True)
 
     def join(self, stream: ClientStream) -> None:
         self.stream = stream
-        stream.join(self._transport.write, self.pause)
+        self._from_client = _Valve(stream.pause)
+        stream.join(self._take_from_client, self._from_peer.full)
         if self.early:
-            stream.send(self.early)
-            self.early = b""
-        self._transport.resume_reading()
+            early, self.early = self.early, b""
+            self._give_to_client(early)
+        self._from_peer.full(False)
 
     def data_received(self, data: bytes) -> None:
         if self.stream is None:
             self.early += data
-            self.pause(True)
         else:
-            self.stream.send(data)
-
-    def pause(self, paused: bool) -> None:
-        """Read no more, or again: the client has enough, or wants more."""
-        with contextlib.suppress(RuntimeError):  # closing
-            (self._transport.pause_reading if paused else self._transport.resume_reading)()
+            self._give_to_client(data)
 
     def pause_writing(self) -> None:
         if self.stream is not None:
-            self.stream.pause(True)
+            self._from_client.full(True)
 
     def resume_writing(self) -> None:
         if self.stream is not None:
-            self.stream.pause(False)
+            self._from_client.full(False)
 
     def connection_lost(self, _: Exception | None) -> None:
         if self.stream is not None:
             self.stream.close()
+        if self.visitor is not None:
+            self.visitor.end()
         self._owner.lost(self)
 
     @property
@@ -247,3 +322,23 @@ class _Peer(asyncio.Protocol):
         self._transport.close()
         if self.stream is not None:
             self.stream.close()
+
+    def _take_from_client(self, data: bytes) -> None:
+        self._transport.write(data)
+        self._from_client.wait(self.meter.sent(len(data), self._loop.time()))
+        self._tell()
+
+    def _give_to_client(self, data: bytes) -> None:
+        if self.stream is not None:
+            self.stream.send(data)
+        self._from_peer.wait(self.meter.got(len(data), self._loop.time()))
+        self._tell()
+
+    def _tell(self) -> None:
+        counters = self.meter.counters
+        if self.visitor and counters.to_peers_bytes + counters.from_peers_bytes >= TELL_AFTER:
+            self.visitor.tell()
+
+    def _pause(self, paused: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # closing
+            (self._transport.pause_reading if paused else self._transport.resume_reading)()

@@ -351,7 +351,7 @@ class TurnService:
         for one in opened:
             self._relaying[one.relayed] = asked.relaying
             if asked.relaying is Relaying.TCP:
-                self._peers.listen(one.relayed, one.local, one.sock)
+                self._peers.listen(one, self.plane.measure(one.relayed))
             else:
                 self.plane.add_relay(one.relayed, one.sock)
         self._server.relay_opened(asked.ticket, opened[0].relayed, now=now)
@@ -362,8 +362,7 @@ class TurnService:
             return
         if relaying is Relaying.TCP:
             self._peers.stop_listening(relayed)
-        else:
-            self.plane.remove_relay(relayed)
+        self.plane.remove_relay(relayed)
         self._ports.release(relayed)
 
     def _arm(self) -> None:

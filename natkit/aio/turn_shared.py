@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Iterator
 
-from natkit.dataplane.rates import BURST, BothWays
+from natkit.dataplane.rates import BURST, BothWays, Bucket
 from natkit.machine import Instant, Seconds
 from natkit.turn.quota import Limits
 
@@ -100,8 +100,8 @@ class SharedAccounts:
         """Return the limits of a user whose allocation was counted: see `UserLimits`."""
         with self._locked():
             entry = self._entry(user)
-        if entry is None:  # it was counted, so it is there
-            raise KeyError(user)
+        if entry is None:  # hardly possible: it was counted, so it was there
+            return BothWays(Bucket(rate), Bucket(rate))
         return BothWays(_Lease(self, entry, 0, rate), _Lease(self, entry, 1, rate))
 
     def leave(self, user: str, now: Instant) -> None:
@@ -185,11 +185,21 @@ class _Lease:
     def take(self, size: int, now: Instant) -> bool:
         """Let `size` bytes pass; False: the user sends too much, here or elsewhere."""
         if size > self._left and now >= self._again_at:
-            wanted = max(size - self._left, self._rate * LEASE)
-            self._left += self._accounts.lease(self._entry, self._way, wanted, self._rate, now)
+            self._lease(size, now)
             if size > self._left:
                 self._again_at = now + RETRY
         if size > self._left:
             return False
         self._left -= size
         return True
+
+    def owe(self, size: int, now: Instant) -> Seconds:
+        """Let `size` bytes of a stream pass; what could not be leased is waited for."""
+        if size > self._left:
+            self._lease(size, now)
+        self._left -= size
+        return max(0.0, -self._left / self._rate)
+
+    def _lease(self, size: int, now: Instant) -> None:
+        wanted = max(size - self._left, self._rate * LEASE)
+        self._left += self._accounts.lease(self._entry, self._way, wanted, self._rate, now)

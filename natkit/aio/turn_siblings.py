@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias, assert_never
 
 from natkit.aio.turn_link import Link
+from natkit.dataplane import Counters
 from natkit.turn.events import HandOver
 from natkit.turn.forwarding import Path
 from natkit.wire import TransportAddress
@@ -85,16 +86,26 @@ class Joined:
     Attributes:
         answer: for the client, before anything of the peer's.
         early:  what the peer has sent already.
+        user:   who pays for what it carries.
     """
 
     path: Path
     connection: int
     answer: bytes
     early: bytes
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """To the owner: what a connection that it gave has carried since it said so last."""
+
+    connection: int
+    carried: Counters
 
 
 SiblingMessage: TypeAlias = (
-    Hello | Handed | LineClosed | Adopted | Released | Said | CloseLine | Joined
+    Hello | Handed | LineClosed | Adopted | Released | Said | CloseLine | Joined | Moved
 )
 
 
@@ -122,8 +133,11 @@ class Host(Protocol):
     def hang_up(self, path: Path) -> None:
         """Close a client's connection."""
 
-    def join(self, joined: Joined, sock: socket.socket) -> None:
-        """Join a client's stream with a peer's connection."""
+    def join(self, joined: Joined, sock: socket.socket, moved: Callable[[Counters], None]) -> None:
+        """Join a client's stream with a peer's connection; `moved` hears what it carries."""
+
+    def account(self, connection: int, carried: Counters) -> None:
+        """Count what a connection that was given away has carried."""
 
 
 class GuestLine:
@@ -163,11 +177,11 @@ class GuestLine:
             self._link.send(Adopted(self.place))
         self.flush()
 
-    def join_peer(self, connection: int, descriptor: int, early: bytes) -> None:
+    def join_peer(self, connection: int, descriptor: int, early: bytes, user: str) -> None:
         """Give a peer's connection to where the client's is."""
         answer, self._unsaid = b"".join(self._unsaid), []
         self.admit()
-        self._link.send(Joined(self.place, connection, answer, early), [descriptor])
+        self._link.send(Joined(self.place, connection, answer, early, user), [descriptor])
 
     def flush(self) -> None:
         """Say what waits."""
@@ -253,8 +267,15 @@ class Siblings:
                 host.say(path, data, media=media)
             case CloseLine(path):
                 host.hang_up(path)
-            case Joined():
-                host.join(message, socket.socket(fileno=descriptors.pop()))
+            case Joined(connection=number):
+                link = self._links[worker]
+                host.join(
+                    message,
+                    socket.socket(fileno=descriptors.pop()),
+                    lambda carried: link.send(Moved(number, carried)),
+                )
+            case Moved(connection, carried):
+                host.account(connection, carried)
             case _:
                 assert_never(message)
 

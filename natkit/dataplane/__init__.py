@@ -11,11 +11,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from natkit.machine import Instant
 from natkit.turn.forwarding import Fact, Path
 from natkit.wire import TransportAddress
+
+if TYPE_CHECKING:
+    from natkit.dataplane.meter import Meter
 
 
 @dataclass(slots=True)
@@ -69,8 +72,21 @@ class DataPlane(Protocol):
     def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
         """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
 
+    def measure(self, relayed: TransportAddress) -> Meter:
+        """Keep account of a relayed address whose bytes somebody else moves (TCP to the peers),
+        until `remove_relay`; facts about it are applied as about others. Count with what it gives.
+        """
+
+    def visiting(self, user: str) -> Meter:
+        """Return what counts for a user's connection whose allocation is on another worker, under
+        the same limits, until `release`.
+        """
+
+    def release(self, meter: Meter) -> None:
+        """Take that a meter counts no more."""
+
     def remove_relay(self, relayed: TransportAddress) -> None:
-        """Close the socket of `relayed`. Unknown ones are ignored."""
+        """Close the socket of `relayed`, and forget what it carried. Unknown ones are ignored."""
 
     def add_stream(
         self, path: Path, write: Callable[[bytes], bool]

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from natkit.dataplane import Counters, Upcalls
 from natkit.dataplane.marks import send_marked
+from natkit.dataplane.meter import Meter
 from natkit.dataplane.neighbours import NOBODY, Neighbours
 from natkit.dataplane.rates import Bucket, LocalUserLimits, Narrower, UserLimits
 from natkit.dataplane.reading import Reader
@@ -63,7 +64,8 @@ class PortablePlane:
         self._time = asyncio.get_running_loop().time
         self._neighbours = neighbours
         self._users = users or LocalUserLimits()
-        self._limited: dict[TransportAddress, str] = {}
+        self._meters: dict[TransportAddress, Meter] = {}  # of relays, and of what others relay
+        self._shared: set[Meter] = set()  # those that have part in a user's limits
         self._listeners: dict[TransportAddress, _Listener] = {}
         self._relays: dict[TransportAddress, Relay] = {}
         self._clients: dict[Path, Client] = {}
@@ -76,10 +78,29 @@ class PortablePlane:
     def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
         """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
         set_dont_fragment(sock, False)
-        self._relays[relayed] = Relay(relayed, sock, self._upcalls, self._neighbours)
+        relay = Relay(relayed, sock, self._upcalls, self._neighbours)
+        self._relays[relayed] = self._meters[relayed] = relay
+
+    def measure(self, relayed: TransportAddress) -> Meter:
+        """Keep account of a relayed address whose bytes somebody else moves."""
+        meter = self._meters[relayed] = Meter()
+        return meter
+
+    def visiting(self, user: str) -> Meter:
+        """Return what counts for a user's connection whose allocation is on another worker."""
+        meter = Meter()
+        self._limit(meter, user)
+        return meter
+
+    def release(self, meter: Meter) -> None:
+        """Take that a meter counts no more: its user shares with others again what it had."""
+        if meter in self._shared:
+            self._shared.discard(meter)
+            self._users.leave(meter.user, self._time())
 
     def remove_relay(self, relayed: TransportAddress) -> None:
         """Close the socket of `relayed`. Unknown ones are ignored."""
+        self._meters.pop(relayed, None)
         relay = self._relays.pop(relayed, None)
         if relay is not None:
             relay.reader.stop()
@@ -111,12 +132,16 @@ class PortablePlane:
 
     def apply(self, fact: Fact) -> None:
         """Take a fact of the TURN machine into the table. What it names and is gone is ignored."""
-        relay = self._relays.get(fact.relayed)
+        meter, relay = self._meters.get(fact.relayed), self._relays.get(fact.relayed)
+        if meter is not None and isinstance(fact, AllocationMade):
+            self._limit(meter, fact.user)
+        elif meter is not None and isinstance(fact, AllocationClosed):
+            self.release(meter)
         if relay is None:
             return
         match fact:
-            case AllocationMade(path=path, user=user):
-                self._join(relay, path, user)
+            case AllocationMade(path=path):
+                self._join(relay, path)
             case PermissionGranted(peer_ip=ip, expires_at=until):
                 relay.permit(ip, until)
             case PermissionLapsed(peer_ip=ip):
@@ -165,13 +190,13 @@ class PortablePlane:
 
     def counters(self, relayed: TransportAddress) -> Counters:
         """Return what `relayed` has carried; live. All zero where it is unknown."""
-        relay = self._relays.get(relayed)
-        return Counters() if relay is None else relay.counters
+        meter = self._meters.get(relayed)
+        return Counters() if meter is None else meter.counters
 
     def activity(self, relayed: TransportAddress) -> Instant | None:
         """Return when it last carried something; None: never."""
-        relay = self._relays.get(relayed)
-        return None if relay is None else relay.active_at
+        meter = self._meters.get(relayed)
+        return None if meter is None else meter.active_at
 
     def close(self) -> None:
         """Close every socket."""
@@ -182,18 +207,22 @@ class PortablePlane:
         self._listeners.clear()
         self._clients.clear()
 
-    def _join(self, relay: Relay, path: Path, user: str) -> None:
+    def _join(self, relay: Relay, path: Path) -> None:
         client = self._client(path)
         if client is not None:
             client.relays += 1
             relay.client = client
+
+    def _limit(self, meter: Meter, user: str) -> None:
+        """Give a user's allocation its limits."""
+        meter.user = user
         if self.max_rate is not None:
-            relay.up, relay.down = Bucket(self.max_rate), Bucket(self.max_rate)
+            meter.up, meter.down = Bucket(self.max_rate), Bucket(self.max_rate)
         if self.max_user_rate is not None:
             up, down = self._users.of(user, self.max_user_rate)
-            self._limited[relay.relayed] = user
-            relay.up = up if relay.up is None else Narrower(relay.up, up)
-            relay.down = down if relay.down is None else Narrower(relay.down, down)
+            self._shared.add(meter)
+            meter.up = up if meter.up is None else Narrower(meter.up, up)
+            meter.down = down if meter.down is None else Narrower(meter.down, down)
 
     def _client(self, path: Path) -> Client | None:
         """Return the table of `path`, made where it is missing; None: its stream is gone."""
@@ -223,9 +252,6 @@ class PortablePlane:
         relay.peers.clear()
         relay.permissions.clear()
         self._leave(client, path)
-        user = self._limited.pop(relay.relayed, None)
-        if user is not None:
-            self._users.leave(user, self._time())
 
     def _leave(self, client: Client | None, path: Path) -> None:
         """Forget a client over UDP with its last relayed address; a stream is its reader's."""

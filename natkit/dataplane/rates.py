@@ -17,6 +17,9 @@ class Limit(Protocol):
     def take(self, size: int, now: Instant) -> bool:
         """Let `size` bytes pass; False: that is too much now."""
 
+    def owe(self, size: int, now: Instant) -> Seconds:
+        """Let `size` bytes of a stream pass, come what may; returns how long none may follow."""
+
 
 class BothWays(NamedTuple):
     """A limit on what goes to peers, and one on what comes from them."""
@@ -50,12 +53,21 @@ class Bucket:
 
     def take(self, size: int, now: Instant) -> bool:
         """Take `size` bytes out; False: there is not so much left."""
-        self._left = min(self.rate * BURST, self._left + (now - self._at) * self.rate)
-        self._at = now
+        self._fill(now)
         if size > self._left:
             return False
         self._left -= size
         return True
+
+    def owe(self, size: int, now: Instant) -> Seconds:
+        """Take `size` bytes out, also where there is not so much left."""
+        self._fill(now)
+        self._left -= size
+        return max(0.0, -self._left / self.rate)
+
+    def _fill(self, now: Instant) -> None:
+        self._left = min(self.rate * BURST, self._left + (now - self._at) * self.rate)
+        self._at = now
 
 
 class Narrower:
@@ -72,6 +84,10 @@ class Narrower:
     def take(self, size: int, now: Instant) -> bool:
         """Let `size` bytes pass both."""
         return self._one.take(size, now) and self._other.take(size, now)
+
+    def owe(self, size: int, now: Instant) -> Seconds:
+        """Let `size` bytes of a stream pass; the longer wait counts."""
+        return max(self._one.owe(size, now), self._other.owe(size, now))
 
 
 class LocalUserLimits:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from natkit.dataplane import Counters, Upcalls
+from natkit.dataplane import Upcalls
 from natkit.dataplane.marks import send_marked
+from natkit.dataplane.meter import Meter
 from natkit.dataplane.neighbours import Neighbours
-from natkit.dataplane.rates import Limit
 from natkit.dataplane.reading import Reader
 from natkit.machine import Instant
 from natkit.wire import TransportAddress
@@ -80,18 +80,11 @@ class Client:
         return self.write(frame, mark)
 
 
-class Relay:
-    """A relayed address: its socket, its client once there is one, and what it carried.
-
-    Attributes:
-        up, down: limits on what goes to peers and to the client; None: as much as there is.
-    """
+class Relay(Meter):
+    """A relayed address: its socket, its client once there is one, and what it carried."""
 
     __slots__ = (
-        "active_at",
         "client",
-        "counters",
-        "down",
         "neighbours",
         "peers",
         "permissions",
@@ -99,7 +92,6 @@ class Relay:
         "relayed",
         "sendto",
         "sock",
-        "up",
         "upcalls",
     )
 
@@ -110,6 +102,7 @@ class Relay:
         upcalls: Upcalls,
         neighbours: Neighbours,
     ) -> None:
+        super().__init__()
         self.relayed = relayed
         self.neighbours = neighbours
         self.sock = sock
@@ -118,10 +111,6 @@ class Relay:
         self.client: Client | None = None
         self.peers: dict[Any, Channel] = {}
         self.permissions: dict[str, Instant] = {}
-        self.counters = Counters()
-        self.active_at: Instant | None = None
-        self.up: Limit | None = None
-        self.down: Limit | None = None
         self.reader = Reader(sock, self.received, self.failed)
 
     def received(self, data: bytes, source: Any, now: Instant, mark: int) -> None:

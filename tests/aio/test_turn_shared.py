@@ -93,6 +93,16 @@ def test_rate_of_a_user_holds_over_workers(view: Callable[[int], SharedAccounts]
     assert one.of("bob", 1000).up.take(1000, now)
 
 
+def test_streams_of_a_user_wait_for_their_common_rate(
+    view: Callable[[int], SharedAccounts],
+) -> None:
+    limits = [view(worker).of("alice", 1000) for worker in (0, 1)]
+    now = time.monotonic()
+    assert limits[0].up.owe(1000, now) == 0
+    assert limits[1].up.owe(500, now) == pytest.approx(0.5)
+    assert limits[1].up.owe(0, now + 0.5) == 0
+
+
 def test_entry_of_a_user_who_is_gone_is_kept_until_it_is_full_again(
     view: Callable[[int], SharedAccounts], monkeypatch: pytest.MonkeyPatch
 ) -> None:

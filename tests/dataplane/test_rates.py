@@ -67,3 +67,11 @@ def test_another_rate_is_that_of_all_allocations_of_the_user() -> None:
     assert first.up.take(1000, 5.0)
     users.of("alice", 10)
     assert not first.up.take(500, 6.0)
+
+
+def test_stream_waits_for_what_it_took_beyond_its_rate() -> None:
+    bucket = Bucket(1000)
+    assert bucket.owe(1000, 5.0) == 0
+    assert bucket.owe(500, 5.0) == 0.5
+    assert bucket.owe(500, 5.5) == 0.5
+    assert Narrower(Bucket(100), Bucket(1000)).owe(200, 5.0) == 1.0

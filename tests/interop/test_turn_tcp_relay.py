@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from natkit.wire import (
     ConnectionId,
     Data,
+    Lifetime,
     Message,
     MessageClass,
     Method,
@@ -19,7 +23,7 @@ from natkit.wire import (
     XorRelayedAddress,
 )
 from tests.turnkit import PATIENCE, TCP, RawClient, error_of, transaction_id
-from tests.turnserver import OTHER, USER, TurnUnderTest
+from tests.turnserver import OTHER, USER, TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
 
@@ -214,3 +218,51 @@ def test_a_send_indication_does_not_reach_a_tcp_peer(
 def test_a_connection_bind_without_credentials_is_challenged(turn: TurnUnderTest) -> None:
     with RawClient(turn, "tcp") as data:
         assert error_of(data.bare(Method.CONNECTION_BIND, ConnectionId(1))) == 401
+
+
+@pytest.mark.parametrize("option", ["--max-bps", "--user-max-bps"])
+@pytest.mark.parametrize("program", ["natkit", "natkit-crew"])
+def test_limit_slows_a_connection_down_and_loses_nothing(
+    tmp_path: Path, listener: socket.socket, option: str, program: str
+) -> None:
+    """A second's worth goes at once, the other half of it takes half a second, each way."""
+    words = option, "200000"
+    with (
+        turn_server(tmp_path, *words, allow=("127.0.0.1",), program=program) as server,
+        RawClient(server, "tcp") as control,
+    ):
+        assert control.log_in().code(Method.ALLOCATE, TCP) is None
+        control.permit(address_of(listener))
+        answer = control.call(Method.CONNECT, XorPeerAddress(address_of(listener)))
+        peer, _ = listener.accept()
+        with peer, bound(control, connection_id(answer)) as data:
+            for one, other in ((data, peer), (peer, data)):
+                began = time.monotonic()
+                sending = threading.Thread(target=one.sendall, args=[bytes(300_000)])
+                sending.start()
+                assert len(exactly(other, 300_000)) == 300_000
+                sending.join()
+                assert time.monotonic() - began > 0.3
+
+
+def test_log_says_what_a_tcp_allocation_carried(tmp_path: Path, listener: socket.socket) -> None:
+    with (
+        turn_server(tmp_path, allow=("127.0.0.1",), program="natkit") as server,
+        RawClient(server, "tcp") as control,
+    ):
+        assert control.log_in().code(Method.ALLOCATE, TCP) is None
+        control.permit(address_of(listener))
+        answer = control.call(Method.CONNECT, XorPeerAddress(address_of(listener)))
+        peer, _ = listener.accept()
+        with peer, bound(control, connection_id(answer)) as data:
+            data.sendall(bytes(1234))
+            exactly(peer, 1234)
+            peer.sendall(bytes(321))
+            exactly(data, 321)
+        assert control.code(Method.REFRESH, Lifetime(0)) is None
+        for _ in range(100):
+            if "allocation ended" in server.log.read_text():
+                break
+            time.sleep(0.05)
+        assert "to_peers_bytes=1234" in server.log.read_text()
+        assert "from_peers_bytes=321" in server.log.read_text()

@@ -418,3 +418,29 @@ def test_client_that_was_handed_over_can_allocate_anew_when_either_worker_dies(
         assert eventually(lambda: metric(pages, "natkit_turn_workers ") == 2)
         assert eventually(lambda: guest.code(Method.REFRESH) == 437)
         assert guest.code(Method.ALLOCATE, UDP) is None
+
+
+def test_bytes_of_a_connection_bound_at_another_worker_are_counted(
+    tmp_path: Path,
+) -> None:
+    with (
+        watched(tmp_path) as (server, pages),
+        client_at(server, 0, "tcp") as control,
+        client_at(server, 1, "tcp") as data,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        at = TransportAddress(*listener.getsockname())
+        assert control.code(Method.ALLOCATE, TCP) is None
+        control.permit(at)
+        connection = control.call(Method.CONNECT, XorPeerAddress(at)).find(ConnectionId)
+        assert connection is not None
+        peer, _ = listener.accept()
+        with peer:
+            assert data.code(Method.CONNECTION_BIND, connection) is None
+            data.socket.sendall(bytes(100_000))
+            assert len(exactly(peer, 100_000)) == 100_000
+            peer.sendall(bytes(1000))
+            assert len(exactly(data.socket, 1000)) == 1000
+        data.is_closed()
+        assert eventually(lambda: metric(pages, "natkit_turn_to_peers_bytes_total") == 100_000)
+        assert eventually(lambda: metric(pages, "natkit_turn_from_peers_bytes_total") == 1000)
