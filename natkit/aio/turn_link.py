@@ -56,6 +56,8 @@ class Link:
         self._ended = ended
         self._waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._closed = False
+        self._said = asyncio.Event()
+        self._said.set()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._read)
 
@@ -66,6 +68,7 @@ class Link:
         copies = tuple(os.dup(descriptor) for descriptor in descriptors)
         self._waiting.append((pickle.dumps(message), copies))
         if len(self._waiting) == 1:
+            self._said.clear()
             self._write()
 
     def send_media(self, message: object) -> bool:
@@ -78,6 +81,10 @@ class Link:
             return False
         return True
 
+    async def said(self) -> None:
+        """Wait until nothing waits any more, or nobody is there to say it to."""
+        await self._said.wait()
+
     def close(self) -> None:
         """Send and take nothing more. Closing twice is harmless."""
         if self._closed:
@@ -88,6 +95,7 @@ class Link:
         self._sock.close()
         while self._waiting:
             _close_all(self._waiting.popleft()[1])
+        self._said.set()
 
     def _write(self) -> None:
         while self._waiting and not self._closed:
@@ -104,6 +112,7 @@ class Link:
             _close_all(copies)
         if not self._closed:
             self._loop.remove_writer(self._sock)
+            self._said.set()
 
     def _read(self) -> None:
         for _ in range(_BURST):

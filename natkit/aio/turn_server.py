@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from natkit.aio import errqueue
@@ -165,9 +165,9 @@ class TurnService:
         )
         self._accepting.append(server)
 
-    def drain(self, alternate: TransportAddress | None) -> None:
-        """Make no more allocations: send clients to `alternate`, or away."""
-        self._server.drain(alternate, now=self._loop.time())
+    def drain(self, alternates: Iterable[TransportAddress]) -> None:
+        """Make no more allocations: send clients to an alternate, or away."""
+        self._server.drain(alternates, now=self._loop.time())
         self._settle(self._loop.time())
 
     def reconfigure(self, settings: Settings) -> None:

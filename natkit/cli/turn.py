@@ -92,6 +92,12 @@ def turn() -> None:
     type=click.IntRange(1),
     help="Processes that share the work, one a core: more calls than one carries. Default: 1.",
 )
+@click.option(
+    "--alternate-server",
+    multiple=True,
+    metavar="IP:PORT",
+    help="Where clients are sent while this server drains; one of each IP version.",
+)
 @click.option("--drain-time", type=DURATION, help="How long calls may go on after SIGTERM: 30s.")
 @click.option("--config", type=FILE, help="TOML file with these options; flags go before it.")
 @click.option("--check-config", is_flag=True, help="Say whether it would start, and end.")

@@ -163,6 +163,7 @@ class Relay:
         """Wait until the last allocation has ended, or the limit has come."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.drain):
+                await self.live()  # by then all workers have said what they have
                 await self.workforce.idle.wait()
 
     async def close(self) -> None:

@@ -75,6 +75,7 @@ class RelayConfig:
         max_bps:   bytes a second that an allocation may carry each way; None: no limit.
         user_max_bps: the same for all allocations of a user.
         drain:     seconds that allocations may go on after the first SIGTERM.
+        alternate_servers: where clients are sent meanwhile, by IP version.
         workers:   processes that share the work.
     """
 
@@ -95,6 +96,7 @@ class RelayConfig:
     user_max_bps: int | None
     metrics: Metrics
     drain: Seconds
+    alternate_servers: tuple[TransportAddress, ...]
     workers: int
 
     def __repr__(self) -> str:
@@ -267,6 +269,23 @@ def _count(name: str) -> Callable[[Sequence[str]], int | None]:
     return read
 
 
+def _alternates(texts: Sequence[str]) -> tuple[TransportAddress, ...]:
+    try:
+        found = tuple(parse_listen(f"udp://{text}").address for text in texts)
+    except UsageError as error:
+        raise UsageError(
+            f"clients cannot be sent to {', '.join(texts)}",
+            why=error.why,
+            hint="Write 203.0.113.8:3478 or [2001:db8::8]:3478; ALTERNATE-SERVER takes no name",
+        ) from None
+    if len({address.is_ipv6 for address in found}) < len(found):
+        raise UsageError(
+            f"alternate-server has two addresses of one IP version: {', '.join(texts)}",
+            why="a client is sent to one, of its own IP version",
+        )
+    return found
+
+
 def _workers(texts: Sequence[str]) -> int:
     count = _count("workers")(texts) or 1
     if count > MOST_WORKERS:
@@ -326,6 +345,7 @@ _READERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "user-max-bps": _count("user-max-bps"),
     "metrics": _metrics,
     "drain-time": _seconds,
+    "alternate-server": _alternates,
     "workers": _workers,
 }
 _FIELDS = {
@@ -333,6 +353,7 @@ _FIELDS = {
     "secret": "secrets",
     "relay-address": "relay_addresses",
     "drain-time": "drain",
+    "alternate-server": "alternate_servers",
 }
 
 _RELOADED = {
@@ -346,6 +367,7 @@ _RELOADED = {
     "user_max_bps": "--user-max-bps (for users who make new allocations)",
     "realm": "--realm",
     "drain": "--drain-time",
+    "alternate_servers": "--alternate-server",
     "tls_cert": "--tls-cert",
     "tls_key": "--tls-key",
 }

@@ -8,6 +8,7 @@ the next one finds what came meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -38,7 +39,10 @@ from natkit.tools.relay_worker import Part
 from natkit.turn.forwarding import CloseReason
 from natkit.wire import TransportAddress
 
-_PROCESS = "natkit.tools.relay_process"
+_PROGRAM = (
+    "import sys; sys.path[:] = {path!r}; from natkit.tools import relay_process as p; p.main()"
+)
+"""Modules come from where ours do, and never from the current folder."""
 
 START: Seconds = 30.0
 """For a worker to begin: a busy machine takes seconds to start a Python."""
@@ -202,17 +206,20 @@ class _Hand:
         self._link: Link | None = None
         self._ready: asyncio.Future[None] | None = None
         self._answered = asyncio.Event()
+        self._silent = asyncio.Event()
 
     async def start(
         self, begin: Begin, descriptors: Sequence[int], links: Sequence[socket.socket]
     ) -> None:
         """Start the process, and wait until it serves. Raises: NatkitError: it does not."""
         ours, theirs = link_pair()
-        argv = [sys.executable, "-m", _PROCESS, str(theirs.fileno())]
+        program = _PROGRAM.format(path=sys.path)
+        argv = [sys.executable, "-P", "-c", program, str(theirs.fileno())]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 *argv, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL
             )
+        self._silent.clear()
         self._ready = asyncio.get_running_loop().create_future()
         self._link = Link(ours, self._told, self._cut)
         sockets = [sock.fileno() for sock in (*links, *self._sockets)]
@@ -231,6 +238,7 @@ class _Hand:
         if self._process is None:
             return "it was not there"
         code = await self._process.wait()
+        await self._hear_out()
         return f"killed by signal {-code}" if code < 0 else f"it ended with {code}"
 
     def tell(self, order: Reload | Drain | AskLive | Stop) -> None:
@@ -258,7 +266,14 @@ class _Hand:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
+        await self._hear_out()
+
+    async def _hear_out(self) -> None:
+        """Take in what a worker that has ended said before."""
         if self._link is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._silent.wait()
             self._link.close()
 
     def _told(self, answer: Answer, _: list[int]) -> None:
@@ -276,6 +291,7 @@ class _Hand:
                 self._answered.set()
 
     def _cut(self) -> None:
+        self._silent.set()
         if self._ready is not None and not self._ready.done():
             self._fail(NatkitError(f"worker {self.number} ended before it served"))
 

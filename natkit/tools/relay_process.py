@@ -1,24 +1,25 @@
 """A worker of a TURN server as a process of its own: what `natkit turn serve --workers` starts.
 
-    python -m natkit.tools.relay_process DESCRIPTOR
-
-The descriptor is one end of a link with the crew that started it (natkit.tools.relay_crew), by
-which it gets all else. It stops when the crew says so, or is gone.
+It is given one end of a link with the crew that started it (natkit.tools.relay_crew), by which it
+gets all else. It stops when the crew says so, or is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import assert_never
 
 from natkit.aio.fast_loop import collect_less, run_fast
 from natkit.aio.turn_link import Link
 from natkit.aio.turn_report import Report
 from natkit.errors import NatkitError
+from natkit.machine import Seconds
 from natkit.tools.relay_config import RelayConfig
 from natkit.tools.relay_orders import (
     AskLive,
@@ -38,6 +39,9 @@ from natkit.turn.events import RequestRefused
 
 _BATCH = 16
 """Reports to a message. A refusal's may hold a name and a realm that somebody made up: 4 kB."""
+
+_LAST_WORDS: Seconds = 2.0
+"""For the crew to hear what a worker reports at its end: one line for each allocation."""
 
 
 class Process:
@@ -61,6 +65,9 @@ class Process:
         if self._worker is not None:
             await self._worker.close()
         self._flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS):
+                await self._link.said()
         self._link.close()
 
     def _told(self, order: Order, descriptors: list[int]) -> None:
@@ -85,6 +92,7 @@ class Process:
         from natkit.aio.turn_shared import SharedAccounts  # for Linux alone, as workers are
 
         part = begin.part
+        _be_called(f"turn-worker-{part.number}")
         others = [number for number in range(part.workers) if number != part.number]
         table, links = descriptors[0], descriptors[1 : 1 + len(others)]
         doors = descriptors[1 + len(others) :]
@@ -127,6 +135,12 @@ class Process:
             self._link.send(Reported(tuple(reports[first : first + _BATCH])))
 
 
+def _be_called(name: str) -> None:
+    """Take a name that `ps` and `top` show."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
 def _socket(descriptor: int) -> socket.socket:
     return socket.socket(fileno=descriptor)
 
@@ -139,15 +153,12 @@ async def _serve(descriptor: int) -> None:
         await process.close()
 
 
-def _main() -> None:
+def main() -> None:
+    """Be a worker; the last word of the command line is the descriptor of the link."""
     # The crew hears these and says what is to be done: a terminal sends them to all its children.
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     room_for_sockets()
-    descriptor = int(sys.argv[1])
+    descriptor = int(sys.argv[-1])
     os.set_inheritable(descriptor, False)
     run_fast(_serve(descriptor))
-
-
-if __name__ == "__main__":
-    _main()

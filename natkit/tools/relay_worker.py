@@ -127,12 +127,13 @@ class Worker:
             load_certificate(self._tls, config)
             if any(one.transport is Transport.DTLS for one in self._part.listening):
                 self.service.use_certificate(dtls)
+        self._part = replace(self._part, config=config)
         self.service.reconfigure(self._settings(config))
         self._limit_rates(config)
 
     def drain(self) -> None:
         """Make no more allocations; those there are go on."""
-        self.service.drain(None)
+        self.service.drain(self._part.config.alternate_servers)
 
     def live(self) -> Live:
         """Return what there is now."""

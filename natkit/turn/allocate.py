@@ -125,10 +125,11 @@ def _refuse_ticket(asked_for: MobilityTicket | None, settings: Settings) -> None
 def _refuse_when_draining(register: Register, asked: Asked) -> None:
     if not register.draining:
         return
-    alternate = register.alternate
     # RFC 8489 §14.15: of the same family as the request's source.
-    if alternate is not None and alternate.is_ipv6 == asked.path.client.is_ipv6:
-        raise Refused(TRY_ALTERNATE, f"draining: sent to {alternate}", AlternateServer(alternate))
+    for alternate in register.alternates:
+        if alternate.is_ipv6 == asked.path.client.is_ipv6:
+            why = f"draining: sent to {alternate}"
+            raise Refused(TRY_ALTERNATE, why, AlternateServer(alternate))
     raise Refused(INSUFFICIENT_CAPACITY, "draining: no new allocations")
 
 

@@ -66,7 +66,7 @@ class Register:
         self.connections: dict[int, PeerConnection] = {}
         self.joined: dict[Path, PeerConnection] = {}
         self.draining = False
-        self.alternate: TransportAddress | None = None
+        self.alternates: tuple[TransportAddress, ...] = ()
         self.outbox: list[ToClient] = []
         self.log: list[TurnEvent] = []
         self._randomness = randomness

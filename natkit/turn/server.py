@@ -18,7 +18,7 @@ command is. Nothing is remembered of anybody who has not authenticated. `now` ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias, assert_never
 
 from natkit.errors import MalformedMessage
@@ -254,11 +254,13 @@ class TurnServer:
         for allocation in set(self._register.by_relayed.values()):
             self._register.enforce(allocation)
 
-    def drain(self, alternate: TransportAddress | None, *, now: Instant) -> None:
-        """Make no more allocations: send clients to `alternate` (300), or away (508)."""
+    def drain(self, alternates: Iterable[TransportAddress], *, now: Instant) -> None:
+        """Make no more allocations: send clients to the first alternate of their IP version (300),
+        or away (508).
+        """
         self.tick(now=now)
         self._register.draining = True
-        self._register.alternate = alternate
+        self._register.alternates = tuple(alternates)
 
     def stop(self, *, now: Instant) -> None:
         """Close every allocation and reservation."""

@@ -250,6 +250,8 @@ def test_flags_go_before_the_file(tmp_path: Path):
         ('realm = ["a", "b"]', "realm can be given once"),
         ("alternate-port = 65536", "alternate-port '65536' is no port"),
         ("user-quota = 0", "user-quota '0' is no number above 0"),
+        ('alternate-server = "turn.example.org:3478"', "takes no name"),
+        ('alternate-server = ["9.9.9.9:1", "8.8.8.8:1"]', "two addresses of one IP version"),
         ("workers = 0", "workers '0' is no number above 0"),
         ("workers = 65", "65 workers are too many"),
         ('user = "a:b"\nworkers = 4\nrelay-ports = "50000-50006"', "7, too few for 4 workers"),

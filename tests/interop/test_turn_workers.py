@@ -291,12 +291,12 @@ def test_other_settings_reach_all_workers(tmp_path: Path) -> None:
             client_at(server, worker).close()
 
 
-def is_turned_away(client: RawClient) -> bool:
+def is_turned_away(client: RawClient, by: int) -> bool:
     """Tell whether no allocation can be made any more; one that could is deleted."""
     code = client.code(Method.ALLOCATE, UDP)
     if code is None:
         assert client.code(Method.REFRESH, Lifetime(0)) is None
-    return code == 508
+    return code == by
 
 
 def test_sigterm_drains_all_workers_and_ends_them(tmp_path: Path) -> None:
@@ -306,11 +306,33 @@ def test_sigterm_drains_all_workers_and_ends_them(tmp_path: Path) -> None:
             calling.allocate()
             os.kill(server.process.pid, signal.SIGTERM)
             assert eventually(lambda: "draining" in server.log.read_text())
-            assert eventually(lambda: is_turned_away(late))
+            assert eventually(lambda: is_turned_away(late, 508))
             assert calling.code(Method.REFRESH) is None
             assert calling.code(Method.REFRESH, Lifetime(0)) is None
             assert server.process.wait(10) == 0
         assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_client_is_sent_elsewhere_while_the_server_drains(tmp_path: Path) -> None:
+    words = "--alternate-server", "203.0.113.9:3478"
+    with watched(tmp_path, *words) as (server, _), client_at(server, 0) as calling:
+        calling.allocate()
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert eventually(lambda: "draining" in server.log.read_text())
+        with RawClient(server) as late:
+            late.log_in()
+            assert eventually(lambda: is_turned_away(late, 300))
+
+
+def test_log_has_the_end_of_every_allocation_when_the_server_is_stopped(tmp_path: Path) -> None:
+    with watched(tmp_path) as (server, _), contextlib.ExitStack() as closing:
+        for _ in range(300):
+            closing.enter_context(RawClient(server)).allocate()
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert eventually(lambda: "draining" in server.log.read_text())
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        assert server.log.read_text().count("allocation ended") == 300
 
 
 def test_workers_end_when_their_crew_is_killed(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_second_client_on_one_address_gets_a_mismatch() -> None:
 def test_draining_server_names_its_alternate() -> None:
     desk = Desk()
     elsewhere = TransportAddress("198.51.100.2", 3478)
-    desk.server.drain(elsewhere, now=desk.now)
+    desk.server.drain([elsewhere], now=desk.now)
     event = Pair(desk=desk).allocate()
     assert isinstance(event, AllocationFailed)
     assert (event.failure.code, event.failure.alternate) == (300, elsewhere)

@@ -223,17 +223,17 @@ def test_draining_sends_new_clients_elsewhere_and_keeps_the_others() -> None:
     desk = Desk()
     desk.allocate()
     other = TransportAddress("198.51.100.7", 3478)
-    desk.server.drain(other, now=desk.now)
+    desk.server.drain([other], now=desk.now)
     answer = desk.ask(Method.ALLOCATE, OVER_UDP, path=OTHER)
     assert code(answer) == 300
     assert answer.find(AlternateServer) == AlternateServer(other)
     assert code(desk.refresh(600)) is None
 
 
-@pytest.mark.parametrize("other", [None, TransportAddress("2620::7", 3478)])
-def test_draining_without_a_place_for_the_client_is_508(other: TransportAddress | None) -> None:
+@pytest.mark.parametrize("others", [[], [TransportAddress("2620::7", 3478)]])
+def test_draining_without_a_place_for_the_client_is_508(others: list[TransportAddress]) -> None:
     desk = Desk()
-    desk.server.drain(other, now=desk.now)
+    desk.server.drain(others, now=desk.now)
     assert code(desk.ask(Method.ALLOCATE, OVER_UDP)) == 508
 
 
