@@ -6,11 +6,13 @@ import ast
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -162,3 +164,23 @@ def test_the_wheel_alone_probes_a_server(
     report = json.loads(run(str(installed), *words, cwd=tmp_path).stdout)
     assert report["schema"] == "natkit.probe/1"
     assert report["families"]["ipv4"]["nat"] is False
+
+
+@pytest.mark.slow
+def test_image_is_given_all_that_an_installation_needs(tmp_path: Path) -> None:
+    for line in (ROOT / "packaging" / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY "):
+            *sources, target = line.split()[1:]
+            for source in sources:
+                to = tmp_path / target.strip("/")
+                if (ROOT / source).is_dir():
+                    shutil.copytree(ROOT / source, to)
+                else:
+                    to.mkdir(exist_ok=True)
+                    shutil.copy(ROOT / source, to)
+    argv = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(argv, cwd=tmp_path / "src", check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    assert {"natkit/cli/turn.py", "natkit/tools/topics/401.txt"} <= set(
+        zipfile.ZipFile(wheel).namelist()
+    )

@@ -11,9 +11,12 @@ import asyncio
 import os
 import pickle
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
+
+from natkit.errors import Unsupported
 
 Deliver: TypeAlias = Callable[[Any, list[int]], None]
 """Takes a message, and the descriptors that came with it, which are its own from then on."""
@@ -32,7 +35,12 @@ _BURST = 32
 
 
 def link_pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a new link. Messages keep their order and their bounds."""
+    """Return both ends of a new link. Messages keep their order and their bounds.
+
+    Raises: Unsupported: this system has no such sockets.
+    """
+    if sys.platform == "win32":
+        raise Unsupported("workers need Linux")
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (one, other):
         end.setblocking(False)
@@ -101,7 +109,7 @@ class Link:
         while self._waiting and not self._closed:
             data, copies = self._waiting[0]
             try:
-                socket.send_fds(self._sock, [data], copies)
+                _send(self._sock, data, copies)
             except BlockingIOError:
                 self._loop.add_writer(self._sock, self._write)
                 return
@@ -119,7 +127,7 @@ class Link:
             if self._closed:
                 return
             try:
-                data, descriptors, _, _ = socket.recv_fds(self._sock, _LARGEST, MOST_DESCRIPTORS)
+                data, descriptors = _receive(self._sock)
             except BlockingIOError:
                 return
             except OSError:
@@ -133,6 +141,18 @@ class Link:
         self.close()
         if self._ended is not None:
             self._ended()
+
+
+def _send(sock: socket.socket, data: bytes, descriptors: Sequence[int]) -> None:
+    if sys.platform != "win32":
+        socket.send_fds(sock, [data], descriptors)
+
+
+def _receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    if sys.platform == "win32":
+        return b"", []
+    data, descriptors, _, _ = socket.recv_fds(sock, _LARGEST, MOST_DESCRIPTORS)
+    return data, descriptors
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

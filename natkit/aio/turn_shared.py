@@ -9,15 +9,16 @@ worker dies; a worker writes no count but its own, so what a dead one had can be
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import mmap
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 
 from natkit.dataplane.rates import BURST, BothWays, Bucket
+from natkit.errors import Unsupported
 from natkit.machine import Instant, Seconds
 from natkit.turn.quota import Limits
 
@@ -39,10 +40,12 @@ _FULL = float("inf")
 
 
 def make_table(workers: int) -> int:
-    """Return the descriptor of a table for so many workers; the caller closes it. Linux alone.
+    """Return the descriptor of a table for so many workers; the caller closes it.
 
-    Raises: OSError.
+    Raises: Unsupported: this is not Linux.
     """
+    if sys.platform != "linux":
+        raise Unsupported("workers need Linux")
     descriptor = os.memfd_create("natkit-turn-accounts")
     os.ftruncate(descriptor, _size(workers))
     os.pwrite(descriptor, secrets.token_bytes(_SALT_SIZE), 0)
@@ -51,6 +54,13 @@ def make_table(workers: int) -> int:
 
 def _size(workers: int) -> int:
     return _SALT_SIZE + _ENTRIES * (8 + 16 * _WAYS_OF_TRAFFIC + 4 * workers) + 4 * workers
+
+
+def _lock(descriptor: int, locked: bool) -> None:
+    if sys.platform != "win32":
+        import fcntl  # Windows has none, and this module is imported there by who lists all
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX if locked else fcntl.LOCK_UN)
 
 
 class SharedAccounts:
@@ -131,11 +141,11 @@ class SharedAccounts:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+        _lock(self._descriptor, True)
         try:
             yield
         finally:
-            fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+            _lock(self._descriptor, False)
 
     def _entry(self, user: str) -> int | None:
         """Return the entry of a user, which may be a new one; None: there is no room."""

@@ -208,7 +208,7 @@ def bound(one: Listen, kind: socket.SocketKind, *, shared: bool = False) -> sock
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if kind is socket.SOCK_DGRAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        if shared:
+        if shared and sys.platform != "win32":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # On Windows it would let another program take the port over.
         if kind is socket.SOCK_STREAM and sys.platform != "win32":
