@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -139,33 +140,46 @@ def test_ticket_of_another_user_moves_nothing_to_another_worker(at: At) -> None:
     assert thief.code(Method.ALLOCATE, UDP) is None
 
 
-@pytest.fixture(params=["tcp", "tls"])
-def bound(
-    crew: TurnUnderTest, request: pytest.FixtureRequest
-) -> Iterator[tuple[RawClient, socket.socket]]:
-    """A data connection at worker 1 of an allocation at worker 0, and the peer that it reaches.
+@dataclass
+class Connected:
+    """A connection that an allocation at worker 0 has with a peer, to be bound at worker 1."""
 
-    Both have sent something before it was bound.
-    """
+    control: RawClient
+    data: RawClient
+    number: ConnectionId
+    peer: socket.socket
+
+
+@contextlib.contextmanager
+def connected(server: TurnUnderTest, transport: str = "tcp") -> Iterator[Connected]:
     with (
-        client_at(crew, 0, request.param) as control,
-        client_at(crew, 1, request.param) as data,
+        client_at(server, 0, transport) as control,
+        client_at(server, 1, transport) as data,
         socket.create_server(("127.0.0.1", 0)) as listener,
     ):
         listener.settimeout(PATIENCE)
         at = TransportAddress(*listener.getsockname())
         assert control.code(Method.ALLOCATE, TCP) is None
         control.permit(at)
-        connection = control.call(Method.CONNECT, XorPeerAddress(at)).find(ConnectionId)
-        assert connection is not None
+        number = control.call(Method.CONNECT, XorPeerAddress(at)).find(ConnectionId)
+        assert number is not None
         peer, _ = listener.accept()
         with peer:
             peer.settimeout(PATIENCE)
-            peer.sendall(b"early")
-            data.send(data.signed(Method.CONNECTION_BIND, connection) + b"at once")
-            answer = Message.decode(data.receive())
-            assert answer.message_class is MessageClass.SUCCESS, answer
-            yield data, peer
+            yield Connected(control, data, number, peer)
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def bound(
+    crew: TurnUnderTest, request: pytest.FixtureRequest
+) -> Iterator[tuple[RawClient, socket.socket]]:
+    """Both ends of one that is bound; both have sent something before it was."""
+    with connected(crew, request.param) as made:
+        made.peer.sendall(b"early")
+        made.data.send(made.data.signed(Method.CONNECTION_BIND, made.number) + b"at once")
+        answer = Message.decode(made.data.receive())
+        assert answer.message_class is MessageClass.SUCCESS, answer
+        yield made.data, made.peer
 
 
 def exactly(made: socket.socket, size: int) -> bytes:
@@ -205,22 +219,11 @@ def test_other_end_closes_when_one_has_though_they_are_at_two_workers(
 
 
 def test_bound_connection_ends_with_its_allocation_at_another_worker(crew: TurnUnderTest) -> None:
-    with (
-        client_at(crew, 0, "tcp") as control,
-        client_at(crew, 1, "tcp") as data,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-    ):
-        at = TransportAddress(*listener.getsockname())
-        assert control.code(Method.ALLOCATE, TCP) is None
-        control.permit(at)
-        connection = control.call(Method.CONNECT, XorPeerAddress(at)).find(ConnectionId)
-        assert connection is not None
-        peer, _ = listener.accept()
-        with peer:
-            assert data.code(Method.CONNECTION_BIND, connection) is None
-            assert control.code(Method.REFRESH, Lifetime(0)) is None
-            assert data.is_closed()
-            assert peer.recv(10) == b""
+    with connected(crew) as made:
+        assert made.data.code(Method.CONNECTION_BIND, made.number) is None
+        assert made.control.code(Method.REFRESH, Lifetime(0)) is None
+        assert made.data.is_closed()
+        assert made.peer.recv(10) == b""
 
 
 # -- one server to its owner --
@@ -442,27 +445,14 @@ def test_client_that_was_handed_over_can_allocate_anew_when_either_worker_dies(
         assert guest.code(Method.ALLOCATE, UDP) is None
 
 
-def test_bytes_of_a_connection_bound_at_another_worker_are_counted(
-    tmp_path: Path,
-) -> None:
-    with (
-        watched(tmp_path) as (server, pages),
-        client_at(server, 0, "tcp") as control,
-        client_at(server, 1, "tcp") as data,
-        socket.create_server(("127.0.0.1", 0)) as listener,
-    ):
-        at = TransportAddress(*listener.getsockname())
-        assert control.code(Method.ALLOCATE, TCP) is None
-        control.permit(at)
-        connection = control.call(Method.CONNECT, XorPeerAddress(at)).find(ConnectionId)
-        assert connection is not None
-        peer, _ = listener.accept()
-        with peer:
-            assert data.code(Method.CONNECTION_BIND, connection) is None
-            data.socket.sendall(bytes(100_000))
-            assert len(exactly(peer, 100_000)) == 100_000
-            peer.sendall(bytes(1000))
-            assert len(exactly(data.socket, 1000)) == 1000
-        data.is_closed()
+def test_bytes_of_a_connection_bound_at_another_worker_are_counted(tmp_path: Path) -> None:
+    with watched(tmp_path) as (server, pages), connected(server) as made:
+        assert made.data.code(Method.CONNECTION_BIND, made.number) is None
+        made.data.socket.sendall(bytes(100_000))
+        assert len(exactly(made.peer, 100_000)) == 100_000
+        made.peer.sendall(bytes(1000))
+        assert len(exactly(made.data.socket, 1000)) == 1000
+        made.peer.close()
+        assert made.data.is_closed()
         assert eventually(lambda: metric(pages, "natkit_turn_to_peers_bytes_total") == 100_000)
         assert eventually(lambda: metric(pages, "natkit_turn_from_peers_bytes_total") == 1000)
