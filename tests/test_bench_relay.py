@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.benchmarks import _relay_rate, relay
-from scripts.benchmarks._relay_rate import can_limit
+from scripts.benchmarks._relay_rate import SHARE, can_limit
 
 
 @pytest.mark.interop
@@ -45,7 +45,7 @@ def test_where_nothing_can_be_limited_the_rate_is_reckoned_and_says_so(
     rows = {row.name: row for row in relay.rows(rounds=1)}
     (name, _, _), cpu = relay.RECKONED[0], rows["CPU an allocation, 401 and channel included"]
     assert "reckoned" in name
-    assert rows[name].ours == pytest.approx(500_000 / cpu.ours)
+    assert rows[name].ours == pytest.approx(1e6 * SHARE / cpu.ours)
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_a_limited_process_gets_no_more_than_its_share() -> None:
     finally:
         burning.kill()
         burning.wait()
-    assert used < _relay_rate.SHARE * 1.2
+    assert used < SHARE * 1.2
 
 
 def cpu_of(pid: int) -> float:
