@@ -11,6 +11,7 @@ import pytest
 
 from scripts.benchmarks import _limits, relay, workers
 from scripts.benchmarks._limits import can_limit
+from scripts.benchmarks._relay_rate import SHARE
 
 
 @pytest.mark.interop
@@ -45,7 +46,7 @@ def test_where_nothing_can_be_limited_the_rate_is_reckoned_and_says_so(
     rows = {row.name: row for row in relay.rows(rounds=1)}
     (name, _, _), cpu = relay.RECKONED[0], rows["CPU an allocation, 401 and channel included"]
     assert "reckoned" in name
-    assert rows[name].ours == pytest.approx(500_000 / cpu.ours)
+    assert rows[name].ours == pytest.approx(SHARE * 1e6 / cpu.ours)
 
 
 @pytest.mark.slow

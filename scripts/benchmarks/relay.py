@@ -35,7 +35,7 @@ DURATION: Seconds = 4.0
 HELD = 5000
 """Allocations that are held at once, each with a permission and a channel."""
 
-HURRIED = 6000
+HURRIED = 5000
 """Allocations that are made as fast as the server can."""
 
 ROUNDS = 3
@@ -93,13 +93,13 @@ NAMES: tuple[Column, ...] = (
 )
 
 RATES: tuple[Column, ...] = (
-    (f"allocations/s with {SHARE} CPUs (more is better)", "", lambda one: one.hurried.rate),
-    ("used of these CPUs meanwhile", "%", lambda one: 100 * one.hurried.busy),
+    (f"allocations/s with {SHARE} of a CPU (more is better)", "", lambda one: one.hurried.rate),
+    ("used of that meanwhile", "%", lambda one: 100 * one.hurried.busy),
 )
 
 RECKONED: tuple[Column, ...] = (
     (
-        f"allocations/s with {SHARE} CPUs, reckoned from CPU an allocation (more is better)",
+        f"allocations/s with {SHARE} of a CPU, reckoned from CPU an allocation (more is better)",
         "",
         lambda one: SHARE * 1e6 / one.allocation,
     ),
