@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,23 +17,11 @@ import trustme
 from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
+from tests.ports import free_port
 
 
 def run(*words: str) -> Result:
     return CliRunner().invoke(main, ["stun", *words])
-
-
-def free_port() -> int:
-    """Return a port that nothing uses on loopback, nor the one after it."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            second = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                second.bind(("127.0.0.1", port + 1))
-                return port
 
 
 @contextlib.contextmanager
