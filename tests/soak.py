@@ -24,21 +24,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from natkit.machine import Seconds
-from tests.cli.test_stun import free_port
+from natkit.machine import Instant, Seconds
+from tests.ports import free_port
 from tests.soak_server import LONGEST, TASKS
-from tests.soak_visits import Visit, visits
+from tests.soak_visits import PEERS, Visit, visits
 from tests.turnserver import TurnUnderTest, turn_server
 
 CLIENTS = 8
 """Threads that visit one after the other."""
 
+PACE: Seconds = 0.05
+"""From one visit of a thread to its next. As fast as the machine can, there would be more
+allocations at a time whenever it has less else to do, and memory would show that instead."""
+
 PORTS = (20000, 23999)
 """Below those that systems give to clients, and so few that a leak uses them up."""
 
 GROWTH = 4_000_000
-"""Bytes by which the server may grow once as many allocations expire as are made. How many there
-are at a time is left to chance, and so is when garbage is collected."""
+"""Bytes by which the server may grow once as many allocations expire as are made: when garbage is
+collected is left to chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,33 +71,25 @@ class Reading:
 class Watch:
     """Reads a running server from outside."""
 
-    def __init__(self, server: TurnUnderTest, metrics: int) -> None:
+    def __init__(self, result: Soak, server: TurnUnderTest, metrics: int) -> None:
+        self._result = result
         self._server = server
         self._url = f"http://127.0.0.1:{metrics}/metrics"
-        self._began = time.monotonic()
-
-    @property
-    def elapsed(self) -> Seconds:
-        """How long it has watched."""
-        return time.monotonic() - self._began
 
     def read(self) -> Reading:
         """Return what it holds now."""
-        ports, tasks = self._ports(), self._tasks()
-        server = self._server
-        at = self.elapsed
+        tasks, ports = self._tasks(), self._ports()  # these are asked for by a task
+        server, at = self._server, self._result.elapsed
         return Reading(at, server.resident, server.descriptors, ports, tasks)
 
     def settled(self, patience: Seconds) -> Reading:
-        """Wait until no port is taken, and the descriptors stay as they are; or for so long."""
+        """Wait until it holds no more than before the clients came; or for so long."""
         deadline = time.monotonic() + patience
         while True:
-            before = self.read()
+            now = self.read()
+            if not self._result.leaks(now) or time.monotonic() > deadline:
+                return now
             time.sleep(0.5)
-            after = self.read()
-            same = before.descriptors == after.descriptors and before.tasks == after.tasks
-            if (same and after.ports == 0) or time.monotonic() > deadline:
-                return after
 
     def _ports(self) -> int:
         with urllib.request.urlopen(self._url, timeout=10) as page:
@@ -125,11 +121,18 @@ class Soak:
         visits:       how many of each kind.
         disappointed: what went wrong for clients.
         readings:     before the clients came, while they were there, and when all had gone.
+        began:        on the monotonic clock.
     """
 
     visits: Counter[str] = field(default_factory=Counter)
     disappointed: list[str] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
+    began: Instant = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> Seconds:
+        """How long it has gone on."""
+        return time.monotonic() - self.began
 
     @property
     def grown(self) -> int:
@@ -137,18 +140,21 @@ class Soak:
         steady = next(one for one in self.readings if one.at > LONGEST)
         return self.readings[-1].resident - steady.resident
 
+    def leaks(self, now: Reading) -> list[str]:
+        """Return of what there is more than before the clients came."""
+        first = self.readings[0]
+        return [
+            f"{name}: {getattr(now, name)}, and {getattr(first, name)} before"
+            for name in ("ports", "descriptors", "tasks")
+            if getattr(now, name) > getattr(first, name)
+        ]
+
     def faults(self) -> list[str]:
         """Return what has leaked, and what else went wrong; nothing: all is well."""
-        first, last = self.readings[0], self.readings[-1]
-        found = []
-        for name in ("ports", "descriptors", "tasks"):
-            before, after = getattr(first, name), getattr(last, name)
-            if after > before:
-                found.append(f"{name}: {after}, and {before} before")
+        found = self.leaks(self.readings[-1])
         if self.grown > GROWTH:
             found.append(f"memory: grown by {self.grown / 1e6:.2f} MB")
-        found += self.disappointed[:20]
-        return found
+        return found + self.disappointed[:20]
 
 
 def soak(seconds: Seconds, where: Path, every: Seconds) -> Iterator[Reading | Soak]:
@@ -160,13 +166,14 @@ def soak(seconds: Seconds, where: Path, every: Seconds) -> Iterator[Reading | So
             where,
             *words,
             ips=("127.0.0.1",),
-            allow=("127.0.0.1/32",),
+            allow=(f"{PEERS}/32",),
             module="tests.soak_server",
             program="natkit",
         ) as server,
         visits() as kinds,
     ):
-        watch = Watch(server, metrics)
+        result.began = time.monotonic()
+        watch = Watch(result, server, metrics)
         for reading in _readings(result, watch, server, kinds, seconds, every):
             result.readings.append(reading)
             yield reading
@@ -191,7 +198,7 @@ def _readings(
     for thread in threads:
         thread.start()
     try:
-        while (left := seconds - watch.elapsed) > 0:
+        while (left := seconds - result.elapsed) > 0:
             time.sleep(min(left, every))
             yield watch.read()
     finally:
@@ -208,9 +215,10 @@ def _client(
     over: threading.Event,
     number: int,
 ) -> None:
-    chance = random.Random(number)
+    chance, next_at = random.Random(number), time.monotonic()
     names = list(kinds)
-    while not over.is_set():
+    while not over.wait(next_at - time.monotonic()):
+        next_at = max(next_at + PACE, time.monotonic())
         kind = chance.choice(names)
         visit(result, server, chance, kind, kinds[kind])
 
@@ -221,7 +229,7 @@ def visit(result: Soak, server: TurnUnderTest, chance: random.Random, kind: str,
     try:
         go(server, chance)
     except (OSError, EOFError, AssertionError) as error:
-        result.disappointed.append(f"{kind}: {error!r}"[:300])
+        result.disappointed.append(f"{result.elapsed:.1f} s, {kind}: {error!r}"[:300])
 
 
 def main() -> int:

@@ -34,6 +34,9 @@ from natkit.wire import (
 from tests.turnkit import PATIENCE, TCP, UDP, AnyAttribute, Peer, RawClient
 from tests.turnserver import TurnUnderTest
 
+PEERS = "127.0.0.2"
+"""Where peers are: on 127.0.0.1 one might get a port that is a listener's, and refused."""
+
 CHANNEL = 0x4000
 TRANSPORTS = ("udp", "udp", "tcp", "tls")
 STREAMS = ("tcp", "tls")
@@ -83,7 +86,8 @@ def leave(client: RawClient, chance: random.Random) -> None:
 
 def call(server: TurnUnderTest, chance: random.Random) -> None:
     """A call: packets both ways, on a channel and in indications."""
-    with arrive(server, chance.choice(TRANSPORTS)) as client, Peer() as peer, Peer() as second:
+    transport = chance.choice(TRANSPORTS)
+    with arrive(server, transport) as client, Peer(PEERS) as peer, Peer(PEERS) as second:
         _, relayed = allocated(client, UDP)
         client.bind(CHANNEL, peer.address)
         client.permit(second.address)
@@ -116,7 +120,7 @@ def move(server: TurnUnderTest, chance: random.Random) -> None:
     """An allocation that follows its client to another address, once in four with nobody there."""
     transport = chance.choice(TRANSPORTS)
     first = arrive(server, transport)
-    with first, Peer() as peer:
+    with first, Peer(PEERS) as peer:
         answer, relayed = allocated(first, UDP, MobilityTicket(b""))
         ticket = wanted(answer, MobilityTicket)
         first.bind(CHANNEL, peer.address)
@@ -151,7 +155,7 @@ def connect(server: TurnUnderTest, chance: random.Random) -> None:
 
 def _dial(control: RawClient, _: TransportAddress) -> tuple[socket.socket, ConnectionId]:
     """Connect from the relay to a peer."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((PEERS, 0)) as listener:
         listener.settimeout(PATIENCE)
         address = TransportAddress(*listener.getsockname()[:2])
         control.permit(address)
@@ -163,8 +167,8 @@ def _dial(control: RawClient, _: TransportAddress) -> tuple[socket.socket, Conne
 
 def _await(control: RawClient, relayed: TransportAddress) -> tuple[socket.socket, ConnectionId]:
     """Connect from a peer to the relay."""
-    control.permit(TransportAddress("127.0.0.1", 0))
-    peer = socket.create_connection(relayed, PATIENCE)
+    control.permit(TransportAddress(PEERS, 0))
+    peer = socket.create_connection(relayed, PATIENCE, (PEERS, 0))
     return peer, wanted(Message.decode(control.receive()), ConnectionId)
 
 

@@ -16,8 +16,8 @@ import pytest
 import trustme
 
 from natkit.wire import TransportAddress
-from tests.cli.test_stun import free_port
 from tests.needs import SBIN
+from tests.ports import free_port
 
 USER = ("user", "pass-word")
 OTHER = ("other", "word-pass")

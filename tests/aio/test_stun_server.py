@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,21 +25,10 @@ from natkit.wire import (
     TransportAddress,
     XorMappedAddress,
 )
+from tests.ports import free_port
 
 IPV6 = pytest.mark.needs("ipv6")
 ID = b"0123456789ab"
-
-
-def free_ports(count: int, ip: str = "127.0.0.1") -> tuple[int, ...]:
-    """Return ports that nothing uses on `ip` just now."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    socks = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
-    for sock in socks:
-        sock.bind((ip, 0))
-    ports = tuple(sock.getsockname()[1] for sock in socks)
-    for sock in socks:
-        sock.close()
-    return ports
 
 
 @pytest.fixture
@@ -52,7 +40,8 @@ def network() -> SocketNetwork:
 async def rfc5780_server(
     network: SocketNetwork, *ips: str, ports: int = 2
 ) -> AsyncIterator[BindingService]:
-    service = await serve_binding(network, ips, free_ports(ports, ips[0]))
+    first = free_port(ports, ips[0])
+    service = await serve_binding(network, ips, range(first, first + ports))
     try:
         yield service
     finally:
@@ -158,7 +147,7 @@ async def test_rfc_5780_refuses_ports_that_are_not_chosen(network: SocketNetwork
 async def test_address_in_use_closes_what_was_open_already(network: SocketNetwork) -> None:
     async with rfc5780_server(network, "127.0.0.1", ports=1) as service:
         taken = service.listening[0].port
-        (free,) = free_ports(1)
+        free = free_port()
         with pytest.raises(NetworkUnreachable, match="cannot use the local address"):
             await serve_binding(network, ["127.0.0.1"], [free, taken])
         await asyncio.sleep(0)

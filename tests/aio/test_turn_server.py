@@ -26,6 +26,7 @@ from natkit.tools.relay import serve as serve_relay
 from natkit.tools.relay_config import read_config
 from natkit.turn.forwarding import Relaying, Transport
 from natkit.wire import Message, MessageClass, Method, TransportAddress, XorMappedAddress
+from tests.ports import free_port
 
 LOOPBACK = RelayAddress("127.0.0.1", "127.0.0.1")
 REQUEST = Message(Method.BINDING, MessageClass.REQUEST, b"0123456789ab", ())
@@ -267,10 +268,11 @@ def test_dtls_records_are_packed_whole():
 
 
 def test_ports_are_drawn_from_the_range_and_come_back():
-    ports = RelayPorts([LOOPBACK], range(61000, 61004))
+    first = free_port(4)
+    ports = RelayPorts([LOOPBACK], range(first, first + 4))
     opened = [ports.open(Family.IPV4, Relaying.UDP, even=False, reserve=False) for _ in range(4)]
-    assert {one.relayed.port for [one] in opened} == set(range(61000, 61004))
-    with pytest.raises(PortsExhausted, match="61000-61003 are taken"):
+    assert {one.relayed.port for [one] in opened} == set(range(first, first + 4))
+    with pytest.raises(PortsExhausted, match=f"{first}-{first + 3} are taken"):
         ports.open(Family.IPV4, Relaying.UDP, even=False, reserve=False)
     for [one] in opened:
         one.sock.close()
@@ -278,23 +280,23 @@ def test_ports_are_drawn_from_the_range_and_come_back():
     assert ports.used == 0
 
 
-@pytest.mark.parametrize(
-    ("reserve", "expected"), [(False, {61010, 61012}), (True, {61010, 61011, 61012, 61013})]
-)
+@pytest.mark.parametrize(("reserve", "expected"), [(False, {1, 3}), (True, {1, 2, 3, 4})])
 def test_even_ports_and_the_ones_above_them(reserve: bool, expected: set[int]):
-    ports = RelayPorts([LOOPBACK], range(61009, 61014))
+    odd = free_port(6) | 1
+    ports = RelayPorts([LOOPBACK], range(odd, odd + 5))
     opened = []
     with contextlib.suppress(PortsExhausted):
         while True:
             opened += ports.open(Family.IPV4, Relaying.UDP, even=True, reserve=reserve)
-    assert {one.relayed.port for one in opened} == expected
+    assert {one.relayed.port - odd for one in opened} == expected
     for one in opened:
         one.sock.close()
 
 
 def test_a_port_that_relays_udp_is_not_given_for_tcp():
     """An allocation is known by its relayed address: two with the same would be mixed up."""
-    ports = RelayPorts([LOOPBACK], range(61020, 61021))
+    first = free_port()
+    ports = RelayPorts([LOOPBACK], range(first, first + 1))
     [one] = ports.open(Family.IPV4, Relaying.UDP, even=False, reserve=False)
     with one.sock, pytest.raises(PortsExhausted):
         ports.open(Family.IPV4, Relaying.TCP, even=False, reserve=False)
@@ -328,10 +330,3 @@ def test_a_family_without_a_relay_address_has_no_ports():
     ports = RelayPorts([LOOPBACK], range(61000, 61004))
     with pytest.raises(PortsExhausted, match="no relay address has IPv6"):
         ports.open(Family.IPV6, Relaying.UDP, even=False, reserve=False)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -21,7 +21,8 @@ from natkit.cli.probe import watch
 from natkit.cli.probe_text import render
 from natkit.errors import NatkitError, NetworkUnreachable, UsageError
 from natkit.tools.probe import ProbeReport
-from tests.cli.test_stun import free_port, serving
+from tests.cli.test_stun import serving
+from tests.ports import free_port
 from tests.tools.test_probe import probed
 
 QUICK = ("-4", "--timeout", "3s")

@@ -6,9 +6,7 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,26 +17,11 @@ import trustme
 from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
+from tests.ports import free_port
 
 
 def run(*words: str) -> Result:
     return CliRunner().invoke(main, ["stun", *words])
-
-
-def free_port() -> int:
-    """Return a port that nothing uses on loopback over UDP or TCP, nor the one after it.
-
-    It is below those that the system gives to whoever asks for none: until it is bound, it would
-    give this one to somebody else, or have a closed connection on it.
-    """
-    while True:
-        port = 10_000 + secrets.randbelow(20_000)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                for at in (port, port + 1):
-                    sock = stack.enter_context(socket.socket(socket.AF_INET, kind))
-                    sock.bind(("127.0.0.1", at))
-            return port
 
 
 @contextlib.contextmanager

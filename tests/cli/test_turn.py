@@ -23,6 +23,7 @@ from natkit.cli.main import main
 from natkit.tools.relay_config import read_config, read_file
 from natkit.turn.credentials import rest_password
 from natkit.wire import Message, MessageClass, Method, XorMappedAddress
+from tests.ports import free_port
 
 LOOPBACK = ("--relay-address", "127.0.0.1", "--metrics", "off")
 UDP = ("--listen", "udp://127.0.0.1:0")
@@ -68,13 +69,6 @@ def binding(port: int) -> Message:
         request = Message(Method.BINDING, MessageClass.REQUEST, b"0123456789ab", ())
         sock.sendto(request.encode(), ("127.0.0.1", port))
         return Message.decode(sock.recv(2048))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from natkit.cli.main import main
 from natkit.cli.turn_check import given_login
 from natkit.turn.client_auth import Login
 from natkit.turn.credentials import rest_expiry, rest_password
-from tests.cli.test_stun import free_port
+from tests.ports import free_port
 
 
 def run(*words: str) -> Result:

@@ -19,8 +19,8 @@ from natkit.stun.binding import BindingClient, BindingEvent, BindingSucceeded
 from natkit.stun.uri import StunUri
 from natkit.tools.stun import QueryReport, Trust, query
 from natkit.wire import ChangeRequest, TransportAddress
-from tests.cli.test_stun import free_port
 from tests.needs import SBIN
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("turnserver")]
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cli.test_stun import free_port, serving
+from tests.cli.test_stun import serving
 from tests.cli.test_turn import serving as serving_turn
 from tests.needs import SBIN
+from tests.ports import free_port
 
 pytestmark = pytest.mark.interop
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import ifaddr
 import pytest
 
 from natkit.wire import (
@@ -22,7 +25,7 @@ from natkit.wire import (
     XorRelayedAddress,
 )
 from tests.turnkit import TCP, UDP, AnyAttribute, Peer, RawClient, error_of, transaction_id
-from tests.turnserver import TurnUnderTest
+from tests.turnserver import TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
 
@@ -209,6 +212,15 @@ def test_each_address_answers_for_itself(turn: TurnUnderTest) -> None:
     for ip in turn.ips:
         with RawClient(turn, ip=ip) as client:
             assert client.bare(Method.BINDING).find(XorMappedAddress) is not None
+
+
+def test_a_wildcard_listener_answers_from_the_address_it_was_asked_on(tmp_path: Path) -> None:
+    with turn_server(tmp_path, ips=("0.0.0.0",), relay=("127.0.0.1",)) as server:
+        own = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+        for ip in map(str, own):
+            for transport in ("udp", "tcp"):
+                with RawClient(server, transport, ip=ip, source=ip) as client:
+                    assert client.allocate().ip == "127.0.0.1"
 
 
 # -- 29: Refresh -----------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from typing import cast
 import pytest
 
 from natkit.wire import MessageClass, Method
-from tests.cli.test_stun import free_port
 from tests.needs import SBIN
+from tests.ports import free_port
 from tests.turnkit import RawClient
 from tests.turnserver import SECRET, USER, TurnUnderTest, turn_server
 

@@ -29,7 +29,7 @@ from natkit.wire import (
     XorPeerAddress,
     XorRelayedAddress,
 )
-from tests.cli.test_stun import free_port
+from tests.ports import free_port
 from tests.turnkit import PATIENCE, TCP, UDP, Peer, RawClient, error_of
 from tests.turnserver import TurnUnderTest, turn_server
 

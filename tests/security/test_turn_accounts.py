@@ -66,6 +66,21 @@ def test_nonces_cannot_be_told_from_chance(turn: TurnUnderTest) -> None:
         assert max(counted.values()) < 25
 
 
+def test_transactions_of_indications_cannot_be_told_from_chance(turn: TurnUnderTest) -> None:
+    """Each bit of the server's own transaction IDs is set in about half of them."""
+    with RawClient(turn) as client, Peer() as peer:
+        relayed = client.allocate()
+        client.permit(peer.address)
+        ids = []
+        for _ in range(200):
+            peer.send(b"x", relayed)
+            ids.append(Message.decode(client.receive()).transaction_id)
+    assert len(set(ids)) == len(ids)
+    for bit in range(96):
+        ones = sum(int.from_bytes(one, "big") >> bit & 1 for one in ids)
+        assert 55 < ones < 145  # 6 standard deviations
+
+
 def test_relayed_ports_do_not_follow_each_other(turn: TurnUnderTest) -> None:
     ports = []
     for _ in range(30):

@@ -21,7 +21,7 @@ from natkit.wire import (
     TransportAddress,
     XorPeerAddress,
 )
-from tests.turnkit import Peer, RawClient, error_of, transaction_id
+from tests.turnkit import TCP, Peer, RawClient, error_of, transaction_id
 from tests.turnserver import TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
@@ -175,6 +175,22 @@ def test_a_send_indication_does_not_reach_a_denied_peer(attacker: RawClient) -> 
         victim.socket.settimeout(0.3)
         with pytest.raises(TimeoutError):
             victim.receive()
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tls"])
+@pytest.mark.parametrize("family", [1, pytest.param(2, marks=pytest.mark.needs("ipv6"))])
+def test_no_denied_network_is_connected_to(
+    strict: TurnUnderTest, transport: str, family: int
+) -> None:
+    with RawClient(strict, transport) as attacker:
+        attacker.log_in()
+        assert attacker.code(Method.ALLOCATE, TCP, RequestedAddressFamily(family)) is None
+        opened = [
+            ip
+            for ip in edges(DENIED_IPV4 if family == 1 else DENIED_IPV6)
+            if attacker.code(Method.CONNECT, XorPeerAddress(TransportAddress(ip, 80))) != 403
+        ]
+    assert opened == []
 
 
 # -- 2: one bad peer in a list ---------------------------------------------------------------------
