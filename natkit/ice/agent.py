@@ -123,13 +123,6 @@ class IceAgent:
         self._previous, self.session = self.session, self._new_session(credentials)
         self._review(now)
 
-    def select(self, component: int, base: TransportAddress, remote: TransportAddress) -> Pair:
-        """Return the pair between the two. Raises: UsageError: there is none."""
-        pair = self.session.pairs.find((base, remote))
-        if pair is None or pair.component != component:
-            raise UsageError(f"component {component} has no pair from {base} to {remote}")
-        return pair
-
     def force(self, pair: Pair, *, now: Instant) -> None:
         """Use a pair without checks, for a peer that does not speak ICE; consent is not asked."""
         self.session.started_at = now
@@ -147,6 +140,10 @@ class IceAgent:
         if consent is None or not consent.holds(now=now):
             raise ConnectionError("Cannot send data, not connected")
         return consent.pair.key
+
+    def path_of_any(self) -> Pair | None:
+        """Return the path of some component, also one that may no longer be sent on."""
+        return next((consent.pair for consent in self._consents.values()), None)
 
     def accepts(self, source: TransportAddress, *, now: Instant) -> bool:
         """Take that data came; True: from somebody who knows our password."""

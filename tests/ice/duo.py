@@ -22,8 +22,6 @@ B6 = TransportAddress("2001:db8::2", 2000)
 A_RELAY = TransportAddress("203.0.113.1", 3000)
 B_RELAY = TransportAddress("203.0.113.2", 4000)
 
-_seeds = itertools.count(1)
-
 
 def local(
     base: TransportAddress,
@@ -71,8 +69,7 @@ class Duo:
         seen_as: what the other side takes a base for: a NAT.
     """
 
-    def __init__(self, *, latency: float = 0.01, loss: float = 0.0, **options: object) -> None:
-        seed = next(_seeds)
+    def __init__(self, *, latency: float = 0.01, loss: float = 0.0, seed: int = 1, **options: object) -> None:
         self.rng = random.Random(seed)
         self.now = 0.0
         self.latency, self.loss = latency, loss

@@ -375,12 +375,12 @@ def test_silence_is_disconnected_after_10_seconds_and_failed_after_30():
     duo.connect()
     duo.run(20)
     duo.drops = lambda _: True
-    duo.run(9)
+    duo.run(3)
     assert duo.a.state is State.COMPLETED
-    duo.run(7)
+    duo.run(8)
     assert duo.a.state is State.DISCONNECTED
     assert duo.a.agent.path(1, now=duo.now)
-    duo.run(16)
+    duo.run(20)
     assert duo.a.state is State.FAILED
     with pytest.raises(ConnectionError):
         duo.a.agent.path(1, now=duo.now)

@@ -1,0 +1,362 @@
+"""Gathering: whom we asked for candidates, what they said, and when to stop waiting.
+
+An inquiry goes: asked -> answered | failed. STUN servers are asked from here, one `BindingClient`
+to a base; TURN servers by whoever runs this, who tells how it went. Rules of the file:
+1. All are asked at once; what one of them gives is told at once.
+2. Whoever is slower than the first by far is not waited for: one dead server or one silent
+   interface delays nobody (see `Gatherer.settles_at`).
+3. Gathering paces nothing (RFC 8445 §5.1.1.2 would have Ta between two requests): a handful of
+   servers on a few addresses is less than a page load sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
+from natkit.ice.messages import Outgoing
+from natkit.ice.priority import Foundations, priority
+from natkit.machine import Instant, Seconds, soonest
+from natkit.network import IcmpError
+from natkit.stun.binding import (
+    BindingClient,
+    BindingEvent,
+    BindingFailed,
+    BindingSucceeded,
+    BindingTimedOut,
+    BindingUnreachable,
+)
+from natkit.stun.transaction import UNRELIABLE
+from natkit.wire import TransportAddress
+
+PATIENCE: Seconds = 2.0
+"""For a kind of server of which none answers: three sends of a request, at 0, 0.5 and 1.5 s."""
+
+GRACE: Seconds = 0.02
+"""How long the others have at the least, once one has answered."""
+
+KEEPALIVE: Seconds = 15.0
+"""Between two requests that keep a mapping alive until a pair is chosen (RFC 8445 §11)."""
+
+
+class Kind(Enum):
+    """Who was asked: this host for a socket, or a server."""
+
+    HOST = "host"
+    REFLEXIVE = "stun"
+    RELAYED = "turn"
+
+
+@dataclass(slots=True, eq=False)
+class Inquiry:
+    """One question to one server.
+
+    Attributes:
+        server:   as it was configured ("stun.example.org:3478 over udp").
+        base:     where it was asked from; None: from a socket of its own.
+        interface: of the base, where known.
+        asked_at, ended_at: when; ended_at is None while it is open.
+        found:    what came of it; None: nothing, and `error` says why.
+    """
+
+    kind: Kind
+    server: str
+    base: TransportAddress | None
+    interface: str | None
+    asked_at: Instant
+    ended_at: Instant | None = None
+    found: Local | None = None
+    error: str | None = None
+
+    @property
+    def took(self) -> Seconds | None:
+        """Seconds until it ended; None while it is open."""
+        return None if self.ended_at is None else self.ended_at - self.asked_at
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFound:
+    """There is a new candidate of ours."""
+
+    local: Local
+
+
+@dataclass(frozen=True, slots=True)
+class InquiryEnded:
+    """A server has answered, or will not."""
+
+    inquiry: Inquiry
+
+
+@dataclass(frozen=True, slots=True)
+class GatheringEnded:
+    """No more candidates will come."""
+
+
+GatherEvent: TypeAlias = CandidateFound | InquiryEnded | GatheringEnded
+
+
+class Gatherer:
+    """The machine.
+
+    Args:
+        randomness:  returns that many unpredictable bytes.
+        patience:    see `PATIENCE`.
+
+    Attributes: inquiries: all that were asked, in order.
+    """
+
+    def __init__(self, randomness: Callable[[int], bytes], *, patience: Seconds = PATIENCE) -> None:
+        self.inquiries: list[Inquiry] = []
+        self.foundations = Foundations()
+        self._randomness, self._patience = randomness, patience
+        self._clients: dict[TransportAddress, BindingClient] = {}
+        self._open: dict[bytes, tuple[Inquiry, Local, TransportAddress]] = {}
+        self._kept: list[tuple[Local, TransportAddress]] = []
+        self._refresh_at: Instant | None = None
+        self._complete = self._over = False
+        self._known: set[tuple[TransportAddress, TransportAddress]] = set()
+        self._events: list[GatherEvent] = []
+
+    # Commands.
+
+    def ask(self, inquiry: Inquiry, host: Local, server: TransportAddress, *, now: Instant) -> None:
+        """Ask a STUN server how it sees a host candidate, unless the inquiry has ended."""
+        if inquiry.ended_at is not None:
+            return
+        client = self._clients.setdefault(host.base, BindingClient(lambda: self._randomness(12)))
+        schedule = UNRELIABLE.within(self._patience)
+        transaction_id = client.ask(server, schedule=schedule, now=now)
+        self._open[transaction_id] = (inquiry, host, server)
+
+    def begin(
+        self,
+        kind: Kind,
+        name: str,
+        base: TransportAddress | None = None,
+        interface: str | None = None,
+        *,
+        now: Instant,
+    ) -> Inquiry:
+        """Record that a server is asked from now on; finding its address may take time, too.
+
+        `ask`, `relayed` or `failed` follows.
+        """
+        inquiry = Inquiry(kind, name, base, interface, now)
+        self.inquiries.append(inquiry)
+        return inquiry
+
+    def host(self, local: Local) -> None:
+        """Take a candidate that nobody had to be asked for."""
+        self._known.add((local.base, local.base))
+        self._events.append(CandidateFound(local))
+
+    def relayed(
+        self,
+        inquiry: Inquiry,
+        at: TransportAddress,
+        mapped: TransportAddress,
+        *,
+        server: TransportAddress,
+        transport: str,
+        preference: int,
+        component: int,
+        hide_mapped: bool,
+        now: Instant,
+    ) -> Local:
+        """Take the relayed address that a TURN server gave.
+
+        Args:
+            mapped:      where the server sees us; hidden from the peer with `hide_mapped`.
+            transport:   to the server.
+            preference:  local preference, 0 .. 65535.
+        """
+        kind = CandidateType.RELAYED
+        hidden = TransportAddress("::" if at.is_ipv6 else "0.0.0.0", 9)  # RFC 8839 §5.1
+        related = hidden if hide_mapped else mapped
+        candidate = Candidate(
+            self.foundations.of(kind, at.ip, server.ip, transport),
+            component,
+            "udp",
+            priority(kind, preference, component),
+            at.ip,
+            at.port,
+            kind,
+            related.ip,
+            related.port,
+        )
+        origin = Origin(now, inquiry.interface, inquiry.server, now - inquiry.asked_at)
+        found = Local(candidate, at, origin)
+        self._found(inquiry, found, now)
+        return found
+
+    def failed(self, inquiry: Inquiry, why: str, *, now: Instant) -> None:
+        """Take that a question has come to nothing."""
+        if inquiry.ended_at is not None:
+            return
+        inquiry.ended_at, inquiry.error = now, why
+        self._events.append(InquiryEnded(inquiry))
+
+    def complete(self, *, now: Instant) -> None:
+        """Take that all inquiries have begun."""
+        self._complete = True
+        self._settle(now)
+
+    def keep_alive(self, wanted: bool) -> None:
+        """Keep the mappings of reflexive candidates alive, or stop it: a pair does from then on."""
+        if not wanted:
+            self._kept.clear()
+            self._refresh_at = None
+
+    # The contract.
+
+    def receive(
+        self, data: bytes, source: TransportAddress, *, at: TransportAddress, now: Instant
+    ) -> None:
+        """Take a datagram that came in at a base; what is no answer is ignored."""
+        client = self._clients.get(at)
+        if client is not None:
+            client.receive(data, source, now=now)
+            self._listen(client, now)
+
+    def error_received(self, error: IcmpError, *, at: TransportAddress, now: Instant) -> None:
+        """Take an ICMP error."""
+        client = self._clients.get(at)
+        if client is not None:
+            client.error_received(error)
+            self._listen(client, now)
+
+    def tick(self, *, now: Instant) -> None:
+        """Ask again, give up, stop waiting, refresh."""
+        for client in list(self._clients.values()):
+            client.tick(now=now)
+            self._listen(client, now)
+        if self._refresh_at is not None and self._refresh_at <= now:
+            self._refresh_at = now + KEEPALIVE
+            for host, server in self._kept:
+                self._clients[host.base].ask(server, now=now)
+        self._settle(now)
+
+    def deadline(self) -> Instant | None:
+        """Return when `tick` has something to do."""
+        clients = [client.deadline() for client in self._clients.values()]
+        settles = None if self._over else self.settles_at()
+        return soonest((*clients, settles, self._refresh_at))
+
+    def transmits(self) -> list[Outgoing]:
+        """Hand over what is to be sent."""
+        return [
+            Outgoing(data, destination, base)
+            for base, client in self._clients.items()
+            for data, destination, _ in client.transmits()
+        ]
+
+    def events(self) -> list[GatherEvent]:
+        """Hand over what has happened."""
+        out, self._events = self._events, []
+        return out
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while answers of STUN servers are expected."""
+        return bool(self._clients)
+
+    # Within.
+
+    def settles_at(self) -> Instant | None:
+        """Return when gathering ends at the latest; None: not all is asked, or it has no limit.
+
+        For each kind of server: when the last has answered; or, once one has been of use, after
+        as much time again as that one took; or when patience ends.
+        """
+        if not self._complete:
+            return None
+        return max((self._kind_settles_at(kind) for kind in Kind), default=None)
+
+    def _kind_settles_at(self, kind: Kind) -> Instant:
+        asked = [inquiry for inquiry in self.inquiries if inquiry.kind is kind]
+        ends = [inquiry.ended_at for inquiry in asked]
+        if None not in ends:
+            return max((at for at in ends if at is not None), default=float("-inf"))
+        useful = [it for it in asked if it.found is not None and it.ended_at is not None]
+        if useful:
+            first = min(useful, key=lambda it: it.ended_at or 0.0)
+            return (first.ended_at or 0.0) + max(first.took or 0.0, GRACE)
+        return min(it.asked_at for it in asked) + self._patience
+
+    def _settle(self, now: Instant) -> None:
+        at = self.settles_at()
+        if self._over or at is None or now < at:
+            return
+        self._over = True
+        for inquiry in self.inquiries:
+            if inquiry.ended_at is None:
+                self.failed(inquiry, "no answer until others had been heard", now=now)
+        self._open.clear()
+        self._events.append(GatheringEnded())
+
+    def _listen(self, client: BindingClient, now: Instant) -> None:
+        for event in client.events():
+            asked = self._open.pop(event.transaction_id, None)
+            if asked is None:
+                continue
+            inquiry, host, server = asked
+            if isinstance(event, BindingSucceeded):
+                self._reflexive(inquiry, host, server, event, now)
+            else:
+                self.failed(inquiry, _words(event), now=now)
+        self._settle(now)
+
+    def _reflexive(
+        self,
+        inquiry: Inquiry,
+        host: Local,
+        server: TransportAddress,
+        event: BindingSucceeded,
+        now: Instant,
+    ) -> None:
+        kind, ours = CandidateType.SERVER_REFLEXIVE, host.candidate
+        preference = ours.priority >> 8 & 0xFFFF
+        candidate = Candidate(
+            self.foundations.of(kind, host.base.ip, server.ip),
+            ours.component,
+            "udp",
+            priority(kind, preference, ours.component),
+            event.mapped.ip,
+            event.mapped.port,
+            kind,
+            host.base.ip,
+            host.base.port,
+        )
+        origin = Origin(now, inquiry.interface, inquiry.server, event.round_trip)
+        self._kept.append((host, server))
+        self._refresh_at = self._refresh_at or now + KEEPALIVE
+        self._found(inquiry, Local(candidate, host.base, origin), now)
+
+    def _found(self, inquiry: Inquiry, found: Local, now: Instant) -> None:
+        inquiry.ended_at, inquiry.found = now, found
+        self._events.append(InquiryEnded(inquiry))
+        address = found.candidate.address
+        # The same address from the same base again is redundant (RFC 8445 §5.1.3): a second
+        # server saw the same, or there is no NAT.
+        if address is None or self._over or (found.base, address) in self._known:
+            return
+        self._known.add((found.base, address))
+        self._events.append(CandidateFound(found))
+
+
+def _words(event: BindingEvent) -> str:
+    """Return in words how a question came to nothing."""
+    match event:
+        case BindingFailed():
+            code = "" if event.code is None else f"error {event.code} "
+            return f"{code}{event.reason}"
+        case BindingTimedOut():
+            return f"no answer to {event.sent} requests"
+        case BindingUnreachable():
+            return f"ICMP type {event.error.kind} code {event.error.code}: nobody listens there"
+        case BindingSucceeded():
+            return ""
