@@ -90,6 +90,7 @@ class Connection:
         interfaces:      names of the interfaces to gather on; None: all but loopback.
         lite:            only answer the peer's checks.
         settings:        times that are waited for.
+        randomness:      returns that many unpredictable bytes.
         network:         where to open sockets; None: this machine.
     Raises: ValueError: a name or password that ICE does not allow, or an unknown transport.
     """
@@ -117,6 +118,7 @@ class Connection:
         interfaces: Sequence[str] | None = None,
         lite: bool = False,
         settings: Settings = DEFAULTS,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
         network: Network | None = None,
     ) -> None:
         self.remote_is_lite = False
@@ -133,12 +135,12 @@ class Connection:
             family for family in Family if (use_ipv4 if family is Family.IPV4 else use_ipv6)
         )
         self._interfaces = None if interfaces is None else frozenset(interfaces)
-        self._network = network or SocketNetwork()
+        self._network, self._randomness = network or SocketNetwork(), randomness
         self._agent = IceAgent(
             controlling=ice_controlling,
-            randomness=secrets.token_bytes,
+            randomness=randomness,
             components=components,
-            credentials=_chosen(local_username, local_password),
+            credentials=_chosen(local_username, local_password, randomness),
             lite=lite,
             settings=settings,
         )
@@ -327,7 +329,8 @@ class Connection:
 
         Args: local_username, local_password: None: random ones.
         """
-        self._agent.restart(_chosen(local_username, local_password), now=self._network.now())
+        chosen = _chosen(local_username, local_password, self._randomness)
+        self._agent.restart(chosen, now=self._network.now())
         if self._transport is not None:
             self._transport.renew()
         self._gathering = None
@@ -344,7 +347,7 @@ class Connection:
             self._transport = IceTransport(
                 self._network,
                 self._agent,
-                secrets.token_bytes,
+                self._randomness,
                 on_event=self._heard,
                 on_data=lambda data, component: self._received.put_nowait((data, component)),
             )
@@ -402,9 +405,11 @@ class Connection:
             self._transport.kick()
 
 
-def _chosen(username: str | None, password: str | None) -> Credentials | None:
+def _chosen(
+    username: str | None, password: str | None, randomness: Callable[[int], bytes]
+) -> Credentials | None:
     """Return credentials of which one part or both were chosen; None: neither."""
     if username is None and password is None:
         return None
-    fresh = Credentials.fresh(secrets.token_bytes)
+    fresh = Credentials.fresh(randomness)
     return Credentials(username or fresh.ufrag, password or fresh.password).checked()

@@ -49,7 +49,13 @@ class CheckList:
         return self._by_key.get(key)
 
     def add(self, local: Local, remote: Remote, *, controlling: bool, now: Instant) -> Pair | None:
-        """Pair two candidates; None where they make no new pair, which `unpaired` explains."""
+        """Pair two candidates.
+
+        None where they make no new pair; `unpaired` says why, unless the two are of different
+        components or IP versions.
+        """
+        if not _are_alike(local, remote):
+            return None
         why = _obstacle(local, remote)
         if why is None and (local.base, remote.address) in self._by_key:
             why = "the path is checked already, from the same base to the same address"
@@ -174,15 +180,17 @@ class CheckList:
             self._triggered.remove(pair)
 
 
+def _are_alike(local: Local, remote: Remote) -> bool:
+    """Tell whether they are of one component and one IP version, as others never pair."""
+    same_family = local.base.is_ipv6 is remote.address.is_ipv6
+    return same_family and local.candidate.component == remote.candidate.component
+
+
 def _obstacle(local: Local, remote: Remote) -> str | None:
     """Return why the two make no pair (RFC 8445 §6.1.2.2); None: they may."""
     ours, theirs = local.candidate, remote.candidate
-    if ours.component != theirs.component:
-        return "they are of different components"
     if theirs.transport.lower() != ours.transport.lower():
         return f"natkit does not check over {theirs.transport} yet"
-    if local.base.is_ipv6 != remote.address.is_ipv6:
-        return "one is IPv4, the other IPv6"
     if ours.is_relayed and theirs.is_name:
         # draft-ietf-mmusic-mdns-ice-candidates §3.3.2
         return "a relay would learn the address that the peer's mDNS name hides"

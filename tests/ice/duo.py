@@ -69,7 +69,9 @@ class Duo:
         seen_as: what the other side takes a base for: a NAT.
     """
 
-    def __init__(self, *, latency: float = 0.01, loss: float = 0.0, seed: int = 1, **options: object) -> None:
+    def __init__(
+        self, *, latency: float = 0.01, loss: float = 0.0, seed: int = 1, **options: object
+    ) -> None:
         self.rng = random.Random(seed)
         self.now = 0.0
         self.latency, self.loss = latency, loss
