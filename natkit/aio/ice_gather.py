@@ -12,7 +12,7 @@ from natkit.aio.turn_client import allocate
 from natkit.aio.turn_failure import Server
 from natkit.errors import NatkitError
 from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
-from natkit.ice.gather import Inquiry, Kind
+from natkit.ice.inquiry import Inquiry, Kind
 from natkit.ice.priority import local_preferences, priority
 from natkit.network import Family, Interface, Tls
 from natkit.stun.uri import StunUri
@@ -103,8 +103,10 @@ class Gathering:
                     self.generation.spawn(self._ask_stun(uri, family, of_family))
         for place, server in enumerate(self.plan.turn):
             for component in self.plan.components:
-                inquiry = self._gatherer.begin(Kind.RELAYED, server.name, now=self._network.now())
-                self.generation.spawn(self._ask_turn(inquiry, server, place, component))
+                inquiry = self._gatherer.begin(
+                    Kind.RELAYED, server.name, component=component, now=self._network.now()
+                )
+                self.generation.spawn(self._ask_turn(inquiry, server, place))
         self._gatherer.complete(now=self._network.now())
 
     def _begin(self, uri: StunUri, host: Local) -> Inquiry:
@@ -124,20 +126,16 @@ class Gathering:
                 self._gatherer.failed(inquiry, f"it has no IPv{family:d} address", now=now)
         self._transport.kick()
 
-    async def _ask_turn(
-        self, inquiry: Inquiry, server: TurnServer, place: int, component: int
-    ) -> None:
+    async def _ask_turn(self, inquiry: Inquiry, server: TurnServer, place: int) -> None:
         try:
-            why = await self._allocate(inquiry, server, place, component)
+            why = await self._allocate(inquiry, server, place)
         except NatkitError as error:
             why = str(error)
         if why is not None:
             self._gatherer.failed(inquiry, why, now=self._network.now())
         self._transport.kick()
 
-    async def _allocate(
-        self, inquiry: Inquiry, turn: TurnServer, place: int, component: int
-    ) -> str | None:
+    async def _allocate(self, inquiry: Inquiry, turn: TurnServer, place: int) -> str | None:
         """Get a relayed address from a server; return why there is none."""
         address = await self._find(turn)
         if address is None:
@@ -145,7 +143,7 @@ class Gathering:
         tls = None
         if turn.transport is Transport.TLS:
             tls = Tls(turn.parsed.host, turn.verify, turn.ca_file)
-        port = Port(self._transport, component)
+        port = Port(self._transport, inquiry.component)
         relay = await allocate(
             self._network,
             Server(address, turn.transport, tls),
@@ -164,7 +162,6 @@ class Gathering:
             server=address,
             transport=turn.transport.value,
             preference=turn.preference(place),
-            component=component,
             hide_mapped=self.plan.hide_mapped,
             now=self._network.now(),
         )

@@ -3,8 +3,7 @@
 An inquiry goes: asked -> answered | failed. STUN servers are asked from here, one `BindingClient`
 to a base; TURN servers by whoever runs this, who tells how it went. Rules of the file:
 1. All are asked at once; what one of them gives is told at once.
-2. Whoever is slower than the first by far is not waited for: one dead server or one silent
-   interface delays nobody (see `Gatherer.settles_at`).
+2. Nobody waits for a dead server, nor long for a silent interface (`natkit.ice.inquiry`).
 3. Gathering paces nothing (RFC 8445 §5.1.1.2 would have Ta between two requests): a handful of
    servers on a few addresses is less than a page load sends.
 """
@@ -13,10 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import TypeAlias
 
 from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
+from natkit.ice.inquiry import PATIENCE, Inquiry, Kind, all_ended_at, settled_at
 from natkit.ice.messages import Outgoing
 from natkit.ice.priority import Foundations, priority
 from natkit.machine import Instant, Seconds, soonest
@@ -32,49 +31,8 @@ from natkit.stun.binding import (
 from natkit.stun.transaction import UNRELIABLE
 from natkit.wire import TransportAddress
 
-PATIENCE: Seconds = 2.0
-"""For a kind of server of which none answers: three sends of a request, at 0, 0.5 and 1.5 s."""
-
-GRACE: Seconds = 0.02
-"""How long the others have at the least, once one has answered."""
-
 KEEPALIVE: Seconds = 15.0
 """Between two requests that keep a mapping alive until a pair is chosen (RFC 8445 §11)."""
-
-
-class Kind(Enum):
-    """Who was asked: this host for a socket, or a server."""
-
-    HOST = "host"
-    REFLEXIVE = "stun"
-    RELAYED = "turn"
-
-
-@dataclass(slots=True, eq=False)
-class Inquiry:
-    """One question to one server.
-
-    Attributes:
-        server:   as it was configured ("stun.example.org:3478 over udp").
-        base:     where it was asked from; None: from a socket of its own.
-        interface: of the base, where known.
-        asked_at, ended_at: when; ended_at is None while it is open.
-        found:    what came of it; None: nothing, and `error` says why.
-    """
-
-    kind: Kind
-    server: str
-    base: TransportAddress | None
-    interface: str | None
-    asked_at: Instant
-    ended_at: Instant | None = None
-    found: Local | None = None
-    error: str | None = None
-
-    @property
-    def took(self) -> Seconds | None:
-        """Seconds until it ended; None while it is open."""
-        return None if self.ended_at is None else self.ended_at - self.asked_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +63,21 @@ class Gatherer:
     Args:
         randomness:  returns that many unpredictable bytes.
         patience:    see `PATIENCE`.
+        thorough:    wait for every server, as a report does.
 
     Attributes: inquiries: all that were asked, in order.
     """
 
-    def __init__(self, randomness: Callable[[int], bytes], *, patience: Seconds = PATIENCE) -> None:
+    def __init__(
+        self,
+        randomness: Callable[[int], bytes],
+        *,
+        patience: Seconds = PATIENCE,
+        thorough: bool = False,
+    ) -> None:
         self.inquiries: list[Inquiry] = []
         self.foundations = Foundations()
-        self._randomness, self._patience = randomness, patience
+        self._randomness, self._patience, self._thorough = randomness, patience, thorough
         self._clients: dict[TransportAddress, BindingClient] = {}
         self._open: dict[bytes, tuple[Inquiry, Local, TransportAddress]] = {}
         self._kept: list[tuple[Local, TransportAddress]] = []
@@ -139,13 +104,14 @@ class Gatherer:
         base: TransportAddress | None = None,
         interface: str | None = None,
         *,
+        component: int = 1,
         now: Instant,
     ) -> Inquiry:
         """Record that a server is asked from now on; finding its address may take time, too.
 
         `ask`, `relayed` or `failed` follows.
         """
-        inquiry = Inquiry(kind, name, base, interface, now)
+        inquiry = Inquiry(kind, name, base, interface, now, component)
         self.inquiries.append(inquiry)
         return inquiry
 
@@ -163,7 +129,6 @@ class Gatherer:
         server: TransportAddress,
         transport: str,
         preference: int,
-        component: int,
         hide_mapped: bool,
         now: Instant,
     ) -> Local:
@@ -176,7 +141,7 @@ class Gatherer:
         """
         kind = CandidateType.RELAYED
         hidden = TransportAddress("::" if at.is_ipv6 else "0.0.0.0", 9)  # RFC 8839 §5.1
-        related = hidden if hide_mapped else mapped
+        related, component = hidden if hide_mapped else mapped, inquiry.component
         candidate = Candidate(
             self.foundations.of(kind, at.ip, server.ip, transport),
             component,
@@ -267,25 +232,11 @@ class Gatherer:
     # Within.
 
     def settles_at(self) -> Instant | None:
-        """Return when gathering ends at the latest; None: not all is asked, or it has no limit.
-
-        For each kind of server: when the last has answered; or, once one has been of use, after
-        as much time again as that one took; or when patience ends.
-        """
+        """Return when gathering ends as things stand; None: not all inquiries have begun."""
         if not self._complete:
             return None
-        return max((self._kind_settles_at(kind) for kind in Kind), default=None)
-
-    def _kind_settles_at(self, kind: Kind) -> Instant:
-        asked = [inquiry for inquiry in self.inquiries if inquiry.kind is kind]
-        ends = [inquiry.ended_at for inquiry in asked]
-        if None not in ends:
-            return max((at for at in ends if at is not None), default=float("-inf"))
-        useful = [it for it in asked if it.found is not None and it.ended_at is not None]
-        if useful:
-            first = min(useful, key=lambda it: it.ended_at or 0.0)
-            return (first.ended_at or 0.0) + max(first.took or 0.0, GRACE)
-        return min(it.asked_at for it in asked) + self._patience
+        wait = all_ended_at if self._thorough else settled_at
+        return wait(self.inquiries, self._patience)
 
     def _settle(self, now: Instant) -> None:
         at = self.settles_at()
@@ -294,7 +245,7 @@ class Gatherer:
         self._over = True
         for inquiry in self.inquiries:
             if inquiry.ended_at is None:
-                self.failed(inquiry, "no answer until others had been heard", now=now)
+                self.failed(inquiry, "no answer by the time that others had given theirs", now=now)
         self._open.clear()
         self._events.append(GatheringEnded())
 

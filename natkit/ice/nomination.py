@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from natkit.ice.checklist import CheckList
 from natkit.ice.pair import Pair
+from natkit.ice.settings import Settings
 from natkit.machine import Instant, Seconds
 
 
@@ -21,12 +22,12 @@ class Plan(NamedTuple):
 
 
 def plan(
-    pairs: CheckList, component: int, patience: Seconds, *, more_expected: bool
+    pairs: CheckList, component: int, settings: Settings, *, more_expected: bool
 ) -> Plan | None:
     """Return what to nominate for a component as things stand; None: nothing works yet.
 
     Args:
-        patience:      how long a relayed pair waits for a direct one.
+        settings:      how long a relayed pair waits for a direct one.
         more_expected: candidates of either side may still come.
     """
     working = pairs.working(component)
@@ -35,12 +36,13 @@ def plan(
             return Plan(pair, worked_at(pair))
     if not working:
         return None
-    hoped_for = more_expected or any(
-        pair.component == component and pair.is_pending and not pair.is_relayed
-        for pair in pairs.pairs
-    )
-    first = min(worked_at(pair) for pair in working)
-    return Plan(working[0], first + patience if hoped_for else first)
+    hopes = [p for p in pairs.pairs if p.component == component and p.is_pending]
+    patience: Seconds = 0.0
+    if any(not pair.is_relayed and pair.history.received for pair in hopes):
+        patience = settings.promising_patience
+    elif more_expected or any(not pair.is_relayed for pair in hopes):
+        patience = settings.relayed_patience
+    return Plan(working[0], min(worked_at(pair) for pair in working) + patience)
 
 
 def worked_at(pair: Pair) -> Instant:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from natkit.ice.agent import IceAgent
 from natkit.ice.candidate import Candidate, Local
-from natkit.ice.gather import Inquiry
+from natkit.ice.inquiry import Inquiry
 from natkit.ice.pair import Pair
 from natkit.ice.priority import parts
 from natkit.machine import Instant, Seconds

@@ -319,11 +319,10 @@ class Session:
         """Return what we are going to nominate, for components that have no pair yet."""
         if not (self._is_checking and self._role.controlling):
             return
-        patience = self._settings.relayed_patience
         for component in self.components - self.checks.nominating():
             if self.selected(component) is None:
                 plan = nomination.plan(
-                    self.pairs, component, patience, more_expected=self.more_expected
+                    self.pairs, component, self._settings, more_expected=self.more_expected
                 )
                 if plan is not None:
                     yield plan

@@ -18,6 +18,8 @@ class Settings:
                           nominated. 2 s are three sends of each check (0, 0.5 and 1.5 s): with a
                           tenth lost each way, one direct path in some 4,000 would be missed. Data
                           flows in the meantime.
+        promising_patience: the same where the peer's checks come in on a direct path, so that only
+                          bad luck can keep ours from being answered: two sends more.
         failure_patience: how long after the start an agent may give up at the earliest: a check
                           of the peer's can still come (RFC 8863 §4).
         silence:          after how long without a sign of the peer the connection is called
@@ -26,6 +28,7 @@ class Settings:
 
     pacing: Seconds = 0.05
     relayed_patience: Seconds = 2.0
+    promising_patience: Seconds = 8.0
     failure_patience: Seconds = 39.5
     silence: Seconds = 10.0
 

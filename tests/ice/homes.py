@@ -111,7 +111,7 @@ async def call(world: World, seed: int, *, transport: str = "udp") -> Outcome:
         began = world.network("alice").now()
         await asyncio.gather(a.connect(), b.connect())
         took = world.network("alice").now() - began
-        await asyncio.sleep(5)
+        await asyncio.sleep(12)
         await talk(a, b)
         pair = a.selected_pair()
         assert pair is not None
