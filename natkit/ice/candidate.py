@@ -46,7 +46,7 @@ class MalformedCandidate(MalformedMessage, ValueError):
     """A text that is no candidate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Candidate:
     """A candidate as both sides know it.
 
@@ -158,6 +158,9 @@ class Candidate:
             and theirs is not None
             and ours.is_ipv6 == theirs.is_ipv6
         )
+
+    def __repr__(self) -> str:
+        return f"Candidate({self.to_sdp()})"
 
     def __str__(self) -> str:
         where = TransportAddress(self.host, self.port)

@@ -70,11 +70,17 @@ class Duo:
     """
 
     def __init__(
-        self, *, latency: float = 0.01, loss: float = 0.0, seed: int = 1, **options: object
+        self,
+        *,
+        latency: float = 0.01,
+        loss: float = 0.0,
+        jitter: float = 0.0,
+        seed: int = 1,
+        **options: object,
     ) -> None:
         self.rng = random.Random(seed)
         self.now = 0.0
-        self.latency, self.loss = latency, loss
+        self.latency, self.loss, self.jitter = latency, loss, jitter
         a, b = random.Random(2 * seed), random.Random(2 * seed + 1)
         self.a = Peer(IceAgent(controlling=True, randomness=a.randbytes, **options))
         self.b = Peer(IceAgent(controlling=False, randomness=b.randbytes, **options))
@@ -127,7 +133,8 @@ class Duo:
             return
         there, base = route
         source = self.seen_as.get(out.base, out.base)
-        entry = (self.now + self.latency, next(self._order), there, out.data, source, base)
+        at = self.now + self.latency + self.jitter * self.rng.random()
+        entry = (at, next(self._order), there, out.data, source, base)
         heapq.heappush(self._air, entry)
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
