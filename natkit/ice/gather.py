@@ -28,11 +28,14 @@ from natkit.stun.binding import (
     BindingTimedOut,
     BindingUnreachable,
 )
-from natkit.stun.transaction import UNRELIABLE
+from natkit.stun.transaction import UNRELIABLE, Retransmission
 from natkit.wire import TransportAddress
 
 KEEPALIVE: Seconds = 15.0
 """Between two requests that keep a mapping alive until a pair is chosen (RFC 8445 §11)."""
+
+_ONCE = Retransmission(count=1)
+"""A keepalive that is lost is not missed: the next one comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,7 @@ class Gatherer:
         if self._refresh_at is not None and self._refresh_at <= now:
             self._refresh_at = now + KEEPALIVE
             for host, server in self._kept:
-                self._clients[host.base].ask(server, now=now)
+                self._clients[host.base].ask(server, schedule=_ONCE, now=now)
         self._settle(now)
 
     def deadline(self) -> Instant | None:
