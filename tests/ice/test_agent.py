@@ -414,6 +414,21 @@ def test_data_is_a_sign_of_life_but_no_consent():
     assert duo.a.state is State.FAILED
 
 
+def test_403_ends_consent_at_once():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.run(6)
+    asked = requests(duo.a)[-1]
+    answer = asked.error(403, "Forbidden").encode(key=duo.b.agent.session.own.key)
+    consent = duo.a.agent._consents[1]
+    consent._asked[asked.transaction_id] = duo.now  # as if B had not answered it yet
+    duo.a.agent.receive(answer, B, at=A, now=duo.now)
+    assert duo.a.state is State.FAILED
+    with pytest.raises(ConnectionError):
+        duo.a.agent.path(1, now=duo.now)
+
+
 def test_data_of_strangers_is_not_accepted():
     duo = simple()
     duo.start()
