@@ -56,19 +56,16 @@ class SelectedPair:
 
     Attributes:
         local, remote: the candidates at its ends, ours as the peer sees it.
+        is_relayed:    data goes over a relay, ours or the peer's.
         nominated:     it stays; else a better one may replace it.
         round_trip:    seconds, of the latest check; None: not known.
     """
 
     local: Candidate
     remote: Candidate
+    is_relayed: bool
     nominated: bool
     round_trip: Seconds | None
-
-    @property
-    def is_relayed(self) -> bool:
-        """True when data goes over a relay, ours or the peer's."""
-        return self.local.is_relayed or self.remote.is_relayed
 
 
 class Connection:
@@ -312,7 +309,8 @@ class Connection:
         if pair is None:
             return None
         ours = (pair.seen_as or pair.local).candidate
-        return SelectedPair(ours, pair.remote.candidate, pair.nominated, pair.history.round_trip)
+        theirs, took = pair.remote.candidate, pair.history.round_trip
+        return SelectedPair(ours, theirs, pair.is_relayed, pair.nominated, took)
 
     def report(self) -> Json:
         """Return all that is known about candidates and pairs: schema natkit.ice/1."""

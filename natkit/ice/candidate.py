@@ -204,11 +204,14 @@ class Remote:
         candidate: as signalled; a peer-reflexive one is replaced when it is signalled later.
         address:   where it is, also when a name hides it.
         since:     when it became known.
+        relayed:   a relay of the peer's is at this IP. A peer-reflexive candidate may be one, where
+                   a NAT of ours has given what comes from it another port.
     """
 
     candidate: Candidate
     address: TransportAddress
     since: Instant
+    relayed: bool = False
 
 
 def _number(text: str, what: str, allowed: range) -> int:

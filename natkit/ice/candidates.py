@@ -45,7 +45,16 @@ class Candidates:
     def add_remote(self, candidate: Candidate, address: TransportAddress, now: Instant) -> Remote:
         """Keep a candidate of the peer's whose address is new."""
         self.remote.append(Remote(candidate, address, now))
+        self.find_relays()
         return self.remote[-1]
+
+    def find_relays(self) -> None:
+        """Mark what comes over relays of the peer's, by their IPs."""
+        ips = {remote.address.ip for remote in self.remote if remote.candidate.is_relayed}
+        for remote in self.remote:
+            remote.relayed = remote.address.ip in ips and (
+                remote.candidate.is_relayed or remote.candidate.type == CandidateType.PEER_REFLEXIVE
+            )
 
     def learn_remote(self, checked: Checked, component: int, now: Instant) -> Remote | None:
         """Learn a candidate of the peer's from its check (RFC 8445 §7.3.1.3); None: too many."""

@@ -121,7 +121,7 @@ class Pair:
     @property
     def is_relayed(self) -> bool:
         """True when a relay of either side stands in this path."""
-        return self.local.candidate.is_relayed or self.remote.candidate.is_relayed
+        return self.local.candidate.is_relayed or self.remote.relayed
 
     @property
     def is_pending(self) -> bool:

@@ -51,7 +51,11 @@ class Reporter:
             "inquiries": [self._inquiry(inquiry) for inquiry in self._inquiries],
             "local": [self._local(local) for local in session.candidates.local],
             "remote": [
-                {**candidate_json(remote.candidate), "since_ms": self._ms(remote.since)}
+                {
+                    **candidate_json(remote.candidate),
+                    "since_ms": self._ms(remote.since),
+                    "relayed": remote.relayed,
+                }
                 for remote in session.candidates.remote
             ],
             "pairs": [self._pair(pair) for pair in session.pairs.pairs],
@@ -103,6 +107,7 @@ class Reporter:
             "remote": str(pair.remote.candidate),
             "priority": pair.priority,
             "state": pair.state.value,
+            "relayed": pair.is_relayed,
             "nominated": pair.nominated,
             "nominated_by": None if history.nominated_by is None else history.nominated_by.value,
             "checks_sent": history.sent,

@@ -89,6 +89,7 @@ class Session:
         elif known is not None and known.candidate.type == CandidateType.PEER_REFLEXIVE:
             # Its pairs stay, under the name and the priority it has for the peer (RFC 8838 §11).
             known.candidate = candidate
+            self.candidates.find_relays()
             self.pairs.reorder(controlling=self._role.controlling)
         self.tick(now=now)
 

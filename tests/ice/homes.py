@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 import natkit
+from natkit.ice.events import State
 from natkit.lab.scenarios import AD, ADF, APD, APDF, EIF, INTERNET
 from natkit.lab.servers import stun_servers
 from natkit.lab.sim import run
@@ -94,12 +95,14 @@ async def talk(a: natkit.Connection, b: natkit.Connection) -> None:
 
 async def call(world: World, seed: int, *, transport: str = "udp") -> Outcome:
     """Connect alice and bob, and let them talk."""
+    changed = asyncio.Event()
     async with stun_servers(world), turn_host(world, port=RELAY_PORT):
         a, b = (
             natkit.Connection(
                 controls,
                 stun_servers=[("stun", 3478), ("stun2", 3478)],
                 turn_servers=[server(transport)],
+                on_state=lambda _: changed.set(),
                 network=world.network(name),
                 randomness=Random(f"{name}{seed}").randbytes,
             )
@@ -111,7 +114,9 @@ async def call(world: World, seed: int, *, transport: str = "udp") -> Outcome:
         began = world.network("alice").now()
         await asyncio.gather(a.connect(), b.connect())
         took = world.network("alice").now() - began
-        await asyncio.sleep(12)
+        while {a.state, b.state} != {State.COMPLETED}:
+            changed.clear()
+            await changed.wait()
         await talk(a, b)
         pair = a.selected_pair()
         assert pair is not None

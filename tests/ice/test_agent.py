@@ -11,7 +11,7 @@ from natkit.ice.credentials import Credentials
 from natkit.ice.events import PairSelected, RoleSwitched, State, StateChanged
 from natkit.ice.pair import PairState, Side
 from natkit.wire import IceControlling, Message, UseCandidate
-from tests.ice.duo import A6, A_RELAY, B6, A, B, Duo, local, requests, simple
+from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, local, requests, simple
 
 SRFLX, RELAY = CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED
 
@@ -204,6 +204,24 @@ def test_relayed_path_is_taken_at_once_when_there_is_no_other():
     duo.start()
     duo.connect()
     assert duo.now < 0.1
+
+
+def test_peer_reflexive_address_at_the_peers_relay_is_no_direct_path():
+    duo = Duo()
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B), local(B_RELAY, RELAY))
+    duo.end()
+    # A NAT before A gives what comes from B's relay another port.
+    duo.seen_as[B_RELAY] = B_RELAY._replace(port=9)
+    duo.routes[B_RELAY._replace(port=9)] = (duo.b, B_RELAY)
+    duo.drops = lambda out: {out.base, out.destination} == {A, B} or out.destination == B_RELAY
+    duo.start()
+    duo.run(1.0)
+    pair = duo.a.agent.session.usable(1)
+    assert pair is not None
+    assert pair.remote.candidate.type == CandidateType.PEER_REFLEXIVE
+    assert pair.is_relayed
+    assert not pair.nominated  # a direct one may still come
 
 
 def test_ipv6_is_chosen_where_both_work():
