@@ -32,6 +32,7 @@ class GatherPlan:
         stun, turn:  servers; all are asked at once.
         hide_mapped: do not tell the peer where a TURN server sees us.
         wanted:      tells by its name whether an interface may be used; None: the usual rules.
+        thorough:    wait for every server, as a report does.
     """
 
     components: tuple[int, ...] = (1,)
@@ -41,6 +42,7 @@ class GatherPlan:
     turn: tuple[TurnServer, ...] = ()
     hide_mapped: bool = False
     wanted: Callable[[str], bool] | None = None
+    thorough: bool = False
 
 
 async def gather(transport: IceTransport, plan: GatherPlan) -> None:
@@ -61,6 +63,7 @@ class Gathering:
         self.generation: Generation = transport.generation
         self._transport, self._network = transport, transport.network
         self._gatherer = self.generation.gatherer
+        self._gatherer.thorough = plan.thorough
         self._hosts: list[Local] = []
 
     async def open_hosts(self) -> None:
@@ -96,11 +99,13 @@ class Gathering:
     def ask_all(self) -> None:
         """Ask every server from everywhere."""
         for uri in self.plan.stun:
-            asked = [(self._begin(uri, host), host) for host in self._hosts]
             for family in Family:
-                of_family = [it for it in asked if it[1].base.is_ipv6 is (family is Family.IPV6)]
-                if of_family:
-                    self.generation.spawn(self._ask_stun(uri, family, of_family))
+                if uri.is_literal and (":" in uri.host) is not (family is Family.IPV6):
+                    continue
+                of_family = [h for h in self._hosts if h.base.is_ipv6 is (family is Family.IPV6)]
+                asked = [(self._begin(uri, host), host) for host in of_family]
+                if asked:
+                    self.generation.spawn(self._ask_stun(uri, family, asked))
         for place, server in enumerate(self.plan.turn):
             for component in self.plan.components:
                 inquiry = self._gatherer.begin(

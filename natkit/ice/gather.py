@@ -66,9 +66,9 @@ class Gatherer:
     Args:
         randomness:  returns that many unpredictable bytes.
         patience:    see `PATIENCE`.
-        thorough:    wait for every server, as a report does.
-
-    Attributes: inquiries: all that were asked, in order.
+    Attributes:
+        inquiries: all that were asked, in order.
+        thorough:  wait for every server, as a report does.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Gatherer:
         randomness: Callable[[int], bytes],
         *,
         patience: Seconds = PATIENCE,
-        thorough: bool = False,
     ) -> None:
         self.inquiries: list[Inquiry] = []
         self.foundations = Foundations()
-        self._randomness, self._patience, self._thorough = randomness, patience, thorough
+        self.thorough = False
+        self._randomness, self._patience = randomness, patience
         self._clients: dict[TransportAddress, BindingClient] = {}
         self._open: dict[bytes, tuple[Inquiry, Local, TransportAddress]] = {}
         self._kept: list[tuple[Local, TransportAddress]] = []
@@ -238,7 +238,7 @@ class Gatherer:
         """Return when gathering ends as things stand; None: not all inquiries have begun."""
         if not self._complete:
             return None
-        wait = all_ended_at if self._thorough else settled_at
+        wait = all_ended_at if self.thorough else settled_at
         return wait(self.inquiries, self._patience)
 
     def _settle(self, now: Instant) -> None:
@@ -299,6 +299,7 @@ class Gatherer:
         if address is None or self._over or (found.base, address) in self._known:
             return
         self._known.add((found.base, address))
+        inquiry.is_new = True
         self._events.append(CandidateFound(found))
 
 

@@ -36,6 +36,7 @@ class Inquiry:
         asked_at, ended_at: when; ended_at is None while it is open.
         component: that it is for.
         found:     what came of it; None: nothing, and `error` says why.
+        is_new:    `found` was not known before.
     """
 
     kind: Kind
@@ -46,6 +47,7 @@ class Inquiry:
     component: int = 1
     ended_at: Instant | None = None
     found: Local | None = None
+    is_new: bool = False
     error: str | None = None
 
     @property

@@ -21,9 +21,9 @@ MAPPED = TransportAddress("203.0.113.9", 7000)
 class Desk:
     """A gatherer, and the answers of its servers."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self) -> None:
         self.now = 0.0
-        self.gatherer = Gatherer(random.Random(1).randbytes, **options)
+        self.gatherer = Gatherer(random.Random(1).randbytes)
         self.events: list[object] = []
         self.asked: list[tuple[Message, TransportAddress, TransportAddress]] = []
 
@@ -168,7 +168,8 @@ def test_servers_that_are_all_dead_are_given_up_after_two_seconds():
 
 
 def test_thorough_gathering_waits_for_all():
-    desk = Desk(thorough=True)
+    desk = Desk()
+    desk.gatherer.thorough = True
     desk.ask(STUN2, local(A))
     desk.ask(STUN, local(A))
     desk.complete()
