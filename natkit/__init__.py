@@ -1,3 +1,41 @@
-"""NAT traversal in pure Python: STUN, NAT behaviour discovery and a lab to prove it in."""
+"""NAT traversal in pure Python: STUN, NAT behaviour discovery, ICE, and a lab to prove it in."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from natkit.aio.connection import (
+        Connection,
+        ConnectionClosed,
+        ConnectionEvent,
+        SelectedPair,
+        TransportPolicy,
+    )
+    from natkit.aio.ice_servers import TurnServer
+    from natkit.ice.candidate import Candidate
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Candidate",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionEvent",
+    "SelectedPair",
+    "TransportPolicy",
+    "TurnServer",
+]
+
+_HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
+    "Candidate": "natkit.ice.candidate",
+    "TurnServer": "natkit.aio.ice_servers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `natkit --help` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

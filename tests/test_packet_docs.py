@@ -12,11 +12,6 @@ from natkit.nat.verdict import Behaviour, can_call_directly
 from scripts.calls import Call, between, call, converse, nat_of
 from scripts.packet_docs import KINDS, MARK, TARGET, refreshed
 
-FIRST_COME = ("symmetric-eif", "home")
-"""Direct only if the home router's host sends first: the other NAT answers from the port that the
-packet came to, unless it has another one for that destination by then. Linux finds a way (it
-changes the packet's source); the simulator drops it, as a NAT does that looks at destinations."""
-
 PAIRS = list(itertools.combinations_with_replacement(KINDS, 2))
 
 
@@ -43,7 +38,7 @@ def test_every_mark_has_a_drawing():
 
 @pytest.mark.parametrize(("a", "b"), [*PAIRS, *((b, a) for a, b in PAIRS if a != b)])
 def test_a_simulated_call_goes_as_the_verdict_says(a: str, b: str):
-    assert call(a, b).direct == (rule(a, b) and (a, b) != FIRST_COME)
+    assert call(a, b).direct == rule(a, b)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The one place that arms timers: a driver runs one machine on one endpoint, with one timer."""
+"""The one place that arms timers: `Alarm`; and `Driver`, which runs a machine on an endpoint."""
 
 from __future__ import annotations
 
@@ -11,6 +11,34 @@ from natkit.network import DatagramEndpoint, DatagramReceiver, Family, IcmpError
 from natkit.wire import TransportAddress
 
 Event = TypeVar("Event")
+
+
+class Alarm:
+    """One timer of the running event loop, set to a machine's deadline.
+
+    Args: ring: called when the deadline has come.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.Handle | None = None
+        self._due: Instant | None = None  # uvloop's handles do not tell when
+
+    def set(self, deadline: Instant | None) -> None:
+        """Ring at `deadline`, and at no other time; None: do not ring."""
+        if self._timer is not None:
+            if self._due == deadline:
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._due = deadline
+        if deadline is not None:
+            self._timer = self._loop.call_at(deadline, self._rang)
+
+    def _rang(self) -> None:
+        self._timer = None
+        self._ring()
 
 
 class Driver(DatagramReceiver, Generic[Event]):
@@ -32,8 +60,7 @@ class Driver(DatagramReceiver, Generic[Event]):
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
         self._endpoint: DatagramEndpoint | None = None
-        self._timer: asyncio.Handle | None = None
-        self._armed_for: Instant = 0.0  # uvloop's handles do not tell when
+        self._alarm = Alarm(self._tick)
         self._settling = False
         self._closed = False
 
@@ -118,17 +145,8 @@ class Driver(DatagramReceiver, Generic[Event]):
                 self._on_event(event)
 
     def _arm(self) -> None:
-        deadline = None if self._closed else self.machine.deadline()
-        if self._timer is not None:
-            if self._armed_for == deadline:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if deadline is not None:
-            self._armed_for = deadline
-            self._timer = self._loop.call_at(deadline, self._tick)
+        self._alarm.set(None if self._closed else self.machine.deadline())
 
     def _tick(self) -> None:
-        self._timer = None
         self.machine.tick(now=self._loop.time())
         self.kick()

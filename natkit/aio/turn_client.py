@@ -212,10 +212,14 @@ class RelayedEndpoint:
 
         Raises: NatkitError: the server does not, or does not answer.
         """
-        self._machine.open_channel(peer, now=self._network.now())
-        failure = await self._outcome(peer)
+        failure = await self.try_to_open_channel(peer)
         if failure is not None:
             raise error_of(failure, self.server)
+
+    async def try_to_open_channel(self, peer: TransportAddress) -> Failure | None:
+        """Like `open_channel`, but return how it failed."""
+        self._machine.open_channel(peer, now=self._network.now())
+        return await self._outcome(peer)
 
     def close(self) -> None:
         """Give the allocation back, and close the socket when that is answered, or after 2 s."""

@@ -96,6 +96,8 @@ class Translator:
         self._flows: dict[Talk, _Flow] = {}
         self._returns: dict[tuple[Proto, TransportAddress, TransportAddress], _Flow] = {}
         self._by_external: dict[tuple[Proto, TransportAddress], list[Binding]] = {}
+        self._disguises: dict[Talk, tuple[TransportAddress, TransportAddress]] = {}
+        self._rng = rng
         self._made = 0
 
     @property
@@ -145,6 +147,39 @@ class Translator:
                 self._remember_asker(binding, remote, now)
                 return binding.inside
         return Refusal.FILTERED if alive else Refusal.NO_MAPPING
+
+    def source_inside(
+        self,
+        proto: Proto,
+        inside: TransportAddress,
+        external: TransportAddress,
+        remote: TransportAddress,
+        *,
+        now: Instant,
+    ) -> TransportAddress:
+        """Return whom `inside` sees a packet come from that `inbound` has let in.
+
+        `remote`, unless it speaks to that one from another external port already. Then Linux gives
+        the packet another source port, so that the answer leaves from the port that was asked.
+        """
+        talk = Talk(proto, inside, remote)
+        own, asked = self._flows.get(talk), self._returns.get((proto, external, remote))
+        if own is None or asked is None or own is asked or now >= own.expires_at:
+            return remote
+        for disguise, known in self._disguises.items():
+            if known == (remote, external) and disguise[:2] == talk[:2]:
+                return disguise.remote
+        disguise = Talk(proto, inside, remote._replace(port=self._rng.randint(1024, 65535)))
+        self._disguises[disguise] = (remote, external)
+        self._flows[disguise] = asked
+        return disguise.remote
+
+    def destination_outside(
+        self, proto: Proto, inside: TransportAddress, remote: TransportAddress
+    ) -> TransportAddress:
+        """Return whom a packet from `inside` to `remote` is really for: see `source_inside`."""
+        real, _ = self._disguises.get(Talk(proto, inside, remote), (remote, None))
+        return real
 
     def hairpin(
         self, proto: Proto, external: TransportAddress, source: TransportAddress, *, now: Instant
@@ -248,6 +283,7 @@ class Translator:
         """Forget what is dead."""
         self._flows = {k: f for k, f in self._flows.items() if now < f.expires_at}
         self._returns = {k: f for k, f in self._returns.items() if now < f.expires_at}
+        self._disguises = {k: v for k, v in self._disguises.items() if k in self._flows}
         self._newest = {k: b for k, b in self._newest.items() if now < b.expires_at}
         alive = (
             (k, [b for b in shared if now < b.expires_at])

@@ -110,7 +110,8 @@ class RouterNode(Node):
         external = nat.outbound(packet.proto, packet.src, packet.dst, now=now)
         if isinstance(external, Refusal):
             return external
-        leaving = packet.between(external, packet.dst)
+        real = nat.destination_outside(packet.proto, packet.src, packet.dst)
+        leaving = packet.between(external, real)
         if nat.config.rewrites_payload:
             data = rewritten(packet.data, packet.src.ip, external.ip)
             leaving = leaving._replace(data=data)
@@ -165,7 +166,8 @@ class RouterNode(Node):
         if isinstance(inside, Refusal):
             self._deliver_if_asked(packet, inside)
             return
-        entering = packet.between(packet.src, inside)
+        source = nat.source_inside(packet.proto, inside, packet.dst, packet.src, now=now)
+        entering = packet.between(source, inside)
         if nat.config.rewrites_payload:
             data = rewritten(packet.data, packet.dst.ip, inside.ip)
             entering = entering._replace(data=data)

@@ -160,6 +160,20 @@ def test_a_newcomer_does_not_take_over_a_flow_that_stands() -> None:
     assert out(nat, ALICE, PEER_IP2, now=1.0) == second
 
 
+def test_a_newcomer_to_another_port_is_disguised_so_that_its_answer_leaves_from_there() -> None:
+    nat = translator(Nat(APD, EIF, PortPolicy.RANDOM))
+    asked, own = out(nat, ALICE, PEER), out(nat, ALICE, PEER_IP2)
+    assert nat.inbound(UDP, asked, PEER_IP2, now=1.0) == ALICE
+    seen = nat.source_inside(UDP, ALICE, asked, PEER_IP2, now=1.0)
+    assert seen.ip == PEER_IP2.ip
+    assert seen != PEER_IP2
+    assert nat.source_inside(UDP, ALICE, asked, PEER_IP2, now=2.0) == seen
+    assert out(nat, ALICE, seen, now=2.0) == asked
+    assert nat.destination_outside(UDP, ALICE, seen) == PEER_IP2
+    assert nat.source_inside(UDP, ALICE, own, PEER_IP2, now=2.0) == PEER_IP2
+    assert nat.destination_outside(UDP, ALICE, PEER_IP2) == PEER_IP2
+
+
 def test_a_full_table_refuses_new_mappings_until_one_dies() -> None:
     nat = translator(Nat(APD, table_size=2, lifetime=10.0))
     out(nat, ALICE, PEER, now=0.0)

@@ -1,0 +1,413 @@
+"""`natkit.Connection`: ICE for one data stream, with the interface of aioice's `Connection`.
+
+Changing `import aioice` is enough. What aioice does not have is given by keyword only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from natkit.aio.ice import Event, IceTransport
+from natkit.aio.ice_gather import GatherPlan, gather
+from natkit.aio.ice_servers import ServerName, TurnServer, stun_uri
+from natkit.aio.network import SocketNetwork
+from natkit.errors import UsageError
+from natkit.ice.agent import IceAgent
+from natkit.ice.candidate import Candidate, CandidateType
+from natkit.ice.credentials import Credentials
+from natkit.ice.events import State, StateChanged
+from natkit.ice.gather import CandidateFound, GatheringEnded
+from natkit.ice.report import Json, report
+from natkit.ice.settings import DEFAULTS, Settings
+from natkit.machine import Seconds
+from natkit.network import Family, Network
+
+_KNOWN_TYPES = frozenset(
+    {CandidateType.HOST, CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED}
+)
+
+
+class TransportPolicy(Enum):
+    """Which candidates are used."""
+
+    ALL = 0
+    """Every kind."""
+    RELAY = 1
+    """Those on TURN servers alone: the peer never learns where we are."""
+    NO_RELAY = 2
+    """All but those on TURN servers, which are not even asked."""
+
+
+class ConnectionEvent:
+    """What `Connection.get_event` returns."""
+
+
+class ConnectionClosed(ConnectionEvent):
+    """The connection was closed, or the peer no longer consents to be sent to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedPair:
+    """The path that data takes.
+
+    Attributes:
+        local, remote: the candidates at its ends, ours as the peer sees it.
+        is_relayed:    data goes over a relay, ours or the peer's.
+        nominated:     it stays; else a better one may replace it.
+        round_trip:    seconds, of the latest check; None: not known.
+    """
+
+    local: Candidate
+    remote: Candidate
+    is_relayed: bool
+    nominated: bool
+    round_trip: Seconds | None
+
+
+class Connection:
+    """An ICE connection for one data stream.
+
+    Args:
+        ice_controlling: whether this side decides which path is taken.
+        components:      how many.
+        stun_server:     host and port of a STUN server, or None.
+        turn_server, turn_username, turn_password: host and port of a TURN server, and its account.
+        turn_ssl:        go to the TURN server over TLS.
+        turn_transport:  "udp" or "tcp", to the TURN server.
+        use_ipv4, use_ipv6: which host candidates to gather.
+        transport_policy: see `TransportPolicy`.
+        local_username, local_password: None: random ones.
+        stun_servers, turn_servers: more of them; all are asked at once.
+        on_candidate:    called with every candidate as it is found, and with None after the last.
+        on_state:        called with the state whenever it changes.
+        interfaces:      names of the interfaces to gather on; None: all but loopback.
+        lite:            only answer the peer's checks.
+        settings:        times that are waited for.
+        randomness:      returns that many unpredictable bytes.
+        network:         where to open sockets; None: this machine.
+    Raises: ValueError: a name or password that ICE does not allow, or an unknown transport.
+    """
+
+    def __init__(
+        self,
+        ice_controlling: bool,
+        components: int = 1,
+        stun_server: tuple[str, int] | None = None,
+        turn_server: tuple[str, int] | None = None,
+        turn_username: str | None = None,
+        turn_password: str | None = None,
+        turn_ssl: bool = False,
+        turn_transport: str = "udp",
+        use_ipv4: bool = True,
+        use_ipv6: bool = True,
+        transport_policy: TransportPolicy = TransportPolicy.ALL,
+        local_username: str | None = None,
+        local_password: str | None = None,
+        *,
+        stun_servers: Sequence[ServerName] = (),
+        turn_servers: Sequence[TurnServer] = (),
+        on_candidate: Callable[[Candidate | None], None] | None = None,
+        on_state: Callable[[State], None] | None = None,
+        interfaces: Sequence[str] | None = None,
+        lite: bool = False,
+        settings: Settings = DEFAULTS,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+        network: Network | None = None,
+    ) -> None:
+        self.remote_is_lite = False
+        self.remote_username: str | None = None
+        self.remote_password: str | None = None
+        self.stun_server, self.turn_server = stun_server, turn_server
+        self.turn_username, self.turn_password = turn_username, turn_password
+        self.turn_ssl, self.turn_transport = turn_ssl, turn_transport
+        self.stun_servers, self.turn_servers = tuple(stun_servers), tuple(turn_servers)
+        self.transport_policy = transport_policy
+        self.on_candidate, self.on_state = on_candidate, on_state
+        self._components = components
+        self._families = tuple(
+            family for family in Family if (use_ipv4 if family is Family.IPV4 else use_ipv6)
+        )
+        self._interfaces = None if interfaces is None else frozenset(interfaces)
+        self._network, self._randomness = network or SocketNetwork(), randomness
+        self._agent = IceAgent(
+            controlling=ice_controlling,
+            randomness=randomness,
+            components=components,
+            credentials=_chosen(local_username, local_password, randomness),
+            lite=lite,
+            settings=settings,
+        )
+        self._transport: IceTransport | None = None
+        self._gathering: asyncio.Task[None] | None = None
+        self._local: list[Candidate] = []
+        self._unresolved: list[Candidate] = []
+        self._remote_end = self._closed = False
+        self._received: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        self._closed_event: asyncio.Event = asyncio.Event()
+
+    # What both sides tell each other.
+
+    @property
+    def ice_controlling(self) -> bool:
+        """Whether this side decides which path is taken; a role conflict may change it."""
+        return self._agent.role.controlling
+
+    @ice_controlling.setter
+    def ice_controlling(self, controlling: bool) -> None:
+        self._agent.role.controlling = controlling
+
+    @property
+    def local_candidates(self) -> list[Candidate]:
+        """The candidates found so far, to be told to the peer."""
+        return self._local[:]
+
+    @property
+    def local_username(self) -> str:
+        """The user fragment to be told to the peer."""
+        return self._agent.session.own.ufrag
+
+    @property
+    def local_password(self) -> str:
+        """The password to be told to the peer."""
+        return self._agent.session.own.password
+
+    @property
+    def remote_candidates(self) -> list[Candidate]:
+        """The peer's candidates: those added, and those that its checks have brought up."""
+        known = [remote.candidate for remote in self._agent.session.candidates.remote]
+        return [*known, *self._unresolved]
+
+    async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
+        """Add a candidate of the peer's; None: there will be no more.
+
+        One that cannot be used (an unknown type, a name) is kept and not checked.
+
+        Raises: ValueError: the end was told before.
+        """
+        if self._remote_end:
+            raise ValueError("Cannot add remote candidate after end-of-candidates.")
+        if self._closed:
+            return
+        now = self._network.now()
+        if remote_candidate is None:
+            self._remote_end = True
+            self._agent.end_of_remote(now=now)
+        elif remote_candidate.type not in _KNOWN_TYPES:
+            return
+        elif remote_candidate.address is not None:
+            self._agent.add_remote(remote_candidate, now=now)
+        elif remote_candidate.is_name and self.transport_policy is not TransportPolicy.RELAY:
+            self._unresolved.append(remote_candidate)
+        self._kick()
+
+    async def gather_candidates(self) -> None:
+        """Gather local candidates; `on_candidate` hears of each at once."""
+        if self._gathering is None and not self._closed:
+            transport = self._started()
+            self._gathering = asyncio.ensure_future(gather(transport, self._plan()))
+        if self._gathering is not None:
+            await asyncio.shield(self._gathering)
+
+    def get_default_candidate(self, component: int) -> Candidate | None:
+        """Return the candidate that most probably works without ICE; None: there is none."""
+        ours = [c for c in self._local if c.component == component]
+        return min(ours, key=lambda candidate: candidate.priority, default=None)
+
+    # The connection.
+
+    async def connect(self) -> None:
+        """Find a path; return as soon as data can be sent.
+
+        Raises: ConnectionError: no path was found, or something is missing.
+        """
+        if self._gathering is None:
+            raise ConnectionError("Local candidates gathering was not performed")
+        if self.remote_username is None or self.remote_password is None:
+            raise ConnectionError("Remote username or password is missing")
+        now = self._network.now()
+        peer = Credentials(self.remote_username, self.remote_password)
+        self._agent.set_remote(peer, lite=self.remote_is_lite, now=now)
+        self._agent.start(now=now)
+        self._kick()
+        while not self._closed and self._agent.state in (State.NEW, State.CHECKING):
+            self._changed.clear()
+            await self._changed.wait()
+        if self._closed or self._agent.state is State.FAILED:
+            raise ConnectionError("ICE negotiation failed")
+
+    async def close(self) -> None:
+        """Close the connection. Closing twice is harmless."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._transport is not None:
+            await self._transport.close()
+        self._local.clear()
+        self._lost()
+
+    async def get_event(self) -> ConnectionEvent | None:
+        """Return the next event; None: the connection is closed already."""
+        if self._closed_event.is_set():
+            return None
+        await self._closed_event.wait()
+        return ConnectionClosed()
+
+    async def recv(self) -> bytes:
+        """Return the next datagram. Raises: ConnectionError: there is no connection."""
+        data, _ = await self.recvfrom()
+        return data
+
+    async def recvfrom(self) -> tuple[bytes, int]:
+        """Return the next datagram and its component. Raises: as `recv`."""
+        if self._received.empty() and (self._closed or self._agent.path_of_any() is None):
+            raise ConnectionError("Cannot receive data, not connected")
+        received = await self._received.get()
+        if received is None:
+            raise ConnectionError("Connection lost while receiving data")
+        return received
+
+    async def send(self, data: bytes) -> None:
+        """Send a datagram on the first component. Raises: ConnectionError: there is no path."""
+        await self.sendto(data, 1)
+
+    async def sendto(self, data: bytes, component: int) -> None:
+        """Send a datagram. Raises: ConnectionError: there is no path."""
+        if self._transport is None or self._closed:
+            raise ConnectionError("Cannot send data, not connected")
+        self._transport.send(data, component)
+
+    def set_selected_pair(
+        self, component: int, local_foundation: str, remote_foundation: str
+    ) -> None:
+        """Use a pair without any check, instead of `connect`, for a peer without ICE.
+
+        Raises: UsageError: there are no such candidates.
+        """
+        for pair in self._agent.session.pairs.pairs:
+            named = (local_foundation, remote_foundation)
+            if pair.component == component and pair.foundation == named:
+                self._agent.force(pair, now=self._network.now())
+                self._kick()
+                return
+        raise UsageError(f"no pair has the foundations {local_foundation}, {remote_foundation}")
+
+    # Beyond aioice.
+
+    @property
+    def state(self) -> State:
+        """How the connection is doing."""
+        return self._agent.state
+
+    def selected_pair(self, component: int = 1) -> SelectedPair | None:
+        """Return the path that data takes; None: there is none yet."""
+        pair = self._agent.session.usable(component)
+        if pair is None:
+            return None
+        ours = (pair.seen_as or pair.local).candidate
+        theirs, took = pair.remote.candidate, pair.history.round_trip
+        return SelectedPair(ours, theirs, pair.is_relayed, pair.nominated, took)
+
+    def report(self) -> Json:
+        """Return all that is known about candidates and pairs: schema natkit.ice/1."""
+        inquiries = [] if self._transport is None else self._transport.generation.gatherer.inquiries
+        document = report(self._agent, inquiries)
+        document["unresolved"] = [str(candidate) for candidate in self._unresolved]
+        return document
+
+    def restart(self, local_username: str | None = None, local_password: str | None = None) -> None:
+        """Begin anew, for when the network has changed (RFC 8445 §9).
+
+        Afterwards gather, exchange names, passwords and candidates, and connect again, on both
+        sides. Until then data takes the path it took.
+
+        Args: local_username, local_password: None: random ones.
+        """
+        chosen = _chosen(local_username, local_password, self._randomness)
+        self._agent.restart(chosen, now=self._network.now())
+        if self._transport is not None:
+            self._transport.renew()
+        self._gathering = None
+        self._local.clear()
+        self._unresolved.clear()
+        self._remote_end = False
+        self.remote_username = self.remote_password = None
+        self._kick()
+
+    # Within.
+
+    def _started(self) -> IceTransport:
+        if self._transport is None:
+            self._transport = IceTransport(
+                self._network,
+                self._agent,
+                self._randomness,
+                on_event=self._heard,
+                on_data=lambda data, component: self._received.put_nowait((data, component)),
+            )
+        return self._transport
+
+    def _plan(self) -> GatherPlan:
+        policy, wanted = self.transport_policy, self._interfaces
+        first = [] if self.stun_server is None else [self.stun_server]
+        return GatherPlan(
+            components=tuple(range(1, self._components + 1)),
+            families=self._families,
+            hosts=policy is not TransportPolicy.RELAY,
+            stun=tuple(stun_uri(server) for server in (*first, *self.stun_servers)),
+            turn=() if policy is TransportPolicy.NO_RELAY else self._turn(),
+            hide_mapped=policy is TransportPolicy.RELAY,
+            wanted=None if wanted is None else wanted.__contains__,
+        )
+
+    def _turn(self) -> tuple[TurnServer, ...]:
+        if self.turn_server is None:
+            return self.turn_servers
+        host, port = self.turn_server
+        scheme = "turns" if self.turn_ssl else "turn"
+        host = f"[{host}]" if ":" in host else host
+        transport = "tcp" if self.turn_ssl else self.turn_transport
+        uri = f"{scheme}:{host}:{port}?transport={transport}"
+        return (TurnServer(uri, self.turn_username, self.turn_password), *self.turn_servers)
+
+    def _heard(self, event: Event) -> None:
+        match event:
+            case CandidateFound(local):
+                self._local.append(local.candidate)
+                self._tell(local.candidate)
+            case GatheringEnded():
+                self._tell(None)
+            case StateChanged(state):
+                self._changed.set()
+                if state is State.FAILED and self._agent.path_of_any() is not None:
+                    self._lost()
+                if self.on_state is not None:
+                    self.on_state(state)
+
+    def _tell(self, candidate: Candidate | None) -> None:
+        if self.on_candidate is not None:
+            self.on_candidate(candidate)
+
+    def _lost(self) -> None:
+        """Wake up everybody who waits for this connection."""
+        self._changed.set()
+        self._closed_event.set()
+        self._received.put_nowait(None)
+
+    def _kick(self) -> None:
+        if self._transport is not None:
+            self._transport.kick()
+
+
+def _chosen(
+    username: str | None, password: str | None, randomness: Callable[[int], bytes]
+) -> Credentials | None:
+    """Return credentials of which one part or both were chosen; None: neither."""
+    if username is None and password is None:
+        return None
+    fresh = Credentials.fresh(randomness)
+    return Credentials(username or fresh.ufrag, password or fresh.password).checked()

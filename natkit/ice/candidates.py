@@ -1,0 +1,91 @@
+"""The candidates of both sides in one session, and those that checks have brought up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from natkit.ice.candidate import Candidate, CandidateType, Local, Origin, Remote
+from natkit.ice.messages import Checked
+from natkit.ice.pair import Pair
+from natkit.machine import Instant
+from natkit.wire import TransportAddress
+
+MOST = 200
+"""Candidates of one side: more than pair up are of no use, and come from somebody who lies."""
+
+REFLEXIVE = frozenset({CandidateType.SERVER_REFLEXIVE, CandidateType.PEER_REFLEXIVE})
+
+
+class Candidates:
+    """What is known of both sides.
+
+    Attributes: local, remote: in the order in which they became known.
+    """
+
+    def __init__(self) -> None:
+        self.local: list[Local] = []
+        self.remote: list[Remote] = []
+
+    def senders(self) -> Iterator[Local]:
+        """Return our candidates that are their own base: host and relayed ones."""
+        return (local for local in self.local if local.candidate.type not in REFLEXIVE)
+
+    def sender(self, base: TransportAddress) -> Local | None:
+        """Return the one that leaves from `base`."""
+        return next((local for local in self.senders() if local.base == base), None)
+
+    def remote_at(self, address: TransportAddress, component: int) -> Remote | None:
+        """Return the peer's candidate at an address."""
+        for remote in self.remote:
+            if remote.address == address and remote.candidate.component == component:
+                return remote
+        return None
+
+    def add_remote(self, candidate: Candidate, address: TransportAddress, now: Instant) -> Remote:
+        """Keep a candidate of the peer's whose address is new."""
+        self.remote.append(Remote(candidate, address, now))
+        self.find_relays()
+        return self.remote[-1]
+
+    def find_relays(self) -> None:
+        """Mark what comes over relays of the peer's, by their IPs."""
+        ips = {remote.address.ip for remote in self.remote if remote.candidate.is_relayed}
+        for remote in self.remote:
+            remote.relayed = remote.address.ip in ips and (
+                remote.candidate.is_relayed or remote.candidate.type == CandidateType.PEER_REFLEXIVE
+            )
+
+    def learn_remote(self, checked: Checked, component: int, now: Instant) -> Remote | None:
+        """Learn a candidate of the peer's from its check (RFC 8445 §7.3.1.3); None: too many."""
+        if len(self.remote) >= MOST:
+            return None
+        kind = CandidateType.PEER_REFLEXIVE
+        number = sum(remote.candidate.type == kind for remote in self.remote)
+        ip, port = checked.source
+        learnt = Candidate(f"prflx{number}", component, "udp", checked.priority, ip, port, kind)
+        return self.add_remote(learnt, checked.source, now)
+
+    def seen_at(self, mapped: TransportAddress, pair: Pair, priority: int, now: Instant) -> Local:
+        """Return our candidate at `mapped`, from where the peer has seen the check of `pair`.
+
+        Where it is new it is peer-reflexive, with the priority that the check named
+        (RFC 8445 §7.2.5.3.1).
+        """
+        base = pair.local.base
+        for local in self.local:
+            if local.candidate.address == mapped and local.base == base:
+                return local
+        candidate = replace(
+            pair.local.candidate,
+            foundation=f"prflx{pair.number}",
+            priority=priority,
+            host=mapped.ip,
+            port=mapped.port,
+            type=CandidateType.PEER_REFLEXIVE,
+            related_address=base.ip,
+            related_port=base.port,
+        )
+        origin = Origin(now, pair.local.origin.interface, f"the peer at {pair.remote.address}")
+        self.local.append(Local(candidate, base, origin))
+        return self.local[-1]

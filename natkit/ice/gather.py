@@ -1,0 +1,317 @@
+"""Gathering: whom we asked for candidates, what they said, and when to stop waiting.
+
+An inquiry goes: asked -> answered | failed. STUN servers are asked from here, one `BindingClient`
+to a base; TURN servers by whoever runs this, who tells how it went. Rules of the file:
+1. All are asked at once; what one of them gives is told at once.
+2. Nobody waits for a dead server, nor long for a silent interface (`natkit.ice.inquiry`).
+3. Gathering paces nothing (RFC 8445 §5.1.1.2 would have Ta between two requests): a handful of
+   servers on a few addresses is less than a page load sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
+from natkit.ice.inquiry import PATIENCE, Inquiry, Kind, all_ended_at, settled_at
+from natkit.ice.messages import Outgoing
+from natkit.ice.priority import Foundations, priority
+from natkit.machine import Instant, Seconds, soonest
+from natkit.network import IcmpError
+from natkit.stun.binding import (
+    BindingClient,
+    BindingEvent,
+    BindingFailed,
+    BindingSucceeded,
+    BindingTimedOut,
+    BindingUnreachable,
+)
+from natkit.stun.transaction import UNRELIABLE, Retransmission
+from natkit.wire import TransportAddress
+
+KEEPALIVE: Seconds = 15.0
+"""Between two requests that keep a mapping alive until a pair is chosen (RFC 8445 §11)."""
+
+_ONCE = Retransmission(count=1)
+"""A keepalive that is lost is not missed: the next one comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateFound:
+    """There is a new candidate of ours."""
+
+    local: Local
+
+
+@dataclass(frozen=True, slots=True)
+class InquiryEnded:
+    """A server has answered, or will not."""
+
+    inquiry: Inquiry
+
+
+@dataclass(frozen=True, slots=True)
+class GatheringEnded:
+    """No more candidates will come."""
+
+
+GatherEvent: TypeAlias = CandidateFound | InquiryEnded | GatheringEnded
+
+
+class Gatherer:
+    """The machine.
+
+    Args:
+        randomness:  returns that many unpredictable bytes.
+        patience:    see `PATIENCE`.
+    Attributes:
+        inquiries: all that were asked, in order.
+        thorough:  wait for every server, as a report does.
+    """
+
+    def __init__(
+        self,
+        randomness: Callable[[int], bytes],
+        *,
+        patience: Seconds = PATIENCE,
+    ) -> None:
+        self.inquiries: list[Inquiry] = []
+        self.foundations = Foundations()
+        self.thorough = False
+        self._randomness, self._patience = randomness, patience
+        self._clients: dict[TransportAddress, BindingClient] = {}
+        self._open: dict[bytes, tuple[Inquiry, Local, TransportAddress]] = {}
+        self._kept: list[tuple[Local, TransportAddress]] = []
+        self._refresh_at: Instant | None = None
+        self._complete = self._over = False
+        self._known: set[tuple[TransportAddress, TransportAddress]] = set()
+        self._events: list[GatherEvent] = []
+
+    # Commands.
+
+    def ask(self, inquiry: Inquiry, host: Local, server: TransportAddress, *, now: Instant) -> None:
+        """Ask a STUN server how it sees a host candidate, unless the inquiry has ended."""
+        if inquiry.ended_at is not None:
+            return
+        client = self._clients.setdefault(host.base, BindingClient(lambda: self._randomness(12)))
+        schedule = UNRELIABLE.within(self._patience)
+        transaction_id = client.ask(server, schedule=schedule, now=now)
+        self._open[transaction_id] = (inquiry, host, server)
+
+    def begin(
+        self,
+        kind: Kind,
+        name: str,
+        base: TransportAddress | None = None,
+        interface: str | None = None,
+        *,
+        component: int = 1,
+        now: Instant,
+    ) -> Inquiry:
+        """Record that a server is asked from now on; finding its address may take time, too.
+
+        `ask`, `relayed` or `failed` follows.
+        """
+        inquiry = Inquiry(kind, name, base, interface, now, component)
+        self.inquiries.append(inquiry)
+        return inquiry
+
+    def host(self, local: Local) -> None:
+        """Take a candidate that nobody had to be asked for."""
+        self._known.add((local.base, local.base))
+        self._events.append(CandidateFound(local))
+
+    def relayed(
+        self,
+        inquiry: Inquiry,
+        at: TransportAddress,
+        mapped: TransportAddress,
+        *,
+        server: TransportAddress,
+        transport: str,
+        preference: int,
+        hide_mapped: bool,
+        now: Instant,
+    ) -> Local:
+        """Take the relayed address that a TURN server gave.
+
+        Args:
+            mapped:      where the server sees us; hidden from the peer with `hide_mapped`.
+            transport:   to the server.
+            preference:  local preference, 0 .. 65535.
+        """
+        kind = CandidateType.RELAYED
+        hidden = TransportAddress("::" if at.is_ipv6 else "0.0.0.0", 9)  # RFC 8839 §5.1
+        related, component = hidden if hide_mapped else mapped, inquiry.component
+        candidate = Candidate(
+            self.foundations.of(kind, at.ip, server.ip, transport),
+            component,
+            "udp",
+            priority(kind, preference, component),
+            at.ip,
+            at.port,
+            kind,
+            related.ip,
+            related.port,
+        )
+        origin = Origin(now, inquiry.interface, inquiry.server, now - inquiry.asked_at)
+        found = Local(candidate, at, origin)
+        self._found(inquiry, found, now)
+        return found
+
+    def failed(self, inquiry: Inquiry, why: str, *, now: Instant) -> None:
+        """Take that a question has come to nothing."""
+        if inquiry.ended_at is not None:
+            return
+        inquiry.ended_at, inquiry.error = now, why
+        self._events.append(InquiryEnded(inquiry))
+
+    def complete(self, *, now: Instant) -> None:
+        """Take that all inquiries have begun."""
+        self._complete = True
+        self._settle(now)
+
+    def keep_alive(self, wanted: bool) -> None:
+        """Keep the mappings of reflexive candidates alive, or stop it: a pair does from then on."""
+        if not wanted:
+            self._kept.clear()
+            self._refresh_at = None
+
+    # The contract.
+
+    def receive(
+        self, data: bytes, source: TransportAddress, *, at: TransportAddress, now: Instant
+    ) -> None:
+        """Take a datagram that came in at a base; what is no answer is ignored."""
+        client = self._clients.get(at)
+        if client is not None:
+            client.receive(data, source, now=now)
+            self._listen(client, now)
+
+    def error_received(self, error: IcmpError, *, at: TransportAddress, now: Instant) -> None:
+        """Take an ICMP error."""
+        client = self._clients.get(at)
+        if client is not None:
+            client.error_received(error)
+            self._listen(client, now)
+
+    def tick(self, *, now: Instant) -> None:
+        """Ask again, give up, stop waiting, refresh."""
+        for client in list(self._clients.values()):
+            client.tick(now=now)
+            self._listen(client, now)
+        if self._refresh_at is not None and self._refresh_at <= now:
+            self._refresh_at = now + KEEPALIVE
+            for host, server in self._kept:
+                self._clients[host.base].ask(server, schedule=_ONCE, now=now)
+        self._settle(now)
+
+    def deadline(self) -> Instant | None:
+        """Return when `tick` has something to do."""
+        clients = [client.deadline() for client in self._clients.values()]
+        settles = None if self._over else self.settles_at()
+        return soonest((*clients, settles, self._refresh_at))
+
+    def transmits(self) -> list[Outgoing]:
+        """Hand over what is to be sent."""
+        return [
+            Outgoing(data, destination, base)
+            for base, client in self._clients.items()
+            for data, destination, _ in client.transmits()
+        ]
+
+    def events(self) -> list[GatherEvent]:
+        """Hand over what has happened."""
+        out, self._events = self._events, []
+        return out
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while answers of STUN servers are expected."""
+        return bool(self._clients)
+
+    # Within.
+
+    def settles_at(self) -> Instant | None:
+        """Return when gathering ends as things stand; None: not all inquiries have begun."""
+        if not self._complete:
+            return None
+        wait = all_ended_at if self.thorough else settled_at
+        return wait(self.inquiries, self._patience)
+
+    def _settle(self, now: Instant) -> None:
+        at = self.settles_at()
+        if self._over or at is None or now < at:
+            return
+        self._over = True
+        for inquiry in self.inquiries:
+            if inquiry.ended_at is None:
+                self.failed(inquiry, "no answer by the time that others had given theirs", now=now)
+        self._open.clear()
+        self._events.append(GatheringEnded())
+
+    def _listen(self, client: BindingClient, now: Instant) -> None:
+        for event in client.events():
+            asked = self._open.pop(event.transaction_id, None)
+            if asked is None:
+                continue
+            inquiry, host, server = asked
+            if isinstance(event, BindingSucceeded):
+                self._reflexive(inquiry, host, server, event, now)
+            else:
+                self.failed(inquiry, _words(event), now=now)
+        self._settle(now)
+
+    def _reflexive(
+        self,
+        inquiry: Inquiry,
+        host: Local,
+        server: TransportAddress,
+        event: BindingSucceeded,
+        now: Instant,
+    ) -> None:
+        kind, ours = CandidateType.SERVER_REFLEXIVE, host.candidate
+        preference = ours.priority >> 8 & 0xFFFF
+        candidate = Candidate(
+            self.foundations.of(kind, host.base.ip, server.ip),
+            ours.component,
+            "udp",
+            priority(kind, preference, ours.component),
+            event.mapped.ip,
+            event.mapped.port,
+            kind,
+            host.base.ip,
+            host.base.port,
+        )
+        origin = Origin(now, inquiry.interface, inquiry.server, event.round_trip)
+        self._kept.append((host, server))
+        self._refresh_at = self._refresh_at or now + KEEPALIVE
+        self._found(inquiry, Local(candidate, host.base, origin), now)
+
+    def _found(self, inquiry: Inquiry, found: Local, now: Instant) -> None:
+        inquiry.ended_at, inquiry.found = now, found
+        self._events.append(InquiryEnded(inquiry))
+        address = found.candidate.address
+        # The same address from the same base again is redundant (RFC 8445 §5.1.3): a second
+        # server saw the same, or there is no NAT.
+        if address is None or self._over or (found.base, address) in self._known:
+            return
+        self._known.add((found.base, address))
+        inquiry.is_new = True
+        self._events.append(CandidateFound(found))
+
+
+def _words(event: BindingEvent) -> str:
+    """Return in words how a question came to nothing."""
+    match event:
+        case BindingFailed():
+            code = "" if event.code is None else f"error {event.code} "
+            return f"{code}{event.reason}"
+        case BindingTimedOut():
+            return f"no answer to {event.sent} requests"
+        case BindingUnreachable():
+            return f"ICMP type {event.error.kind} code {event.error.code}: nobody listens there"
+        case BindingSucceeded():
+            return ""

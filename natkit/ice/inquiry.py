@@ -1,0 +1,101 @@
+"""Questions to servers while gathering, and how long their answers are worth waiting for."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from natkit.ice.candidate import Local
+from natkit.machine import Instant, Seconds
+from natkit.wire import TransportAddress
+
+PATIENCE: Seconds = 2.0
+"""For a kind of server of which none answers: three sends of a request, at 0, 0.5 and 1.5 s."""
+
+GRACE: Seconds = 0.005
+"""How long a silent base has at the least, once another one has been answered."""
+
+
+class Kind(Enum):
+    """Who was asked: this host for a socket, or a server."""
+
+    HOST = "host"
+    REFLEXIVE = "stun"
+    RELAYED = "turn"
+
+
+@dataclass(slots=True, eq=False)
+class Inquiry:
+    """One question to one server.
+
+    Attributes:
+        server:    as it was configured ("stun:stun.example.org:3478").
+        base:      where it was asked from; None: from a socket of its own.
+        interface: of the base, where known.
+        asked_at, ended_at: when; ended_at is None while it is open.
+        component: that it is for.
+        found:     what came of it; None: nothing, and `error` says why.
+        is_new:    `found` was not known before.
+    """
+
+    kind: Kind
+    server: str
+    base: TransportAddress | None
+    interface: str | None
+    asked_at: Instant
+    component: int = 1
+    ended_at: Instant | None = None
+    found: Local | None = None
+    is_new: bool = False
+    error: str | None = None
+
+    @property
+    def asker(self) -> Hashable:
+        """What one good answer suffices for: a base; or this very inquiry, if it has none."""
+        return self.base or id(self)
+
+    @property
+    def is_ipv6(self) -> bool:
+        """True when it was asked over IPv6."""
+        return self.base is not None and self.base.is_ipv6
+
+    @property
+    def took(self) -> Seconds | None:
+        """Seconds until it ended; None while it is open."""
+        return None if self.ended_at is None else self.ended_at - self.asked_at
+
+
+def settled_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:
+    """Return when gathering ends as things stand, all inquiries having begun.
+
+    Each kind of question has to be answered well enough (`_group_settled_at`). IPv6 is not waited
+    for once IPv4 has its answer: addresses are seldom translated there, and the path often broken.
+    """
+    asked = [it for it in inquiries if it.kind is Kind.REFLEXIVE]
+    v4, v6 = ([it for it in asked if it.is_ipv6 is wanted] for wanted in (False, True))
+    if any(it.found for it in v4) and not any(it.found for it in v6):
+        v6 += v4
+    relayed = [it for it in inquiries if it.kind is Kind.RELAYED]
+    return max(_group_settled_at(group, patience) for group in (v4, v6, relayed))
+
+
+def all_ended_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:
+    """Return when the last of them ends, or has had all our patience."""
+    ends = [it.asked_at + patience if it.ended_at is None else it.ended_at for it in inquiries]
+    return max(ends, default=float("-inf"))
+
+
+def _group_settled_at(asked: Sequence[Inquiry], patience: Seconds) -> Instant:
+    """Return when a group of inquiries has said enough.
+
+    At once when every base has an answer, whichever server gave it: a dead server costs nothing. A
+    silent base, or another TURN server, has as much time again as the first answer took.
+    """
+    answered = [it for it in asked if it.found is not None and it.ended_at is not None]
+    served = {it.asker for it in answered}
+    left = [it for it in asked if it.asker not in served]
+    if not answered or all(it.ended_at is not None for it in left):
+        return all_ended_at(left, patience)
+    first = min(answered, key=lambda it: it.ended_at or 0.0)
+    return (first.ended_at or 0.0) + max(first.took or 0.0, GRACE)

@@ -1,0 +1,525 @@
+"""Two agents find a path, agree on it, keep it, and give up when they should."""
+
+from __future__ import annotations
+
+import pytest
+
+from natkit.errors import UsageError
+from natkit.ice import messages
+from natkit.ice.candidate import CandidateType
+from natkit.ice.credentials import Credentials
+from natkit.ice.events import PairSelected, RoleSwitched, State, StateChanged
+from natkit.ice.pair import PairState, Side
+from natkit.wire import IceControlling, Message, UseCandidate
+from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, local, requests, simple
+
+SRFLX, RELAY = CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED
+
+
+def states(duo_side: object) -> list[State]:
+    return [event.state for event in duo_side.events if isinstance(event, StateChanged)]
+
+
+def test_two_hosts_connect_in_two_round_trips():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    assert duo.now == pytest.approx(0.04)
+    assert states(duo.a) == [State.CHECKING, State.CONNECTED, State.COMPLETED]
+    assert states(duo.b) == states(duo.a)
+
+
+def test_first_check_leaves_at_once_and_nominates_nothing():
+    duo = simple()
+    duo.start()
+    assert [len(requests(peer)) for peer in (duo.a, duo.b)] == [1, 1]
+    assert requests(duo.a)[0].find(UseCandidate) is None
+
+
+def test_nomination_is_a_second_check_of_the_controlling_side():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    nominating = [r for r in requests(duo.a) if r.find(UseCandidate) is not None]
+    assert len(nominating) == 1
+    assert not [r for r in requests(duo.b) if r.find(UseCandidate) is not None]
+    pair = duo.a.agent.session.selected(1)
+    assert pair is not None
+    assert pair.history.nominated_by is Side.US
+    assert duo.b.agent.session.selected(1).history.nominated_by is Side.PEER
+
+
+def test_both_sides_send_on_the_same_path():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.b.agent.path(1, now=duo.now) == (B, A)
+
+
+def test_starting_without_the_peers_credentials_is_refused():
+    duo = simple()
+    with pytest.raises(UsageError):
+        duo.a.agent.start(now=0.0)
+
+
+def test_there_is_no_path_before_there_is_one():
+    duo = simple()
+    with pytest.raises(ConnectionError):
+        duo.a.agent.path(1, now=0.0)
+
+
+def test_checks_that_come_before_the_start_count():
+    duo = simple()
+    duo.introduce()
+    duo.a.agent.start(now=0.0)
+    duo.run(0.015)
+    duo.b.agent.start(now=duo.now)
+    duo.connect()
+    # The early check has made B's own a triggered one; nothing waited for a retransmission.
+    assert duo.now < 0.1
+
+
+def test_same_role_on_both_sides_is_settled_by_the_tie_breaker():
+    for a_controls in (True, False):
+        duo = simple()
+        duo.a.agent.role.controlling = duo.b.agent.role.controlling = True
+        duo.a.agent.role.tie_breaker = 2 if a_controls else 1
+        duo.b.agent.role.tie_breaker = 1 if a_controls else 2
+        duo.start()
+        duo.connect()
+        assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)
+        assert duo.a.agent.role.controlling is a_controls
+        assert duo.b.agent.role.controlling is not a_controls
+        loser = duo.b if a_controls else duo.a
+        assert RoleSwitched(controlling=False) in loser.events
+
+
+def test_two_controlled_sides_find_out_who_decides():
+    duo = simple()
+    duo.a.agent.role.controlling = False
+    duo.a.agent.role.tie_breaker, duo.b.agent.role.tie_breaker = 2, 1
+    duo.start()
+    duo.connect()
+    assert duo.a.state is State.COMPLETED
+    assert duo.a.agent.role.controlling
+
+
+def test_role_conflict_is_repaired_by_the_487_when_the_other_way_is_blocked():
+    duo = simple()
+    duo.b.agent.role.controlling = True
+    duo.a.agent.role.tie_breaker, duo.b.agent.role.tie_breaker = 1, 2
+
+    def lost(out):
+        message = Message.decode(out.data)
+        asks = message.message_class.name == "REQUEST"
+        return asks and out.base == B and duo.a.agent.role.controlling
+
+    duo.drops = lost
+    duo.start()
+    duo.connect()
+    assert duo.a.state is State.COMPLETED
+    assert not duo.a.agent.role.controlling
+    # Drawn anew, so that two agents cannot refuse each other for ever.
+    assert duo.a.agent.role.tie_breaker != 1
+
+
+def behind_nat() -> Duo:
+    """A is behind a NAT that B sees as A_RELAY's address; A has not been told."""
+    duo = Duo()
+    duo.seen_as[A] = A_RELAY
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.routes[A_RELAY] = (duo.a, A)
+    del duo.routes[A]
+    duo.end()
+    return duo
+
+
+def test_address_learnt_from_a_check_is_peer_reflexive_on_both_sides():
+    duo = behind_nat()
+    duo.start()
+    duo.connect()
+    remote = duo.b.agent.session.selected(1).remote.candidate
+    assert (remote.type, remote.address) == (CandidateType.PEER_REFLEXIVE, A_RELAY)
+    ours = duo.a.agent.session.selected(1).seen_as.candidate
+    assert (ours.type, ours.address) == (CandidateType.PEER_REFLEXIVE, A_RELAY)
+    assert ours.priority == remote.priority
+    assert (ours.related_address, ours.related_port) == A
+
+
+def test_peer_reflexive_candidate_takes_its_name_when_it_is_signalled_later():
+    duo = behind_nat()
+    duo.start()
+    duo.connect()
+    signalled = local(A, SRFLX, at=A_RELAY).candidate
+    duo.b.agent.add_remote(signalled, now=duo.now)
+    duo.settle()
+    assert duo.b.agent.session.selected(1).remote.candidate == signalled
+    selected = [event for event in duo.b.events if isinstance(event, PairSelected)]
+    assert selected[-1].remote == signalled
+
+
+def test_server_reflexive_candidate_is_recognised_in_the_answer():
+    duo = behind_nat()
+    duo.give(duo.a, local(A, SRFLX, at=A_RELAY))
+    duo.start()
+    duo.connect()
+    assert duo.a.agent.session.selected(1).seen_as.candidate.type == SRFLX
+    assert duo.b.agent.session.selected(1).remote.candidate.type == SRFLX
+
+
+def test_direct_path_that_comes_late_beats_a_relayed_one_that_works():
+    duo = Duo()
+    duo.give(duo.a, local(A), local(A_RELAY, RELAY))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.drops = lambda out: {out.base, out.destination} == {A, B} and duo.now < 0.4
+    duo.start()
+    duo.run(0.4)
+    assert duo.a.state is State.CONNECTED  # data may flow over the relay meanwhile
+    assert duo.a.agent.path(1, now=duo.now) == (A_RELAY, B)
+    duo.connect()
+    assert duo.now < 1.0
+    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+
+
+def test_relayed_path_is_taken_when_no_direct_one_comes_in_time():
+    duo = Duo()
+    duo.give(duo.a, local(A), local(A_RELAY, RELAY))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.drops = lambda out: {out.base, out.destination} == {A, B}
+    duo.start()
+    duo.connect()
+    assert 2.0 < duo.now < 2.2
+    assert duo.b.agent.path(1, now=duo.now) == (B, A_RELAY)
+
+
+def test_relayed_path_is_taken_at_once_when_there_is_no_other():
+    duo = Duo()
+    duo.give(duo.a, local(A_RELAY, RELAY))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.now < 0.1
+
+
+def test_peer_reflexive_address_at_the_peers_relay_is_no_direct_path():
+    duo = Duo()
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B), local(B_RELAY, RELAY))
+    duo.end()
+    # A NAT before A gives what comes from B's relay another port.
+    duo.seen_as[B_RELAY] = B_RELAY._replace(port=9)
+    duo.routes[B_RELAY._replace(port=9)] = (duo.b, B_RELAY)
+    duo.drops = lambda out: {out.base, out.destination} == {A, B} or out.destination == B_RELAY
+    duo.start()
+    duo.run(1.0)
+    pair = duo.a.agent.session.usable(1)
+    assert pair is not None
+    assert pair.remote.candidate.type == CandidateType.PEER_REFLEXIVE
+    assert pair.is_relayed
+    assert not pair.nominated  # a direct one may still come
+
+
+def test_ipv6_is_chosen_where_both_work():
+    duo = Duo()
+    duo.give(duo.a, local(A, preference=65534), local(A6))
+    duo.give(duo.b, local(B, preference=65534), local(B6))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.a.agent.path(1, now=duo.now) == (A6, B6)
+
+
+def test_ipv4_is_chosen_50_ms_later_where_ipv6_is_dead():
+    duo = Duo()
+    duo.give(duo.a, local(A, preference=65534), local(A6))
+    duo.give(duo.b, local(B, preference=65534), local(B6))
+    del duo.routes[A6], duo.routes[B6]
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.now == pytest.approx(0.09)
+
+
+def test_candidates_trickled_after_the_start_are_checked():
+    duo = Duo()
+    duo.introduce()
+    duo.a.agent.start(now=0.0)
+    duo.b.agent.start(now=0.0)
+    duo.run(1.0)
+    duo.give(duo.a, local(A))
+    duo.run(1.0)
+    assert duo.a.state is State.CHECKING
+    duo.give(duo.b, local(B))
+    duo.connect()
+    assert duo.a.state is State.COMPLETED
+    assert duo.now == pytest.approx(2.04)
+
+
+def test_two_components_connect_each_on_its_own_path():
+    duo = Duo(components=2)
+    for component in (1, 2):
+        for peer, base in ((duo.a, A), (duo.b, B)):
+            place = base._replace(port=base.port + component)
+            duo.give(peer, local(place, component=component))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.a.agent.path(2, now=duo.now) == (
+        A._replace(port=1002),
+        B._replace(port=2002),
+    )
+
+
+def test_component_that_the_peer_has_no_candidates_for_is_left_out():
+    duo = Duo(components=2)
+    duo.give(duo.a, local(A), local(A._replace(port=1002), component=2))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.b.agent.session.components = {1}
+    duo.start()
+    duo.connect()
+    assert duo.a.state is State.COMPLETED
+
+
+def test_lite_agent_answers_and_takes_the_pair_it_is_told():
+    duo = Duo()
+    duo.b.agent._lite = True
+    duo.b.agent.session.lite = True
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)
+    assert requests(duo.b) == []
+    assert duo.b.agent.path(1, now=1e6) == (B, A)
+
+
+def test_full_agent_controls_a_lite_one_whatever_it_was():
+    duo = simple()
+    duo.a.agent.role.controlling = False
+    duo.a.agent.set_remote(duo.b.agent.session.own, lite=True, now=0.0)
+    assert duo.a.agent.role.controlling
+
+
+def test_two_lite_agents_agree_without_a_packet():
+    duo = Duo(lite=True)
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.end()
+    for peer in (duo.a, duo.b):
+        peer.agent.set_remote(duo.other(peer).agent.session.own, lite=True, now=0.0)
+        peer.agent.start(now=0.0)
+    assert duo.a.state is State.COMPLETED
+    assert duo.a.sent == []
+
+
+def test_silence_ends_in_failure_after_39_5_seconds_and_not_before():
+    duo = simple()
+    duo.drops = lambda _: True
+    duo.start()
+    duo.run(39.4)
+    assert duo.a.state is State.CHECKING
+    duo.run(0.2)
+    assert duo.a.state is State.FAILED
+    pair = duo.a.agent.session.pairs.pairs[0]
+    assert pair.state is PairState.FAILED
+    assert pair.history.sent == 7
+    assert pair.history.notes[-1][1] == "no answer to a check that was sent 7 times"
+
+
+def test_no_candidates_at_all_fail_only_when_no_check_can_come_any_more():
+    duo = Duo()
+    duo.give(duo.a, local(A))
+    duo.end()
+    duo.start()
+    duo.run(39.4)
+    assert duo.a.state is State.CHECKING
+    duo.run(0.2)
+    assert duo.a.state is State.FAILED
+
+
+def test_check_of_an_unknown_peer_connects_one_that_was_told_no_candidates():
+    duo = Duo()
+    duo.give(duo.a, local(A), signal=False)
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.b.state is State.COMPLETED
+
+
+def test_while_candidates_may_come_it_does_not_fail():
+    duo = Duo()
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.drops = lambda _: True
+    duo.start()
+    duo.run(300)
+    assert duo.a.state is State.CHECKING
+
+
+def test_wrong_password_is_answered_with_401_and_never_connects():
+    duo = simple()
+    duo.introduce()
+    wrong = Credentials(duo.b.agent.session.own.ufrag, "x" * 22)
+    duo.a.agent.set_remote(wrong, now=0.0)
+    duo.a.agent.start(now=0.0)
+    duo.run(60)
+    assert duo.a.state is State.FAILED
+    notes = [what for _, what in duo.a.agent.session.pairs.pairs[0].history.notes]
+    assert "an answer that the peer's password does not sign was ignored: error 401" in notes
+
+
+def test_consent_is_asked_every_four_to_six_seconds_and_keeps_the_path():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    before = len(requests(duo.a))
+    duo.run(300)
+    assert 300 / 6 <= len(requests(duo.a)) - before <= 300 / 4
+    assert duo.a.state is State.COMPLETED
+
+
+def test_silence_is_disconnected_after_10_seconds_and_failed_after_30():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.run(20)
+    duo.drops = lambda _: True
+    duo.run(3)
+    assert duo.a.state is State.COMPLETED
+    duo.run(8)
+    assert duo.a.state is State.DISCONNECTED
+    assert duo.a.agent.path(1, now=duo.now)
+    duo.run(20)
+    assert duo.a.state is State.FAILED
+    with pytest.raises(ConnectionError):
+        duo.a.agent.path(1, now=duo.now)
+    sent = len(duo.a.sent)
+    duo.run(100)
+    assert len(duo.a.sent) == sent
+
+
+def test_short_silence_is_forgiven():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.drops = lambda _: True
+    duo.run(15)
+    assert duo.a.state is State.DISCONNECTED
+    duo.drops = lambda _: False
+    duo.run(10)
+    assert duo.a.state is State.COMPLETED
+
+
+def test_data_is_a_sign_of_life_but_no_consent():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.drops = lambda _: True
+    for _ in range(29):
+        duo.run(1)
+        assert duo.a.agent.accepts(B, now=duo.now)
+        assert duo.a.state is State.COMPLETED
+    duo.run(3)
+    assert duo.a.state is State.FAILED
+
+
+def test_403_ends_consent_at_once():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.run(6)
+    asked = requests(duo.a)[-1]
+    answer = asked.error(403, "Forbidden").encode(key=duo.b.agent.session.own.key)
+    consent = duo.a.agent._consents[1]
+    consent._asked[asked.transaction_id] = duo.now  # as if B had not answered it yet
+    duo.a.agent.receive(answer, B, at=A, now=duo.now)
+    assert duo.a.state is State.FAILED
+    with pytest.raises(ConnectionError):
+        duo.a.agent.path(1, now=duo.now)
+
+
+def test_data_of_strangers_is_not_accepted():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    assert not duo.a.agent.accepts(A6, now=duo.now)
+
+
+def test_restart_finds_a_new_path_while_data_takes_the_old_one():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    old = duo.a.agent.session.own
+    for peer in (duo.a, duo.b):
+        peer.agent.restart(now=duo.now)
+    assert duo.a.agent.session.own.ufrag != old.ufrag
+    assert duo.a.state is State.NEW
+    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    new_a = A._replace(port=1111)
+    duo.give(duo.a, local(new_a))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.a.agent.path(1, now=duo.now) == (new_a, B)
+    assert duo.b.agent.path(1, now=duo.now) == (B, new_a)
+
+
+def test_consent_for_the_old_path_is_given_during_a_restart():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.b.agent.restart(now=duo.now)
+    duo.run(60)
+    assert duo.a.state is State.COMPLETED
+
+
+def test_restart_brings_a_failed_connection_back():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.drops = lambda _: True
+    duo.run(60)
+    assert duo.a.state is State.FAILED
+    duo.drops = lambda _: False
+    for peer in (duo.a, duo.b):
+        peer.agent.restart(now=duo.now)
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.a.state is State.COMPLETED
+
+
+def test_role_survives_a_restart():
+    duo = simple()
+    duo.a.agent.restart(now=0.0)
+    assert duo.a.agent.role.attribute() == IceControlling(duo.a.agent.role.tie_breaker)
+
+
+def test_aggressive_peer_gets_the_best_of_what_it_nominates():
+    duo = Duo()
+    duo.give(duo.a, local(A), local(A6, preference=65534))
+    duo.give(duo.b, local(B), local(B6, preference=65534))
+    duo.end()
+    duo.introduce()
+    duo.b.agent.start(now=0.0)
+    own, peer, role = duo.a.agent.session.own, duo.b.agent.session.own, duo.a.agent.role
+    for at, source in ((B6, A6), (B, A)):  # the worse one first, as RFC 5245 allowed it
+        check = messages.check(
+            source.ip[:12].encode().ljust(12), own, peer, role, 1, nominates=True
+        )
+        duo.b.agent.receive(check, source, at=at, now=0.0)
+    duo.run(1.0)
+    assert all(pair.nominated for pair in duo.b.agent.session.pairs.working(1))
+    assert duo.b.agent.path(1, now=duo.now) == (B, A)

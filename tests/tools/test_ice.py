@@ -1,0 +1,93 @@
+"""What gathering shows: which kinds work, why others do not, and what is misconfigured."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+
+import natkit
+from natkit.aio.ice_gather import GatherPlan
+from natkit.aio.ice_servers import stun_uri
+from natkit.lab.servers import stun_servers
+from natkit.lab.sim import run
+from natkit.lab.topology import Nat, World
+from natkit.tools.ice import Outcome, Step, Survey, survey
+from tests.ice.homes import KINDS, RELAY_PORT, server, two_homes
+from tests.turn_world import turn_host
+
+LIVE = (stun_uri(("stun", 3478)), stun_uri(("stun2", 3478)))
+DEAD = stun_uri(("203.0.113.250", 3478))
+
+
+def gathered(
+    nat: Nat = KINDS["port-restricted"], *, advertise: str | None = None, **plan: Any
+) -> Survey:
+    async def main(world: World) -> Survey:
+        async with stun_servers(world), turn_host(world, port=RELAY_PORT) as host:
+            if advertise is not None:
+                host.advertise = advertise
+            heard: list[Step] = []
+            chosen = GatherPlan(thorough=True, **plan)
+            found = await survey(world.network("alice"), chosen, Random(1).randbytes, heard.append)
+            assert tuple(heard) == found.steps
+            return found
+
+    return run(two_homes(nat, nat), main)
+
+
+def outcomes(found: Survey) -> dict[str, Outcome]:
+    return {verdict.kind: verdict.outcome for verdict in found.verdicts}
+
+
+def test_everything_works_and_is_told_as_it_comes():
+    found = gathered(stun=LIVE, turn=(server(), server("tcp")))
+    assert set(outcomes(found).values()) == {Outcome.WORKS}
+    assert found.findings == ()
+    assert found.exit_code == 0
+    kinds = [str(step.found.candidate.type) for step in found.steps if step.found is not None]
+    assert kinds == ["host", "srflx", "relay", "relay"]
+    assert [step.at for step in found.steps] == sorted(step.at for step in found.steps)
+
+
+def test_what_was_not_asked_for_does_not_fail():
+    found = gathered()
+    assert outcomes(found) == {"host": Outcome.WORKS, "reflexive": Outcome.NOT_ASKED}
+    assert found.exit_code == 0
+
+
+def test_dead_stun_server_is_named_with_its_silence():
+    found = gathered(stun=(DEAD,))
+    assert found.verdicts[1].outcome is Outcome.FAILS
+    assert found.verdicts[1].why == "no answer to 3 requests"
+    assert found.exit_code == 3
+
+
+def test_refused_login_ends_with_4_and_says_so():
+    wrong = natkit.TurnServer(server().uri, "alice", "wrong")
+    found = gathered(stun=LIVE, turn=(wrong,))
+    assert found.exit_code == 4
+    assert found.findings == (f"{wrong.name} refuses the login. Try: natkit turn check",)
+
+
+def test_symmetric_nat_is_seen_by_two_servers():
+    (finding,) = gathered(KINDS["symmetric"], stun=LIVE).findings
+    assert "gives every destination another port (symmetric)" in finding
+
+
+def test_relay_without_reflexive_is_suspicious():
+    (finding,) = gathered(stun=(DEAD,), turn=(server(),)).findings
+    assert finding.startswith("A relay works and no STUN server answers")
+
+
+def test_private_relayed_address_is_told():
+    (finding,) = gathered(turn=(server(),), advertise="10.9.9.9").findings
+    assert "10.9.9.9, which is private" in finding
+
+
+@pytest.mark.parametrize("hosts", [True, False])
+def test_relay_alone_is_no_failure_of_the_others(hosts: bool):
+    found = gathered(hosts=hosts, turn=(server(),))
+    assert found.exit_code == 0
+    assert (outcomes(found)["host"] is Outcome.WORKS) is hosts
