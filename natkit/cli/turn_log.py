@@ -31,7 +31,7 @@ class OwnerLog:
 
     Args:
         as_json: JSON objects, one a line; else time, level, what, and name=value.
-        write:   takes each line, its end included; None: stderr does.
+        write:   takes lines, one or more at once, their ends included; None: stderr does.
     """
 
     def __init__(

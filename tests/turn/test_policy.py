@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from natkit.errors import UsageError
-from natkit.turn.policy import DENIED, PeerPolicy, networks
+from natkit.turn.policy import DENIED, IpNetwork, PeerPolicy, Prefixes, networks
 from natkit.wire import TransportAddress
 
 DEFAULT = PeerPolicy()
@@ -106,6 +108,29 @@ def test_denied_range_that_ends_nowhere_near_a_byte_is_kept_to_the_address() -> 
     assert refused("2600:0:0:fff8::", policy)
     assert not refused("2600:0:0:fff7:ffff::", policy)
     assert not refused("2600:0:1::", policy)
+
+
+def any_network(bits: int) -> st.SearchStrategy[IpNetwork]:
+    def made(number: int, length: int) -> IpNetwork:
+        packed = number.to_bytes(bits // 8, "big")
+        return ipaddress.ip_network((packed, length), strict=False)
+
+    # Few addresses, so that networks hold each other and the addresses that are asked for.
+    numbers = st.integers(0, 7).map(lambda high: high << (bits - 3))
+    return st.builds(made, numbers, st.integers(0, bits))
+
+
+@given(
+    st.lists(st.one_of(any_network(32), any_network(128)), max_size=8),
+    st.one_of(any_network(32), any_network(128)).map(lambda network: network.network_address),
+)
+def test_longest_prefix_is_found_as_ipaddress_finds_it(
+    listed: list[IpNetwork], address: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> None:
+    holding = [network for network in listed if address in network]
+    longest = max(holding, key=lambda network: network.prefixlen, default=None)
+    found = Prefixes((network, str(network)) for network in listed).find(address.packed)
+    assert found == (None if longest is None else str(longest))
 
 
 def test_longer_of_two_prefixes_decides_and_deny_of_two_equal_ones() -> None:
