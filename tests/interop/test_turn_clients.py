@@ -103,6 +103,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "password, udp": (*PASSWORD, *ECHO),
     "password, tcp": ("-t", *PASSWORD, *ECHO),
     "password, tls": ("-t", "-S", *PASSWORD, *ECHO),
+    "password, dtls": ("-S", *PASSWORD, *ECHO),
+    "password, tcp relay": ("-T", *PASSWORD),
     "relay to relay, udp": ("-y", *REST),
     "relay to relay, tcp": ("-y", "-t", *REST),
     "relay to relay, tls": ("-y", "-t", "-S", *REST),
