@@ -1,4 +1,4 @@
-"""docs/turn-security.md says what the code does; it and turn-conformance.md name tests that exist."""
+"""docs/turn-security.md is what the code does; the tests it and turn-conformance.md name exist."""
 
 from __future__ import annotations
 
