@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
@@ -20,7 +21,7 @@ import trustme
 from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
-from natkit.tools.relay_config import read_config, read_file
+from natkit.tools.relay_config import DEFAULT_METRICS, read_config, read_file
 from natkit.turn.credentials import rest_password
 from natkit.wire import Message, MessageClass, Method, XorMappedAddress
 from tests.ports import free_port
@@ -143,6 +144,11 @@ def test_pages_for_who_watches():
         assert 'natkit_turn_allocations{transport="udp"} 0.0' in metrics
         assert 'turn_total_allocations{type="UDP"} 0.0' in metrics  # coturn's name
         assert 'turn_traffic_rcvb{realm="natkit"} 0.0' in metrics
+
+
+def test_metrics_are_for_this_machine_alone_by_default():
+    assert ipaddress.ip_address(DEFAULT_METRICS.ip).is_loopback
+    assert read_config({"user": "alice:wonderland"}).metrics.address == DEFAULT_METRICS
 
 
 def test_default_metrics_port_that_is_taken_is_a_warning():

@@ -103,6 +103,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "password, udp": (*PASSWORD, *ECHO),
     "password, tcp": ("-t", *PASSWORD, *ECHO),
     "password, tls": ("-t", "-S", *PASSWORD, *ECHO),
+    "password, dtls": ("-S", *PASSWORD, *ECHO),
+    "password, tcp relay": ("-T", *PASSWORD),
     "relay to relay, udp": ("-y", *REST),
     "relay to relay, tcp": ("-y", "-t", *REST),
     "relay to relay, tls": ("-y", "-t", "-S", *REST),
@@ -209,10 +211,14 @@ def test_a_server_survives_uclients_attacks(
 async def test_aioice_relays(turn: TurnUnderTest, transport: str) -> None:
     aioice_turn = pytest.importorskip("aioice.turn")
     heard: asyncio.Queue[bytes] = asyncio.Queue()
+    gone = asyncio.Event()
 
     class Client(asyncio.DatagramProtocol):
         def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
             heard.put_nowait(data)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            gone.set()
 
     class Echo(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -242,9 +248,9 @@ async def test_aioice_relays(turn: TurnUnderTest, transport: str) -> None:
     finally:
         relay.close()
         echo.close()
-        # It deletes its allocation in a task of its own, and closes its socket after that.
-        await asyncio.wait(asyncio.all_tasks() - {asyncio.current_task()}, timeout=5)
-        await asyncio.sleep(0.1)
+        # It deletes its allocation in a task of its own, and closes its socket after that: over TLS
+        # once the server has said goodbye as well.
+        await asyncio.wait_for(gone.wait(), 5)
 
 
 def test_the_log_of_all_this_knows_no_traceback(turn: TurnUnderTest) -> None:

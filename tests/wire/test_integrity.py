@@ -50,3 +50,22 @@ def test_hmac_is_that_of_the_standard_library(
         key=key, integrity=integrity
     )
     assert signed[-size:] == hmac.digest(key, signed[: -size - 4], digest)
+
+
+@pytest.mark.parametrize("integrity", [Integrity.SHA1, Integrity.SHA256])
+def test_proofs_are_compared_in_constant_time(
+    integrity: Integrity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many of its bytes are right must not be told by how long the answer takes."""
+    signed = Message.request(Method.BINDING, bytes(12)).encode(key=b"key", integrity=integrity)
+    compared = []
+
+    def compare(ours: bytes, theirs: bytes) -> bool:
+        compared.append(theirs)
+        return ours == theirs
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert Message.decode(signed).verify(b"key")
+    assert not Message.decode(signed).verify(b"guess")
+    size = 20 if integrity is Integrity.SHA1 else 32
+    assert compared == [signed[-size:]] * 2
