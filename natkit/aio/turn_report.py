@@ -29,11 +29,14 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """An allocation has ended, with all that it carried."""
+    """An allocation has ended.
+
+    Attributes: carried: all that it carried; None: nobody knows, its worker is gone.
+    """
 
     session: Session
     reason: CloseReason
-    carried: Counters
+    carried: Counters | None
     lasted: Seconds
 
 

@@ -111,11 +111,16 @@ def _refused(refused: RequestRefused) -> Fields:
 
 
 def _ended(ended: SessionEnded) -> Fields:
-    carried = ended.carried
-    return {
+    how = {
         **_session(ended.session),
         "reason": ended.reason.value,
         "seconds": round(ended.lasted, 3),
+    }
+    carried = ended.carried
+    if carried is None:
+        return how
+    return {
+        **how,
         "to_peers_packets": carried.to_peers,
         "to_peers_bytes": carried.to_peers_bytes,
         "from_peers_packets": carried.from_peers,

@@ -18,7 +18,6 @@ from dataclasses import replace
 from natkit.aio.turn_link import Link, link_pair
 from natkit.aio.turn_report import Live, Report, Session, SessionEnded, WorkerFailed, WorkerLost
 from natkit.aio.turn_shared import SharedAccounts, make_table
-from natkit.dataplane import Counters
 from natkit.errors import NatkitError
 from natkit.machine import Seconds
 from natkit.tools.relay_config import RelayConfig
@@ -183,9 +182,8 @@ class Crew:
         self._report(WorkerLost(hand.number, why, len(hand.sessions)))
         now = asyncio.get_running_loop().time()
         for session in list(hand.sessions.values()):
-            # What it carried since somebody last asked is not known.
             lasted = now - session.began
-            self.heard(SessionEnded(session, CloseReason.WORKER_LOST, Counters(), lasted), hand)
+            self.heard(SessionEnded(session, CloseReason.WORKER_LOST, None, lasted), hand)
 
 
 class _Hand:

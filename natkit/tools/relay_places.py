@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from natkit.aio.network import SocketNetwork
+from natkit.aio.turn_link import MOST_DESCRIPTORS
 from natkit.aio.turn_ports import RelayAddress
 from natkit.aio.turn_tls import server_context
 from natkit.dataplane.sockaddr import from_socket, to_socket
@@ -65,7 +66,19 @@ def check(network: SocketNetwork, config: RelayConfig) -> Places:
         _check_reachable(address, config.listen)
     sites = discovery_sites(network, config)
     listen += [Listen(Transport.UDP, at) for site in sites for at in site.endpoints()]
+    _check_descriptors(listen, config.workers)
     return Places(tuple(dict.fromkeys(listen)), tuple(dict.fromkeys(relay)), sites)
+
+
+def _check_descriptors(listen: Iterable[Listen], workers: int) -> None:
+    """Refuse more listeners than a worker can be handed, beside its links with the others."""
+    listeners = len({(one.address, one.transport.is_stream) for one in listen})
+    if workers > 1 and workers + listeners > MOST_DESCRIPTORS:
+        raise UsageError(
+            f"{listeners} listeners are too many for {workers} workers",
+            why=f"a worker is handed {MOST_DESCRIPTORS - workers} at the most",
+            hint="Name the addresses to listen on with --listen, or give fewer --workers",
+        )
 
 
 def load_certificate(context: ssl.SSLContext, config: RelayConfig) -> None:

@@ -234,6 +234,14 @@ def test_a_port_that_browsers_refuse_is_a_warning():
     assert "browsers refuse TURN on port 900" in ended.stderr
 
 
+def test_more_listeners_than_workers_can_be_given_are_refused():
+    words = [word for n in range(1, 201) for word in ("--listen", f"udp://127.0.0.{n}:0")]
+    ended = run("serve", "--check-config", *words, *ALICE, *LOOPBACK, "--workers", "64")
+    assert ended.exit_code == 2
+    assert "200 listeners are too many for 64 workers" in ended.stderr
+    assert run("serve", "--check-config", *words, *ALICE, *LOOPBACK).exit_code == 0
+
+
 def test_flags_go_before_the_file(tmp_path: Path):
     file = tmp_path / "turn.toml"
     file.write_text('listen = ["tls://127.0.0.1:0"]\nuser = "alice:wonderland"\n')
