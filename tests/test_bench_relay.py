@@ -19,6 +19,7 @@ from scripts.benchmarks._relay_rate import SHARE
 def test_both_servers_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, little in {"DURATION": 0.2, "FULL": 2000, "HELD": 40, "HURRIED": 300}.items():
         monkeypatch.setattr(relay, name, little)
+    monkeypatch.setattr(workers, "rows", lambda rounds: [])
     rows = {row.name: row for row in relay.rows(rounds=1)}
     rates = relay.RATES if can_limit() else relay.RECKONED
     assert list(rows) == [name for name, _, _ in (*relay.NAMES, *rates)]

@@ -17,7 +17,7 @@ from natkit.cli.render import Progress
 from natkit.errors import Unsupported
 from natkit.lab.netns import programs
 from natkit.machine import Seconds
-from scripts.benchmarks import Row
+from scripts.benchmarks import Row, workers
 from scripts.benchmarks._limits import can_limit
 from scripts.benchmarks._relay_load import Call, Client, carry
 from scripts.benchmarks._relay_rate import NOT_MEASURED, SHARE, Made, made
@@ -76,10 +76,11 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
             for place, (start, found) in enumerate(zip(starts, (ours, peers), strict=True)):
                 progress.say(f"round {turn + 1} of {rounds}, {start.__name__}")
                 found.append(measured(start, PORT + 4 * turn + 2 * place))
-    return [
+    beside_coturn = [
         Row(name, unit, _median(ours, field), _median(peers, field), peer_name)
         for name, unit, field in (*NAMES, *(RATES if can_limit() else RECKONED))
     ]
+    return beside_coturn + (workers.rows(rounds) if can_limit() else [])
 
 
 Column = tuple[str, str, Callable[[Round], float]]
