@@ -202,7 +202,7 @@ class IceTransport:
             case PairSelected(component=component, nominated=True):
                 self._shorten(component)
             case StateChanged(state=State.COMPLETED):
-                self.generation.gatherer.keep_alive(False)
+                self.generation.gatherer.release()
                 for old in self._generations[:-1]:
                     self._retire(old)
                 del self._generations[:-1]

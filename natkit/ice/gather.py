@@ -173,11 +173,10 @@ class Gatherer:
         self._complete = True
         self._settle(now)
 
-    def keep_alive(self, wanted: bool) -> None:
-        """Keep the mappings of reflexive candidates alive, or stop it: a pair does from then on."""
-        if not wanted:
-            self._kept.clear()
-            self._refresh_at = None
+    def release(self) -> None:
+        """Keep mappings alive no longer: the chosen pair does from now on."""
+        self._kept.clear()
+        self._refresh_at = None
 
     # The contract.
 
@@ -226,11 +225,6 @@ class Gatherer:
         """Hand over what has happened."""
         out, self._events = self._events, []
         return out
-
-    @property
-    def is_waiting(self) -> bool:
-        """True while answers of STUN servers are expected."""
-        return bool(self._clients)
 
     # Within.
 
