@@ -125,7 +125,8 @@ class Connection:
         self.turn_username, self.turn_password = turn_username, turn_password
         self.turn_ssl, self.turn_transport = turn_ssl, turn_transport
         self.stun_servers, self.turn_servers = tuple(stun_servers), tuple(turn_servers)
-        self.transport_policy = transport_policy
+        # By name, so that aioice's own enumeration, where it is still imported, means the same.
+        self.transport_policy = TransportPolicy[transport_policy.name]
         self.on_candidate, self.on_state = on_candidate, on_state
         self._components = components
         self._families = tuple(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aioice
 import pytest
 
 import natkit
@@ -327,6 +328,11 @@ def test_pair_can_be_chosen_by_hand_for_a_peer_without_ice():
 def test_credentials_that_ice_does_not_allow_are_refused(options: dict[str, str]):
     with pytest.raises(ValueError, match="must satisfy"):
         natkit.Connection(True, **options)
+
+
+def test_aioices_own_policy_is_understood():
+    connection = natkit.Connection(True, transport_policy=aioice.TransportPolicy.RELAY)  # type: ignore[arg-type]
+    assert connection.transport_policy is natkit.TransportPolicy.RELAY
 
 
 def test_chosen_credentials_are_used():
