@@ -143,8 +143,7 @@ class Gatherer:
             preference:  local preference, 0 .. 65535.
         """
         kind = CandidateType.RELAYED
-        hidden = TransportAddress("::" if at.is_ipv6 else "0.0.0.0", 9)  # RFC 8839 §5.1
-        related, component = hidden if hide_mapped else mapped, inquiry.component
+        related, component = _hidden(at) if hide_mapped else mapped, inquiry.component
         candidate = Candidate(
             self.foundations.of(kind, at.ip, server.ip, transport),
             component,
@@ -268,6 +267,7 @@ class Gatherer:
     ) -> None:
         kind, ours = CandidateType.SERVER_REFLEXIVE, host.candidate
         preference = ours.priority >> 8 & 0xFFFF
+        related = _hidden(host.base) if ours.is_name else host.base
         candidate = Candidate(
             self.foundations.of(kind, host.base.ip, server.ip),
             ours.component,
@@ -276,8 +276,8 @@ class Gatherer:
             event.mapped.ip,
             event.mapped.port,
             kind,
-            host.base.ip,
-            host.base.port,
+            related.ip,
+            related.port,
         )
         origin = Origin(now, inquiry.interface, inquiry.server, event.round_trip)
         self._kept.append((host, server))
@@ -295,6 +295,11 @@ class Gatherer:
         self._known.add((found.base, address))
         inquiry.is_new = True
         self._events.append(CandidateFound(found))
+
+
+def _hidden(address: TransportAddress) -> TransportAddress:
+    """Return what is told in place of a related address (RFC 8839 §5.1)."""
+    return TransportAddress("::" if address.is_ipv6 else "0.0.0.0", 9)
 
 
 def _words(event: BindingEvent) -> str:
