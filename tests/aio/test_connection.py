@@ -160,6 +160,17 @@ def test_data_goes_both_ways_and_the_pair_names_both_kinds():
     play(main)
 
 
+@pytest.mark.parametrize("data", [b"", b"\0", b"\1\1" + bytes(30), b"\x80" + bytes(1200)])
+def test_data_of_any_kind_goes_through(data: bytes):
+    async def main(world: World) -> None:
+        a, b = await connected(world)
+        await a.send(data)
+        assert await b.recv() == data
+        await asyncio.gather(a.close(), b.close())
+
+    play(main)
+
+
 def test_connect_can_run_while_gathering_does_and_candidates_trickle():
     async def main(world: World) -> None:
         a = alice(world, stun_server=LIVE)
