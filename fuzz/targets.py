@@ -10,6 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from natkit.errors import MalformedMessage
+from natkit.ice.agent import IceAgent
+from natkit.ice.candidate import Candidate, Local, Origin
+from natkit.ice.credentials import Credentials as IceCredentials
+from natkit.ice.messages import check
+from natkit.ice.role import Role
 from natkit.portmap import natpmp, pcp, ssdp
 from natkit.turn.credentials import Credentials
 from natkit.turn.forwarding import Path, Transport
@@ -161,6 +166,42 @@ def _turn_server(data: bytes) -> None:
         raise AssertionError("a stranger left something behind")
 
 
+_ICE_OURS, _ICE_PEER = IceCredentials("ours", "p" * 22), IceCredentials("peer", "q" * 22)
+_CANDIDATES = (
+    b"candidate:1 1 udp 2130706431 192.0.2.1 3478 typ host generation 0 ufrag abcd",
+    b"2 1 udp 1694498815 203.0.113.7 46154 typ srflx raddr 10.0.1.2 rport 46154",
+    b"3 2 tcp 1518214911 2001:db8::1 9 typ host tcptype active",
+    b"4 1 udp 1 5f4c1a0e-0000-4000-8000-000000000000.local 9 typ host",
+)
+
+
+def _candidate(data: bytes) -> None:
+    candidate = Candidate.from_sdp(data.decode(errors="replace"))
+    if Candidate.from_sdp(candidate.to_sdp()) != candidate:
+        raise AssertionError("a candidate reads differently when written again")
+    hash((candidate.address, candidate.can_pair_with(candidate)))
+
+
+def _ice_agent(data: bytes) -> None:
+    """Hand bytes to an ICE agent that is checking; samples are signed with its password."""
+    agent = IceAgent(controlling=True, randomness=bytes, credentials=_ICE_OURS)
+    host = Candidate.from_sdp(_CANDIDATES[0].decode())
+    agent.add_local(Local(host, _IPV4, Origin(0.0)), now=0)
+    agent.set_remote(_ICE_PEER, now=0)
+    agent.start(now=0)
+    for now in (1, 2):
+        agent.receive(data, _IPV4, at=_IPV4, now=now)
+        agent.tick(now=now)
+        hash((tuple(agent.transmits()), agent.deadline(), tuple(agent.events())))
+
+
+def _ice_samples() -> tuple[bytes, ...]:
+    role = Role(bytes, controlling=False)
+    asked = check(_ID, _ICE_PEER, _ICE_OURS, role, 1, nominates=True)
+    answer = Message.request(Method.BINDING, bytes(12)).success(XorMappedAddress(_IPV4))
+    return asked, answer.encode(key=_ICE_PEER.key, fingerprint=True)
+
+
 _STUN_SAMPLES = _stun_samples()
 _CHANNEL_SAMPLES = tuple(
     ChannelData(0x4000 + size, bytes(size)).encode(padded=True) for size in (0, 1, 4, 100)
@@ -184,5 +225,7 @@ TARGETS = (
     Target("nonce cookie", _nonce, (b"obMatJos2AAAD0", b"obMatJos2"), allowed=()),
     Target("PCP reply", pcp.decode_reply, (_PCP_ANNOUNCE, _PCP_MAP)),
     Target("NAT-PMP reply", natpmp.decode_reply, (bytes((0, 128)) + bytes(10),)),
+    Target("ICE candidate", _candidate, _CANDIDATES),
+    Target("ICE agent", _ice_agent, (*_ice_samples(), *_STUN_SAMPLES), allowed=()),
     Target("SSDP reply", ssdp.SearchGateway().answer, (_SSDP_FOUND,)),
 )

@@ -8,14 +8,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 
 from natkit.aio.ice import Event, IceTransport
 from natkit.aio.ice_gather import GatherPlan, gather
 from natkit.aio.ice_servers import ServerName, TurnServer, stun_uri
+from natkit.aio.mdns import Mdns
 from natkit.aio.network import SocketNetwork
-from natkit.errors import UsageError
+from natkit.errors import NatkitError, UsageError
 from natkit.ice.agent import IceAgent
 from natkit.ice.candidate import Candidate, CandidateType
 from natkit.ice.credentials import Credentials
@@ -25,6 +27,7 @@ from natkit.ice.report import Json, report
 from natkit.ice.settings import DEFAULTS, Settings
 from natkit.machine import Seconds
 from natkit.network import Family, Network
+from natkit.wire import TransportAddress
 
 _KNOWN_TYPES = frozenset(
     {CandidateType.HOST, CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED}
@@ -85,6 +88,7 @@ class Connection:
         on_candidate:    called with every candidate as it is found, and with None after the last.
         on_state:        called with the state whenever it changes.
         interfaces:      names of the interfaces to gather on; None: all but loopback.
+        hide_addresses:  tell the peer mDNS names in place of host addresses, as browsers do.
         lite:            only answer the peer's checks.
         settings:        times that are waited for.
         randomness:      returns that many unpredictable bytes.
@@ -113,6 +117,7 @@ class Connection:
         on_candidate: Callable[[Candidate | None], None] | None = None,
         on_state: Callable[[State], None] | None = None,
         interfaces: Sequence[str] | None = None,
+        hide_addresses: bool = False,
         lite: bool = False,
         settings: Settings = DEFAULTS,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
@@ -125,7 +130,8 @@ class Connection:
         self.turn_username, self.turn_password = turn_username, turn_password
         self.turn_ssl, self.turn_transport = turn_ssl, turn_transport
         self.stun_servers, self.turn_servers = tuple(stun_servers), tuple(turn_servers)
-        self.transport_policy = transport_policy
+        # By name, so that aioice's own enumeration, where it is still imported, means the same.
+        self.transport_policy = TransportPolicy[transport_policy.name]
         self.on_candidate, self.on_state = on_candidate, on_state
         self._components = components
         self._families = tuple(
@@ -144,7 +150,10 @@ class Connection:
         self._transport: IceTransport | None = None
         self._gathering: asyncio.Task[None] | None = None
         self._local: list[Candidate] = []
+        self._hide_addresses = hide_addresses
+        self._names: Mdns | None = None
         self._unresolved: list[Candidate] = []
+        self._resolving = 0
         self._remote_end = self._closed = False
         self._received: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
         self._changed = asyncio.Event()
@@ -185,7 +194,8 @@ class Connection:
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
         """Add a candidate of the peer's; None: there will be no more.
 
-        One that cannot be used (an unknown type, a name) is kept and not checked.
+        An mDNS name is looked up, which takes up to 2 s. What cannot be used is left out: other
+        names, unknown types.
 
         Raises: ValueError: the end was told before.
         """
@@ -193,23 +203,38 @@ class Connection:
             raise ValueError("Cannot add remote candidate after end-of-candidates.")
         if self._closed:
             return
-        now = self._network.now()
         if remote_candidate is None:
             self._remote_end = True
-            self._agent.end_of_remote(now=now)
         elif remote_candidate.type not in _KNOWN_TYPES:
             return
         elif remote_candidate.address is not None:
-            self._agent.add_remote(remote_candidate, now=now)
+            self._agent.add_remote(remote_candidate, now=self._network.now())
         elif remote_candidate.is_name and self.transport_policy is not TransportPolicy.RELAY:
-            self._unresolved.append(remote_candidate)
+            await self._look_up(remote_candidate)
+        if self._remote_end and not self._resolving and not self._closed:
+            self._agent.end_of_remote(now=self._network.now())
         self._kick()
+
+    async def _look_up(self, candidate: Candidate) -> None:
+        session = self._agent.session
+        self._resolving += 1
+        try:
+            names = await self._mdns()
+            ip = None if names is None else await names.resolve(candidate.host)
+        finally:
+            self._resolving -= 1
+        if self._closed or session is not self._agent.session:
+            return
+        if ip is None:
+            self._unresolved.append(candidate)
+        else:
+            where = TransportAddress(ip, candidate.port)
+            self._agent.add_remote(candidate, where, now=self._network.now())
 
     async def gather_candidates(self) -> None:
         """Gather local candidates; `on_candidate` hears of each at once."""
         if self._gathering is None and not self._closed:
-            transport = self._started()
-            self._gathering = asyncio.ensure_future(gather(transport, self._plan()))
+            self._gathering = asyncio.ensure_future(self._gather())
         if self._gathering is not None:
             await asyncio.shield(self._gathering)
 
@@ -247,6 +272,8 @@ class Connection:
         self._closed = True
         if self._transport is not None:
             await self._transport.close()
+        if self._names is not None:
+            self._names.close()
         self._local.clear()
         self._lost()
 
@@ -350,6 +377,24 @@ class Connection:
                 on_data=lambda data, component: self._received.put_nowait((data, component)),
             )
         return self._transport
+
+    async def _gather(self) -> None:
+        hide = None
+        if self._hide_addresses:
+            names = self._names = self._names or await Mdns.open(self._network)
+            hide = partial(names.publish, self._randomness)
+        await gather(self._started(), replace(self._plan(), hide=hide))
+
+    async def _mdns(self) -> Mdns | None:
+        """Return what looks names up; None: nothing can, here."""
+        try:
+            opened = await Mdns.open(self._network) if self._names is None else self._names
+        except NatkitError:
+            return None
+        if self._names not in (None, opened):
+            opened.close()  # two look-ups have opened it at once
+        self._names = self._names or opened
+        return self._names
 
     def _plan(self) -> GatherPlan:
         policy, wanted = self.transport_policy, self._interfaces

@@ -18,11 +18,14 @@ from natkit.ice.gather import CandidateFound, Gatherer, GatherEvent, GatheringEn
 from natkit.machine import soonest
 from natkit.network import DatagramEndpoint, IcmpError, Network
 from natkit.wire import TransportAddress
+from natkit.wire.header import MAGIC_COOKIE
 
 Event: TypeAlias = AgentEvent | GatherEvent
 
 _LAST_STUN_BYTE = 3
-"""What begins with 0 .. 3 is STUN, everything else is data (RFC 7983 §7)."""
+"""What begins with 0 .. 3 and has the magic cookie is STUN, all else is data (RFC 7983 §7)."""
+
+_COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
 
 
 @dataclass(slots=True, eq=False)
@@ -138,10 +141,10 @@ class IceTransport:
         self, base: TransportAddress, component: int, data: bytes, source: TransportAddress
     ) -> None:
         """Take a datagram."""
-        if self._closed or not data:
+        if self._closed:
             return
         now = self.network.now()
-        if data[0] > _LAST_STUN_BYTE:
+        if data[4:8] != _COOKIE or data[0] > _LAST_STUN_BYTE:
             if self.agent.accepts(source, now=now):
                 self._on_data(data, component)
             return
@@ -202,7 +205,7 @@ class IceTransport:
             case PairSelected(component=component, nominated=True):
                 self._shorten(component)
             case StateChanged(state=State.COMPLETED):
-                self.generation.gatherer.keep_alive(False)
+                self.generation.gatherer.release()
                 for old in self._generations[:-1]:
                     self._retire(old)
                 del self._generations[:-1]

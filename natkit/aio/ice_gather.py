@@ -33,6 +33,7 @@ class GatherPlan:
         hide_mapped: do not tell the peer where a TURN server sees us.
         wanted:      tells by its name whether an interface may be used; None: the usual rules.
         thorough:    wait for every server, as a report does.
+        hide:        publishes a name for a host address, and returns it; None: tell addresses.
     """
 
     components: tuple[int, ...] = (1,)
@@ -43,6 +44,7 @@ class GatherPlan:
     hide_mapped: bool = False
     wanted: Callable[[str], bool] | None = None
     thorough: bool = False
+    hide: Callable[[str], str] | None = None
 
 
 async def gather(transport: IceTransport, plan: GatherPlan) -> None:
@@ -90,7 +92,8 @@ class Gathering:
         kind = CandidateType.HOST
         foundation = self._gatherer.foundations.of(kind, base.ip)
         value = priority(kind, preference, component)
-        candidate = Candidate(foundation, component, "udp", value, base.ip, base.port, kind)
+        shown = base.ip if self.plan.hide is None else self.plan.hide(base.ip)
+        candidate = Candidate(foundation, component, "udp", value, shown, base.port, kind)
         host = Local(candidate, base, Origin(self._network.now(), interface.name))
         self._hosts.append(host)
         self._gatherer.host(host)

@@ -103,10 +103,12 @@ def host_addresses(
     Args: wanted: tells by its name whether an interface may be used, loopback included.
     """
     known = [i for i in network.interfaces() if _family(i.ip) in families]
-    if wanted is not None:
-        return _best_first(network, [i for i in known if wanted(i.name)], families)
-    reachable = [i for i in known if _is_reachable(i.ip)]
-    return _best_first(network, reachable or [i for i in known if _is_loopback(i.ip)], families)
+    chosen = [i for i in known if wanted is None or wanted(i.name)]
+    reachable = [i for i in chosen if _is_reachable(i.ip)]
+    loopback = [i for i in chosen if _is_loopback(i.ip)]
+    if wanted is None and reachable:
+        loopback = []
+    return _best_first(network, [*reachable, *loopback], families)
 
 
 def _best_first(

@@ -34,14 +34,6 @@ class CandidateType(StrEnum):
     RELAYED = "relay"
 
 
-class TcpType(StrEnum):
-    """Which side opens a TCP connection (RFC 6544 §4.5)."""
-
-    ACTIVE = "active"
-    PASSIVE = "passive"
-    SIMULTANEOUS_OPEN = "so"
-
-
 class MalformedCandidate(MalformedMessage, ValueError):
     """A text that is no candidate."""
 
@@ -58,6 +50,7 @@ class Candidate:
         host:       an IP address, or a name that ends in ".local".
         type:       a `CandidateType`; what came in may be another one, which is of no use.
         related_address, related_port: the base of a reflexive, the mapped address of a relayed one.
+        tcptype:    "active", "passive" or "so": which side opens the connection (RFC 6544 §4.5).
         generation: counts ICE restarts, where whoever sent it does.
         extensions: what else was said, in order.
     """

@@ -73,6 +73,8 @@ class Candidates:
         (RFC 8445 §7.2.5.3.1).
         """
         base = pair.local.base
+        if mapped == base:
+            return pair.local  # also where a name hides it
         for local in self.local:
             if local.candidate.address == mapped and local.base == base:
                 return local

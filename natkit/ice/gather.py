@@ -143,8 +143,7 @@ class Gatherer:
             preference:  local preference, 0 .. 65535.
         """
         kind = CandidateType.RELAYED
-        hidden = TransportAddress("::" if at.is_ipv6 else "0.0.0.0", 9)  # RFC 8839 §5.1
-        related, component = hidden if hide_mapped else mapped, inquiry.component
+        related, component = _hidden(at) if hide_mapped else mapped, inquiry.component
         candidate = Candidate(
             self.foundations.of(kind, at.ip, server.ip, transport),
             component,
@@ -173,11 +172,10 @@ class Gatherer:
         self._complete = True
         self._settle(now)
 
-    def keep_alive(self, wanted: bool) -> None:
-        """Keep the mappings of reflexive candidates alive, or stop it: a pair does from then on."""
-        if not wanted:
-            self._kept.clear()
-            self._refresh_at = None
+    def release(self) -> None:
+        """Keep mappings alive no longer: the chosen pair does from now on."""
+        self._kept.clear()
+        self._refresh_at = None
 
     # The contract.
 
@@ -227,11 +225,6 @@ class Gatherer:
         out, self._events = self._events, []
         return out
 
-    @property
-    def is_waiting(self) -> bool:
-        """True while answers of STUN servers are expected."""
-        return bool(self._clients)
-
     # Within.
 
     def settles_at(self) -> Instant | None:
@@ -274,6 +267,7 @@ class Gatherer:
     ) -> None:
         kind, ours = CandidateType.SERVER_REFLEXIVE, host.candidate
         preference = ours.priority >> 8 & 0xFFFF
+        related = _hidden(host.base) if ours.is_name else host.base
         candidate = Candidate(
             self.foundations.of(kind, host.base.ip, server.ip),
             ours.component,
@@ -282,8 +276,8 @@ class Gatherer:
             event.mapped.ip,
             event.mapped.port,
             kind,
-            host.base.ip,
-            host.base.port,
+            related.ip,
+            related.port,
         )
         origin = Origin(now, inquiry.interface, inquiry.server, event.round_trip)
         self._kept.append((host, server))
@@ -301,6 +295,11 @@ class Gatherer:
         self._known.add((found.base, address))
         inquiry.is_new = True
         self._events.append(CandidateFound(found))
+
+
+def _hidden(address: TransportAddress) -> TransportAddress:
+    """Return what is told in place of a related address (RFC 8839 §5.1)."""
+    return TransportAddress("::" if address.is_ipv6 else "0.0.0.0", 9)
 
 
 def _words(event: BindingEvent) -> str:

@@ -92,8 +92,8 @@ def refusal(request: Message, code: int, own: Credentials | None) -> bytes:
     """Return the error response; one to a request that was not authenticated is not signed."""
     unknown = (UnknownAttributes(request.unknown_required),) if code == UNKNOWN_ATTRIBUTE else ()
     response = request.error(code, "", *unknown)
-    signed = own is not None and code not in (BAD_REQUEST, UNAUTHENTICATED)
-    key = own.key if signed and own is not None else None
+    is_authentic = code not in (BAD_REQUEST, UNAUTHENTICATED)
+    key = own.key if own is not None and is_authentic else None
     return response.encode(key=key, integrity=_alike(request), fingerprint=True)
 
 
@@ -104,9 +104,8 @@ def success(request: Message, source: TransportAddress, own: Credentials) -> byt
 
 
 def _alike(request: Message) -> Integrity:
-    """Sign as the peer does: SHA-1 in ICE, unless it asked by SHA-256 alone (RFC 8489 §9.1.3)."""
-    both = request.integrity in (None, Integrity.BOTH)
-    return Integrity.SHA1 if both or request.integrity is None else request.integrity
+    """Sign as the peer does: by SHA-1 in ICE, unless it asked by SHA-256 alone (§9.1.3)."""
+    return Integrity.SHA256 if request.integrity is Integrity.SHA256 else Integrity.SHA1
 
 
 def read(request: Message, source: TransportAddress, base: TransportAddress) -> Checked:

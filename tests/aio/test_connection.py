@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import aioice
 import pytest
 
 import natkit
@@ -154,6 +155,17 @@ def test_data_goes_both_ways_and_the_pair_names_both_kinds():
         assert (str(pair.local.type), str(pair.remote.type)) == ("srflx", "srflx")
         assert not pair.is_relayed
         assert pair.round_trip == pytest.approx(0.04)
+        await asyncio.gather(a.close(), b.close())
+
+    play(main)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\1\1" + bytes(30), b"\x80" + bytes(1200)])
+def test_data_of_any_kind_goes_through(data: bytes):
+    async def main(world: World) -> None:
+        a, b = await connected(world)
+        await a.send(data)
+        assert await b.recv() == data
         await asyncio.gather(a.close(), b.close())
 
     play(main)
@@ -327,6 +339,11 @@ def test_pair_can_be_chosen_by_hand_for_a_peer_without_ice():
 def test_credentials_that_ice_does_not_allow_are_refused(options: dict[str, str]):
     with pytest.raises(ValueError, match="must satisfy"):
         natkit.Connection(True, **options)
+
+
+def test_aioices_own_policy_is_understood():
+    connection = natkit.Connection(True, transport_policy=aioice.TransportPolicy.RELAY)  # type: ignore[arg-type]
+    assert connection.transport_policy is natkit.TransportPolicy.RELAY
 
 
 def test_chosen_credentials_are_used():

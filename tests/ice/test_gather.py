@@ -231,6 +231,6 @@ def test_mapping_is_kept_alive_until_a_pair_is_chosen():
     desk.events.clear()
     desk.wait(31)
     assert len(desk.asked) == 3
-    desk.gatherer.keep_alive(False)
+    desk.gatherer.release()
     desk.wait(100)
     assert len(desk.asked) == 3
