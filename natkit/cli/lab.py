@@ -7,9 +7,11 @@ import click
 from natkit.cli.common import FAILURE, FINE, Group, emit_json, json_option
 from natkit.cli.lab_text import describe, truth_as_json
 from natkit.cli.params import SHARE
-from natkit.cli.render import table
+from natkit.cli.render import Progress, table
 from natkit.lab.netns.rules import router_rules
 from natkit.lab.scenarios import SCENARIOS, Scenario, scenario
+
+PERCENT = click.FloatRange(0, 100)
 
 
 @click.group(cls=Group)
@@ -109,3 +111,38 @@ def probe(
     else:
         click.echo(as_text(run, report, wrong, verbose=verbose))
     return FAILURE if wrong else FINE
+
+
+@lab.command()
+@click.option("--kinds", default=None, metavar="A,B,...", help="Only these kinds of NAT.")
+@click.option(
+    "--backend",
+    type=click.Choice(["sim", "netns"]),
+    default="sim",
+    show_default=True,
+    help="A simulation on a clock that jumps, or real Linux NATs in network namespaces.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+@click.option("--loss", type=PERCENT, default="0", help="Percent lost on each side, each way.")
+@json_option
+def matrix(kinds: str | None, backend: str, seed: int, loss: float, as_json: bool) -> int:
+    """Call from every kind of NAT to every other: direct, relayed, or failed, and how fast.
+
+    Both sides run ICE with a STUN and a TURN server. Ends with 1 when a pair fails to connect.
+    """
+    # Here because it brings ICE, the servers and a world, which `list` need not pay for.
+    from natkit.cli.lab_matrix import as_document, as_text
+    from natkit.lab.matrix import Matrix, kinds_named
+
+    chosen = kinds_named(kinds)
+    played = Matrix(chosen, backend, loss / 100, seed)
+    with Progress() as progress:
+        cells = []
+        for cell in played.cells():
+            cells.append(cell)
+            progress.say(f"{cell.a} and {cell.b}: {cell.path}")
+    if as_json:
+        emit_json(as_document(cells))
+    else:
+        click.echo(as_text(cells))
+    return FAILURE if any(cell.path == "failed" for cell in cells) else FINE

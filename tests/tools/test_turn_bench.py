@@ -11,6 +11,7 @@ from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable,
 from natkit.lab import sim
 from natkit.lab.scenarios import scenario
 from natkit.lab.topology import World
+from natkit.lab.turn import IP, SETTINGS, TurnHost, turn_host
 from natkit.network import Tls
 from natkit.tools.stun import Trust
 from natkit.tools.turn_bench import bench, find_server
@@ -20,7 +21,6 @@ from natkit.turn.client_uri import TurnUri
 from natkit.turn.forwarding import Transport
 from natkit.turn.quota import Limits
 from natkit.wire import TransportAddress
-from tests.turn_world import IP, SETTINGS, TurnHost, turn_host
 
 ALICE = Login("alice", "wonderland")
 SMALL = Load(4, 50.0, 172, Direction.BOTH, 2.0)

@@ -57,13 +57,14 @@ class TurnHost:
         advertise: what clients are told in place of its own IP.
     """
 
+    udp: DatagramEndpoint
+
     def __init__(self, world: World, settings: Settings, listener: TransportAddress) -> None:
         self.listener = listener
         self.network = world.network("stun")
         self.machine = TurnServer(settings, randomness=Random(3).randbytes, epoch=1.8e9)
         self.deaf = self.dumb = False
         self.advertise = IP
-        self.udp: DatagramEndpoint | None = None
         self.clients: dict[Path, Callable[[bytes], None]] = {}
         self.relays: dict[TransportAddress, Relay] = {}
         self.channels: dict[tuple[Path, int], ChannelBound] = {}
@@ -73,7 +74,6 @@ class TurnHost:
         self.udp = await self.network.open_datagram(self, local=self.listener)
 
     def datagram_received(self, data: bytes, source: TransportAddress) -> None:
-        assert self.udp is not None
         udp, path = self.udp, Path(source, self.listener, Transport.UDP)
         self.clients[path] = lambda data: udp.send(data, source)
         self.from_client(path, data)
@@ -154,8 +154,7 @@ class TurnHost:
 
     async def close(self) -> None:
         for endpoint in (self.udp, *(relay.endpoint for relay in self.relays.values())):
-            if endpoint is not None:
-                endpoint.close()
+            endpoint.close()
         for task in self.tasks:
             task.cancel()
 

@@ -1,0 +1,46 @@
+"""What `natkit lab matrix` shows: the grid as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from natkit.lab.matrix import Cell
+
+_LETTERS = {"direct": "D", "relayed": "R", "failed": "FAIL"}
+
+
+def grid(cells: Sequence[Cell]) -> tuple[list[str], dict[tuple[str, str], Cell]]:
+    """Return the kinds in order, and the cells by their two kinds in either order."""
+    kinds = list(dict.fromkeys(cell.a for cell in cells))
+    return kinds, {pair: c for c in cells for pair in ((c.a, c.b), (c.b, c.a))}
+
+
+def as_document(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return the JSON form: docs/schema/matrix-1.json."""
+    fields = [{"a": c.a, "b": c.b, "path": c.path, "connect_ms": c.connect_ms} for c in cells]
+    return {"schema": "natkit.matrix/1", "cells": fields}
+
+
+def as_text(cells: Sequence[Cell]) -> str:
+    """Return the grid's lower half in 80 columns: columns are numbered as the rows are."""
+    kinds, found = grid(cells)
+    wide = max(len(kind) for kind in kinds) + 4
+    numbers = range(1, len(kinds) + 1)
+    lines = [" " * wide + "".join(f"{n:>5}" for n in numbers)]
+    for n, a in zip(numbers, kinds, strict=True):
+        row = "".join(f"{_short(found[a, b]):>5}" for b in kinds[:n])
+        lines.append(f"{n:>2} {a:<{wide - 3}}{row}")
+    lines += ["", "D direct, R relayed; milliseconds until connected.", summary(cells)]
+    return "\n".join(lines)
+
+
+def _short(cell: Cell) -> str:
+    time = "" if cell.connect_ms is None else str(cell.connect_ms)
+    return _LETTERS[cell.path] + time
+
+
+def summary(cells: Sequence[Cell]) -> str:
+    """Return how many pairs took which path."""
+    count = [f"{sum(c.path == path for c in cells)} {path}" for path in _LETTERS]
+    return f"{len(cells)} pairs: " + ", ".join(count) + "."
