@@ -226,6 +226,10 @@ class TurnService:
     def stream_ready(self, stream: Line) -> Callable[[bytes, Instant], None]:
         """A client has said its first over a stream."""
         assert stream.path is not None  # noqa: S101 - that is what being ready means
+        # A client may connect from the port of a connection whose end is not yet heard of.
+        before = self._lines.at(stream.path)
+        if before is not None:
+            self.stream_closed(before)
         return self._lines.add(stream.path, stream)
 
     def stream_message(self, data: bytes, stream: Line, now: Instant) -> None:
@@ -245,7 +249,7 @@ class TurnService:
 
     def stream_closed(self, stream: Line) -> None:
         """A client's connection is gone."""
-        if stream.path is None or not self._lines.remove(stream.path):
+        if stream.path is None or not self._lines.remove(stream.path, stream):
             return
         now = self._loop.time()
         if self.siblings is not None:
@@ -271,7 +275,7 @@ class TurnService:
                     self._carry_out(event, now)
         finally:
             self._settling = False
-        self._arm()
+            self._arm()
 
     def _send_datagram(
         self, data: bytes, client: TransportAddress, server: TransportAddress
@@ -382,8 +386,10 @@ class TurnService:
         self._timer = None
         self._armed_for = NEVER
         now = self._loop.time()
-        self._door.sweep(now)
-        if self._dtls is not None:
-            self._dtls.tick(now)
-        self._server.tick(now=now)
-        self._settle(now)
+        try:
+            self._door.sweep(now)
+            if self._dtls is not None:
+                self._dtls.tick(now)
+            self._server.tick(now=now)
+        finally:
+            self._settle(now)
