@@ -246,7 +246,7 @@ class Connection:
     # The connection.
 
     async def connect(self) -> None:
-        """Find a path; return as soon as data can be sent.
+        """Find a path; return as soon as data can be sent and the peer has started, too.
 
         Raises: ConnectionError: no path was found, or something is missing.
         """
