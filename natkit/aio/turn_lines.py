@@ -164,7 +164,7 @@ class Hosting:
             return
         stream.send(joined.answer)
         plane = self._lines.plane
-        meter = plane.visiting(joined.user)
+        meter = plane.visiting(joined.relayed, joined.user)
         visitor = Visitor(joined.connection, joined.early, meter, moved, plane.release)
         self._peers.take_over(visitor, sock, stream)
 

@@ -90,6 +90,7 @@ class Joined:
     Attributes:
         answer: for the client, before anything of the peer's.
         early:  what the peer has sent already.
+        relayed: where it comes from.
         user:   who pays for what it carries.
     """
 
@@ -97,6 +98,7 @@ class Joined:
     connection: int
     answer: bytes
     early: bytes
+    relayed: TransportAddress
     user: str
 
 
@@ -181,11 +183,19 @@ class GuestLine:
             self._link.send(Adopted(self.place))
         self.flush()
 
-    def join_peer(self, connection: int, descriptor: int, early: bytes, user: str) -> None:
+    def join_peer(
+        self,
+        connection: int,
+        descriptor: int,
+        early: bytes,
+        *,
+        relayed: TransportAddress,
+        user: str,
+    ) -> None:
         """Give a peer's connection to where the client's is."""
         answer, self._unsaid = b"".join(self._unsaid), []
         self.admit()
-        joined = Joined(self.place, connection, answer, early, user)
+        joined = Joined(self.place, connection, answer, early, relayed, user)
         if not self._link.send(joined, [descriptor]):
             self.close()
 

@@ -12,7 +12,7 @@ from natkit.dataplane import Counters, Upcalls
 from natkit.dataplane.marks import send_marked
 from natkit.dataplane.meter import Meter
 from natkit.dataplane.neighbours import NOBODY, Neighbours
-from natkit.dataplane.rates import Bucket, LocalUserLimits, Narrower, UserLimits
+from natkit.dataplane.rates import BothWays, Bucket, LocalUserLimits, Narrower, UserLimits
 from natkit.dataplane.reading import Reader
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.dataplane.tables import HEADER_SIZE, Channel, Client, Relay
@@ -65,7 +65,7 @@ class PortablePlane:
         self._neighbours = neighbours
         self._users = users or LocalUserLimits()
         self._meters: dict[TransportAddress, Meter] = {}  # of relays, and of what others relay
-        self._shared: set[Meter] = set()  # those that have part in a user's limits
+        self._shared: dict[Meter, list[str]] = {}  # by what names they have part in limits
         self._listeners: dict[TransportAddress, _Listener] = {}
         self._relays: dict[TransportAddress, Relay] = {}
         self._clients: dict[Path, Client] = {}
@@ -83,20 +83,19 @@ class PortablePlane:
 
     def measure(self, relayed: TransportAddress) -> Meter:
         """Keep account of a relayed address whose bytes somebody else moves."""
-        meter = self._meters[relayed] = Meter()
+        meter = self._meters[relayed] = Meter(relayed)
         return meter
 
-    def visiting(self, user: str) -> Meter:
-        """Return what counts for a user's connection whose allocation is on another worker."""
-        meter = Meter()
+    def visiting(self, relayed: TransportAddress, user: str) -> Meter:
+        """Return what counts for a connection whose allocation is on another worker."""
+        meter = Meter(relayed)
         self._limit(meter, user)
         return meter
 
     def release(self, meter: Meter) -> None:
         """Take that a meter counts no more: its user shares with others again what it had."""
-        if meter in self._shared:
-            self._shared.discard(meter)
-            self._users.leave(meter.user, self._time())
+        for name in self._shared.pop(meter, ()):
+            self._users.leave(name, self._time())
 
     def remove_relay(self, relayed: TransportAddress) -> None:
         """Close the socket of `relayed`. Unknown ones are ignored."""
@@ -217,12 +216,25 @@ class PortablePlane:
         """Give a user's allocation its limits."""
         meter.user = user
         if self.max_rate is not None:
-            meter.up, meter.down = Bucket(self.max_rate), Bucket(self.max_rate)
+            self._narrow(meter, self._of_allocation(meter, self.max_rate))
         if self.max_user_rate is not None:
-            up, down = self._users.of(user, self.max_user_rate)
-            self._shared.add(meter)
-            meter.up = up if meter.up is None else Narrower(meter.up, up)
-            meter.down = down if meter.down is None else Narrower(meter.down, down)
+            self._narrow(meter, self._share(meter, user, self.max_user_rate))
+
+    def _of_allocation(self, meter: Meter, rate: int) -> BothWays:
+        """Return an allocation's own limits, which the connections of one that relays TCP share,
+        on whichever workers they are.
+        """
+        if isinstance(meter, Relay):
+            return BothWays(Bucket(rate), Bucket(rate))
+        return self._share(meter, f"\0{meter.relayed}", rate)  # no user's name: it has a NUL
+
+    def _share(self, meter: Meter, name: str, rate: int) -> BothWays:
+        self._shared.setdefault(meter, []).append(name)
+        return self._users.of(name, rate)
+
+    def _narrow(self, meter: Meter, limits: BothWays) -> None:
+        meter.up = limits.up if meter.up is None else Narrower(meter.up, limits.up)
+        meter.down = limits.down if meter.down is None else Narrower(meter.down, limits.down)
 
     def _client(self, path: Path) -> Client | None:
         """Return the table of `path`, made where it is missing; None: its stream is gone."""

@@ -89,7 +89,6 @@ class Relay(Meter):
         "peers",
         "permissions",
         "reader",
-        "relayed",
         "sendto",
         "sock",
         "upcalls",
@@ -102,8 +101,7 @@ class Relay(Meter):
         upcalls: Upcalls,
         neighbours: Neighbours,
     ) -> None:
-        super().__init__()
-        self.relayed = relayed
+        super().__init__(relayed)
         self.neighbours = neighbours
         self.sock = sock
         self.sendto = sock.sendto
