@@ -21,6 +21,7 @@ import trustme
 from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
+from natkit.errors import UsageError
 from natkit.tools.relay_config import DEFAULT_METRICS, read_config, read_file
 from natkit.turn.credentials import rest_password
 from natkit.wire import Message, MessageClass, Method, XorMappedAddress
