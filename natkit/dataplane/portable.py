@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, assert_never
 
 from natkit.dataplane import Counters, Upcalls
@@ -16,6 +17,7 @@ from natkit.dataplane.rates import BothWays, Bucket, LocalUserLimits, Narrower, 
 from natkit.dataplane.reading import Reader
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.dataplane.tables import HEADER_SIZE, Channel, Client, Relay
+from natkit.dataplane.watching import watching_many
 from natkit.machine import Instant
 from natkit.turn.forwarding import (
     AllocationClosed,
@@ -61,7 +63,9 @@ class PortablePlane:
         self.max_rate: int | None = None
         self.max_user_rate: int | None = None
         self._upcalls = upcalls
-        self._time = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        self._time = loop.time
+        self._watching = watching_many(loop)
         self._neighbours = neighbours
         self._users = users or LocalUserLimits()
         self._meters: dict[TransportAddress, Meter] = {}  # of relays, and of what others relay
@@ -77,8 +81,9 @@ class PortablePlane:
 
     def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
         """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
-        set_dont_fragment(sock, False)
-        relay = Relay(relayed, sock, self._upcalls, self._neighbours)
+        ipv6 = relayed.is_ipv6
+        set_dont_fragment(sock, False, ipv6=ipv6)
+        relay = Relay(relayed, sock, self._upcalls, self._neighbours, self._watching, ipv6=ipv6)
         self._relays[relayed] = self._meters[relayed] = relay
 
     def measure(self, relayed: TransportAddress) -> Meter:
@@ -131,23 +136,21 @@ class PortablePlane:
 
     def apply(self, fact: Fact) -> None:
         """Take a fact of the TURN machine into the table. What it names and is gone is ignored."""
-        meter, relay = self._meters.get(fact.relayed), self._relays.get(fact.relayed)
-        if meter is not None and isinstance(fact, AllocationMade):
-            self._limit(meter, fact.user)
-        elif meter is not None and isinstance(fact, AllocationClosed):
-            self.release(meter)
+        if isinstance(fact, AllocationMade | AllocationClosed):
+            self._account(fact)
+        relay = self._relays.get(fact.relayed)
         if relay is None:
             return
         match fact:
-            case AllocationMade(path=path):
-                self._join(relay, path)
             case PermissionGranted(peer_ip=ip, expires_at=until):
                 relay.permit(ip, until)
+            case ChannelBound():
+                _bind(relay, fact, self._neighbours.address_to(fact.peer))
+            case AllocationMade(path=path):
+                self._join(relay, path)
             case PermissionLapsed(peer_ip=ip):
                 relay.permit(ip, 0.0)
                 del relay.permissions[ip]
-            case ChannelBound():
-                _bind(relay, fact, self._neighbours.address_to(fact.peer))
             case ChannelLapsed(channel=number, peer=peer):
                 relay.peers.pop(self._neighbours.address_to(peer), None)
                 if relay.client is not None:
@@ -163,7 +166,7 @@ class PortablePlane:
         """Send a STUN message along `path`, from the address that the client asked."""
         listener = self._listeners.get(path.server) if path.transport is Transport.UDP else None
         if listener is not None:
-            listener.send(data, to_socket(path.client))
+            listener.send(to_socket(path.client), data)
         elif (client := self._clients.get(path)) is not None:
             client.write(data, 0)
 
@@ -183,9 +186,9 @@ class PortablePlane:
         if not dont_fragment:
             relay.send(data, self._neighbours.address_to(peer), now)
             return
-        set_dont_fragment(relay.sock, True)
+        set_dont_fragment(relay.sock, True, ipv6=relayed.is_ipv6)
         relay.send(data, self._neighbours.address_to(peer), now)
-        set_dont_fragment(relay.sock, False)
+        set_dont_fragment(relay.sock, False, ipv6=relayed.is_ipv6)
 
     def counters(self, relayed: TransportAddress) -> Counters:
         """Return what `relayed` has carried; live. All zero where it is unknown."""
@@ -211,6 +214,14 @@ class PortablePlane:
         if client is not None:
             client.relays += 1
             relay.client = client
+
+    def _account(self, fact: AllocationMade | AllocationClosed) -> None:
+        """Take that a user has a relayed address more, or less."""
+        meter = self._meters.get(fact.relayed)
+        if meter is not None and isinstance(fact, AllocationMade):
+            self._limit(meter, fact.user)
+        elif meter is not None:
+            self.release(meter)
 
     def _limit(self, meter: Meter, user: str) -> None:
         """Give a user's allocation its limits."""
@@ -292,7 +303,8 @@ class _Listener:
         self.sendto = sock.sendto
         self.upcalls = upcalls
         self.clients: dict[Any, Client] = {}
-        self.reader = Reader(sock, self.received, lambda _: None)
+        loop = asyncio.get_running_loop()
+        self.reader = Reader(sock, self, loop, ipv6=server.is_ipv6)
 
     def received(self, data: bytes, source: Any, now: Instant, mark: int) -> None:
         """Take a client's datagram: ChannelData goes on at once, all else goes up."""
@@ -305,7 +317,10 @@ class _Listener:
         else:
             self.upcalls.client_datagram(data, from_socket(source), self.server, now)
 
-    def send(self, data: bytes, client: Any, mark: int = 0) -> bool:
+    def failed(self, _now: Instant) -> None:
+        """Take that an error waits on the socket: nobody asked for any."""
+
+    def send(self, client: Any, data: bytes, mark: int = 0) -> bool:
         """Send one datagram; False: it was dropped."""
         try:
             if mark:
@@ -318,9 +333,7 @@ class _Listener:
 
     def admit(self, source: Any) -> Client:
         """Return a table for a client that sends from `source`."""
-        client = self.clients[source] = Client(
-            lambda data, mark: self.send(data, source, mark), padded=False
-        )
+        client = self.clients[source] = Client(partial(self.send, source), padded=False)
         return client
 
 
@@ -335,12 +348,12 @@ def _bind(relay: Relay, fact: ChannelBound, peer: Any) -> None:
     channel.until = min(fact.expires_at, relay.permissions.get(fact.peer.ip, 0.0))
 
 
-def set_dont_fragment(sock: socket.socket, wanted: bool) -> None:
+def set_dont_fragment(sock: socket.socket, wanted: bool, *, ipv6: bool) -> None:
     """Set or clear DF on what `sock` sends, where the system can (RFC 8656 §14)."""
     if not CAN_SET_DF:
         return
     value = _PMTUDISC_DO if wanted else _PMTUDISC_DONT
-    if sock.family == socket.AF_INET6:
+    if ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, value)
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, value)

@@ -154,5 +154,7 @@ class Asked(NamedTuple):
 def not_understood(message: Message) -> tuple[int, ...]:
     """Return the types of attributes that must be understood and are not (RFC 8489 §6.3.1)."""
     others = [one for one in message.attributes if one.__class__ not in UNDERSTOOD]
+    if not others:
+        return ()
     types = (one.type if isinstance(one, Unrecognised) else one.TYPE for one in others)
     return tuple(number for number in dict.fromkeys(types) if number < _COMPREHENSION_OPTIONAL)
