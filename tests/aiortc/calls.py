@@ -16,6 +16,7 @@ from aiortc import (
     RTCIceTransportPolicy,
     RTCPeerConnection,
 )
+from aiortc.mediastreams import MediaStreamError
 
 RATE, FRAME = 48000, 960
 """Samples a second, and in the 20 ms of one frame."""
@@ -62,7 +63,10 @@ class Ear:
 
     async def _listen(self, track: MediaStreamTrack) -> None:
         while True:
-            frame = await track.recv()
+            try:
+                frame = await track.recv()
+            except MediaStreamError:  # the call has ended
+                return
             self.loud += max(array("h", bytes(frame.planes[0]))) > 3000
             if self.loud >= FRAMES:
                 self._enough.set()

@@ -7,6 +7,8 @@ import random
 import tracemalloc
 from typing import Any
 
+import pytest
+
 from natkit.turn.events import ConnectPeer
 from natkit.turn.forwarding import Path, Transport
 from natkit.turn.register import Register
@@ -156,6 +158,7 @@ def test_an_hour_of_churn_leaves_no_port_and_no_entry() -> None:
     assert desk.server.deadline() is None
 
 
+@pytest.mark.slow
 def test_churn_leaves_no_memory() -> None:
     desk, chance = Desk(), random.Random(5)
     held = []
