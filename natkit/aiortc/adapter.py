@@ -325,9 +325,11 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
     def _describe(self, ice: RTCIceTransport) -> None:
         """Put what has been gathered into the local description, if that is of this session."""
         described, ours = self.__localDescription(), ice.gatherer.getLocalParameters()
+        media_sections = [] if described is None else described.media
         for section in self._sections():
-            if described is not None and section.dtls.transport is ice:
-                media = described.media[section.index]
+            # A section of an offer that is being made is not in the description yet.
+            if section.dtls.transport is ice and section.index < len(media_sections):
+                media = media_sections[section.index]
                 said = media.ice
                 if said is not None and said.usernameFragment == ours.usernameFragment:
                     rtcpeerconnection.add_transport_description(media, section.dtls)
