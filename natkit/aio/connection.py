@@ -386,7 +386,8 @@ class Connection:
         if self._hide_addresses:
             names = self._names = self._names or await Mdns.open(self._network)
             hide = partial(names.publish, self._randomness)
-        await gather(self._started(), replace(self._plan(), hide=hide))
+        if not self._closed:
+            await gather(self._started(), replace(self._plan(), hide=hide))
 
     async def _mdns(self) -> Mdns | None:
         """Return what looks names up; None: nothing can, here."""
