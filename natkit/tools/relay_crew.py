@@ -244,9 +244,13 @@ class _Hand:
         program = _PROGRAM.format(path=sys.path)
         argv = [sys.executable, "-P", "-c", program, str(theirs.fileno())]
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *argv, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *argv, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL
+                )
+            except BaseException:
+                ours.close()
+                raise
         self._silent.clear()
         self._ready = asyncio.get_running_loop().create_future()
         self._link = Link(ours, self._told, self._cut)
