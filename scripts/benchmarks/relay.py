@@ -1,7 +1,8 @@
 """natkit's TURN server beside coturn: the cost of a packet, of an allocation and of its memory, and
 how many allocations a second there can be.
 
-Both run here with the defaults of who starts them, on loopback, with the same load in turns. CPU time is that of all threads of a server, so the generator does not count.
+Both run here with the defaults of who starts them, on loopback, with the same load in turns. CPU
+time is that of all threads of a server, so the generator does not count.
 """
 
 from __future__ import annotations
