@@ -43,6 +43,9 @@ CLOCK_AND_IO = frozenset(
 
 TERMINAL = frozenset({"click", "rich"})
 
+AIORTC = ROOT / "natkit" / "aiortc"
+"""Its layer, and the one that knows it."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -80,6 +83,7 @@ LAYERS = {
     "ice": Layer(_STUN, sans_io=True),
     "dataplane": Layer(("turn", *_MACHINE), forbidden=TERMINAL),
     "aio": Layer(("dataplane", *_PROTOCOLS), forbidden=TERMINAL),
+    "aiortc": Layer(_AIO, forbidden=TERMINAL),
     "lab": Layer(_AIO, forbidden=TERMINAL),
     "tools": Layer(_AIO, forbidden=TERMINAL),
     "cli": Layer(("natkit", "tools", "lab", *_AIO), silent=False),
@@ -195,6 +199,26 @@ def test_a_data_plane_knows_turns_words_and_not_its_machine():
         if layer_of(imported.module) == "turn"
     }
     assert of_turn == {"natkit.turn.forwarding"}
+
+
+def test_aiortc_is_known_to_its_own_layer_alone_and_its_private_names_to_one_module():
+    knowing = {
+        path
+        for path in FILES
+        if path.is_relative_to(ROOT / "natkit")
+        for imported in imports(
+            ast.parse(path.read_text(encoding="utf-8")),
+            module_name(path),
+            package=path.name == "__init__.py",
+        )
+        if imported.module.partition(".")[0] == "aiortc"
+    }
+    assert {path.parent for path in knowing} == {AIORTC}
+    others = [path for path in AIORTC.glob("*.py") if path.name != "adapter.py"]
+    for path in others:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr != "__new__":
+                assert not node.attr.startswith("_"), f"{path}:{node.lineno}: {node.attr}"
 
 
 def test_every_layer_in_the_table_exists():

@@ -9,16 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks import _limits, relay, workers
+from scripts.benchmarks import _limits, _relay_packets, relay, workers
 from scripts.benchmarks._limits import can_limit
 from scripts.benchmarks._relay_rate import SHARE
+
+
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure next to nothing."""
+    monkeypatch.setattr(relay, "HELD", 40)
+    monkeypatch.setattr(relay, "HURRIED", 300)
+    monkeypatch.setattr(_relay_packets, "DURATION", 0.2)
+    monkeypatch.setattr(_relay_packets, "FULL", 3000)
+    monkeypatch.setattr(_relay_packets, "TURNS", 2)
 
 
 @pytest.mark.interop
 @pytest.mark.needs("turnserver")
 def test_both_servers_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, little in {"DURATION": 0.2, "FULL": 2000, "HELD": 40, "HURRIED": 300}.items():
-        monkeypatch.setattr(relay, name, little)
+    few(monkeypatch)
     monkeypatch.setattr(workers, "rows", lambda rounds: [])
     rows = {row.name: row for row in relay.rows(rounds=1)}
     rates = relay.RATES if can_limit() else relay.RECKONED
@@ -42,8 +50,7 @@ def test_where_nothing_can_be_limited_the_rate_is_reckoned_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(relay, "can_limit", lambda: False)
-    for name, little in {"DURATION": 0.2, "FULL": 2000, "HELD": 40}.items():
-        monkeypatch.setattr(relay, name, little)
+    few(monkeypatch)
     rows = {row.name: row for row in relay.rows(rounds=1)}
     (name, _, _), cpu = relay.RECKONED[0], rows["CPU an allocation, 401 and channel included"]
     assert "reckoned" in name

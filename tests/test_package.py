@@ -72,7 +72,10 @@ def third_party(*, at_import: bool) -> set[str]:
     """Return the distributions that natkit imports: all, or just those loaded with its modules."""
     owners = packages_distributions()
     tops = set()
-    for path in ROOT.glob("natkit/**/*.py"):
+    # natkit.aiortc is an extra as a whole: who imports it has aiortc.
+    for path in set(ROOT.glob("natkit/**/*.py")) - set(
+        ROOT.glob("natkit/aiortc/*.py") if at_import else ()
+    ):
         for module in imported(ast.parse(path.read_text(encoding="utf-8")), at_import=at_import):
             tops.add(module.partition(".")[0])
     outside = tops - sys.stdlib_module_names - {"natkit"}

@@ -33,6 +33,9 @@ _KNOWN_TYPES = frozenset(
     {CandidateType.HOST, CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED}
 )
 
+_SETTLED = frozenset({State.CONNECTED, State.COMPLETED, State.FAILED})
+"""States that end the wait of `connect`."""
+
 
 class TransportPolicy(Enum):
     """Which candidates are used."""
@@ -246,7 +249,7 @@ class Connection:
     # The connection.
 
     async def connect(self) -> None:
-        """Find a path; return as soon as data can be sent.
+        """Find a path; return as soon as data can be sent and the peer has started, too.
 
         Raises: ConnectionError: no path was found, or something is missing.
         """
@@ -259,7 +262,7 @@ class Connection:
         self._agent.set_remote(peer, lite=self.remote_is_lite, now=now)
         self._agent.start(now=now)
         self._kick()
-        while not self._closed and self._agent.state in (State.NEW, State.CHECKING):
+        while not self._closed and self._agent.state not in _SETTLED:
             self._changed.clear()
             await self._changed.wait()
         if self._closed or self._agent.state is State.FAILED:
@@ -383,7 +386,8 @@ class Connection:
         if self._hide_addresses:
             names = self._names = self._names or await Mdns.open(self._network)
             hide = partial(names.publish, self._randomness)
-        await gather(self._started(), replace(self._plan(), hide=hide))
+        if not self._closed:
+            await gather(self._started(), replace(self._plan(), hide=hide))
 
     async def _mdns(self) -> Mdns | None:
         """Return what looks names up; None: nothing can, here."""

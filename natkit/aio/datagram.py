@@ -32,7 +32,7 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
         self._receiver = receiver
         self._scopes = scopes
         self._local = scopes.from_socket(sock.getsockname())
-        self._reports_errors = errqueue.enable(sock)
+        self._reports_errors = errqueue.enable(sock, ipv6=sock.family == socket.AF_INET6)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.BaseTransport | None = None
         self._reading: asyncio.Task[None] | None = None

@@ -27,11 +27,11 @@ _LARGEST_ANCILLARY = 512
 _OFFENDER_OFFSET = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}
 
 
-def enable(sock: socket.socket) -> bool:
+def enable(sock: socket.socket, *, ipv6: bool) -> bool:
     """Ask the kernel to keep ICMP errors for `sock`. Returns False where it cannot."""
     if sys.platform != "linux":
         return False
-    if sock.family == socket.AF_INET6:
+    if ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)

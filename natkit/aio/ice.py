@@ -113,9 +113,11 @@ class IceTransport:
         self._generations.append(Generation(Gatherer(self.randomness)))
 
     def adopt(self, port: Port, base: TransportAddress, generation: Generation) -> None:
-        """Take in a port that is open."""
+        """Take in a port that is open; one that comes after `close` is closed."""
         port.base = base
         self._ports[base] = generation.ports[base] = port
+        if self._closed:
+            self._retire(generation)
 
     def send(self, data: bytes, component: int) -> None:
         """Send data to the peer. Raises: ConnectionError: there is no path."""

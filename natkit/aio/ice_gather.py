@@ -52,6 +52,8 @@ async def gather(transport: IceTransport, plan: GatherPlan) -> None:
     gathering = Gathering(transport, plan)
     if plan.hosts:
         await gathering.open_hosts()
+    if gathering.generation.ended.is_set():  # closed, or restarted, in the meantime
+        return
     gathering.ask_all()
     transport.kick()
     await gathering.generation.ended.wait()

@@ -33,11 +33,14 @@ class Lines:
         self._lines[path] = line
         return self.plane.add_stream(path, line.send_media)
 
-    def remove(self, path: Path) -> bool:
-        """Take that a line is gone; false: it was gone before. The plane keeps it until `forget`:
-        what ends with the line has to find it.
+    def remove(self, path: Path, line: Line) -> bool:
+        """Take that a line is gone; false: it was gone before, and another one may be there. The
+        plane keeps it until `forget`: what ends with the line has to find it.
         """
-        return self._lines.pop(path, None) is not None
+        if self._lines.get(path) is not line:
+            return False
+        del self._lines[path]
+        return True
 
     def forget(self, path: Path) -> None:
         """Let the plane forget a line that was removed."""
@@ -120,7 +123,7 @@ class Hosting:
     def guest_released(self, line: GuestLine) -> None:
         """Take that a guest has no allocation here."""
         if self._forwards.pop(line.place, None) is not None:
-            self._lines.remove(line.place)
+            self._lines.remove(line.place, line)
             self._lines.forget(line.place)
 
     def guest_gone(self, line: GuestLine) -> None:
@@ -161,7 +164,7 @@ class Hosting:
             return
         stream.send(joined.answer)
         plane = self._lines.plane
-        meter = plane.visiting(joined.user)
+        meter = plane.visiting(joined.relayed, joined.user)
         visitor = Visitor(joined.connection, joined.early, meter, moved, plane.release)
         self._peers.take_over(visitor, sock, stream)
 

@@ -35,7 +35,7 @@ class TurnMetrics:
         self._live = Live()
         self._core: Any = prometheus_client.core
         self._realm = realm
-        self._made: Counter[str] = Counter()
+        self._made: Counter[Transport] = Counter()
         self._refused: Counter[tuple[str, str]] = Counter()
         self._lost = 0
         self._durations: Counter[float] = Counter()
@@ -50,14 +50,16 @@ class TurnMetrics:
         """Count what a service reports."""
         match report:
             case Session(path=path):
-                self._made[path.transport.value] += 1
+                self._made[path.transport] += 1
             case SessionEnded(reason=reason, lasted=lasted):
                 self._ended[reason.name.lower()] += 1
                 self._lasted += lasted
                 bound = next((bound for bound in DURATIONS if lasted <= bound), float("inf"))
                 self._durations[bound] += 1
-            case RequestRefused(code=code, method=method, routine=routine):
-                self._refused[str(code), method.name.lower()] += not routine
+            case RequestRefused(routine=True):
+                pass
+            case RequestRefused(code=code, method=method):
+                self._refused[str(code), method.name.lower()] += 1
             case WorkerLost():
                 self._lost += 1
 
@@ -90,9 +92,8 @@ class TurnMetrics:
                 word = transport.value if label == "transport" else transport.name
                 family.add_metric([words.format(word)], now[transport])
             yield family
-        yield self._labelled(
-            "natkit_turn_allocations_made", "Made so far.", "transport", self._made
-        )
+        made = {transport.value: count for transport, count in self._made.items()}
+        yield self._labelled("natkit_turn_allocations_made", "Made so far.", "transport", made)
         yield self._labelled(
             "natkit_turn_allocations_ended", "Ended so far.", "reason", self._ended
         )

@@ -118,7 +118,13 @@ class PeerConnections:
             line.close()
             return
         self._given[connection] = line, peer.meter
-        line.join_peer(connection, peer.descriptor, peer.early, peer.meter.user)
+        line.join_peer(
+            connection,
+            peer.descriptor,
+            peer.early,
+            relayed=peer.meter.relayed,
+            user=peer.meter.user,
+        )
         peer.let_go()
 
     def account(self, connection: int, carried: Counters) -> None:

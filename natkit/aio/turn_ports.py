@@ -6,7 +6,7 @@ RFC 6056), and goes back when its allocation has ended.
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +23,9 @@ _TRIES = 64
 
 _BUFFER = 1 << 20  # bytes; the default overflows when several key frames come at once
 _BACKLOG = 16
+
+_NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)
+"""Said with the kind of a new socket, it saves a system call; 0: it cannot be said here."""
 
 
 class PortsExhausted(NatkitError):
@@ -80,7 +83,10 @@ class RelayPorts:
     """
 
     def __init__(self, addresses: Sequence[RelayAddress], ports: range) -> None:
-        self._addresses = tuple(addresses)
+        self._addresses = {
+            family: tuple(address for address in addresses if address.family is family)
+            for family in Family
+        }
         self._ports = ports
         self._used: set[TransportAddress] = set()
 
@@ -92,7 +98,7 @@ class RelayPorts:
     @property
     def capacity(self) -> int:
         """How many ports there are, taken ones included."""
-        return len(self._ports) * len(self._addresses)
+        return len(self._ports) * sum(map(len, self._addresses.values()))
 
     def open(
         self, family: Family, relaying: Relaying, *, even: bool, reserve: bool
@@ -101,13 +107,13 @@ class RelayPorts:
 
         Raises: PortsExhausted: none is free.
         """
-        candidates = [address for address in self._addresses if address.family is family]
+        candidates = self._addresses[family]
         if not candidates:
             raise PortsExhausted(f"no relay address has IPv{family:d}")
         address = candidates[_chance(len(candidates))]
         why = f"all of {self._ports[0]}-{self._ports[-1]} are taken"
         for _ in range(_TRIES):
-            wanted = self._draw(address, even=even or reserve, reserve=reserve)
+            wanted = self._draw(address.advertised, even=even or reserve, reserve=reserve)
             if not wanted:
                 break
             try:
@@ -120,25 +126,25 @@ class RelayPorts:
         """Take a port back. Unknown ones are ignored."""
         self._used.discard(relayed)
 
-    def _draw(self, address: RelayAddress, *, even: bool, reserve: bool) -> tuple[int, ...]:
+    def _draw(self, ip: str, *, even: bool, reserve: bool) -> tuple[int, ...]:
         """Return a random free port, or two in a row; empty: there is none."""
-
-        def fitting(port: int) -> tuple[int, ...]:
-            wanted = (port, port + 1) if reserve else (port,)
-            if even and port % 2:
-                return ()
-            for one in wanted:
-                at = TransportAddress(address.advertised, one)
-                if one not in self._ports or at in self._used:
-                    return ()
-            return wanted
-
+        ports = self._ports
         for _ in range(_TRIES):
-            wanted = fitting(self._ports[_chance(len(self._ports))])
-            if wanted:
-                return wanted
-        left = [wanted for port in self._ports if (wanted := fitting(port))]
-        return left[_chance(len(left))] if left else ()
+            port = ports[_chance(len(ports))]
+            if self._fits(ip, port, even, reserve):
+                break
+        else:
+            left = [port for port in ports if self._fits(ip, port, even, reserve)]
+            if not left:
+                return ()
+            port = left[_chance(len(left))]
+        return (port, port + 1) if reserve else (port,)
+
+    def _fits(self, ip: str, port: int, even: bool, reserve: bool) -> bool:
+        """Tell whether a port is free and as it has to be, and the one above it where it counts."""
+        if (even and port % 2) or (ip, port) in self._used:
+            return False
+        return not reserve or (port + 1 in self._ports and (ip, port + 1) not in self._used)
 
     def _bind(
         self, relaying: Relaying, address: RelayAddress, ports: Sequence[int]
@@ -153,7 +159,7 @@ class RelayPorts:
             for one in opened:
                 one.sock.close()
             raise
-        self._used.update(one.relayed for one in opened)
+        self._used.update([one.relayed for one in opened])
         return opened
 
 
@@ -163,21 +169,22 @@ def _chance(choices: int) -> int:
     64 bits make what modulo favours immeasurable; secrets.choice would draw again, and with it ask
     the system again, for every second number.
     """
-    return int.from_bytes(secrets.token_bytes(8), "big") % choices if choices > 1 else 0
+    return int.from_bytes(os.urandom(8), "big") % choices if choices > 1 else 0
 
 
 def _socket(local: TransportAddress, relaying: Relaying) -> socket.socket:
+    ipv6 = local.is_ipv6
     if relaying is Relaying.TCP:
         sock = shared_stream_socket(local)
     else:
-        sock = _made(local, socket.SOCK_DGRAM)
+        sock = _made(socket.SOCK_DGRAM, ipv6=ipv6)
     try:
         if relaying is Relaying.TCP:
             sock.listen(_BACKLOG)
         else:
             sock.bind(to_socket(local))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-            errqueue.enable(sock)
+            errqueue.enable(sock, ipv6=ipv6)
     except OSError:
         sock.close()
         raise
@@ -188,7 +195,7 @@ def shared_stream_socket(local: TransportAddress) -> socket.socket:
     """Return a TCP socket bound to `local`, which others may be as well: one listens, the others
     connect from it (RFC 6062 §5.2). Raises: OSError.
     """
-    sock = _made(local, socket.SOCK_STREAM)
+    sock = _made(socket.SOCK_STREAM, ipv6=local.is_ipv6)
     reuse_port = getattr(socket, "SO_REUSEPORT", None)
     if reuse_port is not None:
         sock.setsockopt(socket.SOL_SOCKET, reuse_port, 1)
@@ -201,9 +208,10 @@ def shared_stream_socket(local: TransportAddress) -> socket.socket:
     return sock
 
 
-def _made(local: TransportAddress, kind: socket.SocketKind) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if local.is_ipv6 else socket.AF_INET, kind)
-    sock.setblocking(False)
-    if local.is_ipv6:
+def _made(kind: socket.SocketKind, *, ipv6: bool) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, kind | _NON_BLOCKING)
+    if not _NON_BLOCKING:
+        sock.setblocking(False)
+    if ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return sock

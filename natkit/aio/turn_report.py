@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from natkit.dataplane import Counters
 from natkit.machine import Instant, Seconds
@@ -13,8 +13,7 @@ from natkit.turn.forwarding import CloseReason, Path, Transport
 from natkit.wire import TransportAddress
 
 
-@dataclass(slots=True)
-class Session:
+class Session(NamedTuple):
     """An allocation as its owner's log and metrics show it.
 
     Attributes:

@@ -13,7 +13,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from natkit.aio import errqueue
 from natkit.aio.sockaddr import Scopes
@@ -47,8 +47,11 @@ from natkit.turn.forwarding import (
     AllocationClosed,
     AllocationMade,
     AllocationMoved,
-    Fact,
+    ChannelBound,
+    ChannelLapsed,
     Path,
+    PermissionGranted,
+    PermissionLapsed,
     Relaying,
     Transport,
 )
@@ -226,6 +229,10 @@ class TurnService:
     def stream_ready(self, stream: Line) -> Callable[[bytes, Instant], None]:
         """A client has said its first over a stream."""
         assert stream.path is not None  # noqa: S101 - that is what being ready means
+        # A client may connect from the port of a connection whose end is not yet heard of.
+        before = self._lines.at(stream.path)
+        if before is not None:
+            self.stream_closed(before)
         return self._lines.add(stream.path, stream)
 
     def stream_message(self, data: bytes, stream: Line, now: Instant) -> None:
@@ -245,7 +252,7 @@ class TurnService:
 
     def stream_closed(self, stream: Line) -> None:
         """A client's connection is gone."""
-        if stream.path is None or not self._lines.remove(stream.path):
+        if stream.path is None or not self._lines.remove(stream.path, stream):
             return
         now = self._loop.time()
         if self.siblings is not None:
@@ -271,7 +278,7 @@ class TurnService:
                     self._carry_out(event, now)
         finally:
             self._settling = False
-        self._arm()
+            self._arm()
 
     def _send_datagram(
         self, data: bytes, client: TransportAddress, server: TransportAddress
@@ -279,13 +286,21 @@ class TurnService:
         self.plane.to_client(Path(client, server, Transport.UDP), data)
 
     def _carry_out(self, event: TurnEvent, now: Instant) -> None:
+        # The most frequent ones first: every one before costs the others some time.
         match event:
-            case OpenRelay():
-                self._open_relay(event, now)
-            case CloseRelay(relayed=relayed):
-                self._close_relay(relayed)
+            case PermissionGranted() | ChannelBound():
+                self._lines.plane.apply(event)
             case SendToPeer(relayed, peer, data, dont_fragment):
                 self.plane.to_peer(relayed, peer, data, dont_fragment=dont_fragment, now=now)
+            case RequestRefused(code=code):
+                self._challenges += code == UNAUTHENTICATED
+                self._report(event)
+            case OpenRelay():
+                self._open_relay(event, now)
+            case AllocationMade() | AllocationMoved() | AllocationClosed():
+                self._take(event, now)
+            case CloseRelay(relayed=relayed):
+                self._close_relay(relayed)
             case ConnectPeer(connection, relayed, peer):
                 self._peers.connect(connection, relayed, peer)
             case BindConnection(path, connection):
@@ -297,11 +312,10 @@ class TurnService:
                     self._users.ask(event)
             case HandOver():
                 self._hand_over(event)
-            case RequestRefused(code=code):
-                self._challenges += code == UNAUTHENTICATED
-                self._report(event)
+            case PermissionLapsed() | ChannelLapsed():
+                self.plane.apply(event)
             case _:
-                self._take(event, now)
+                assert_never(event)
 
     def _join(self, path: Path, connection: int) -> None:
         line = self._lines.at(path)
@@ -318,8 +332,10 @@ class TurnService:
             stream.hold()
         self.siblings.hand_over(command)
 
-    def _take(self, fact: Fact, now: Instant) -> None:
-        """Pass a fact on to the plane, and keep account of allocations.
+    def _take(
+        self, fact: AllocationMade | AllocationMoved | AllocationClosed, now: Instant
+    ) -> None:
+        """Pass a fact about an allocation on to the plane, and keep account of it.
 
         What an allocation carried is asked before the plane hears of its end.
         """
@@ -382,8 +398,10 @@ class TurnService:
         self._timer = None
         self._armed_for = NEVER
         now = self._loop.time()
-        self._door.sweep(now)
-        if self._dtls is not None:
-            self._dtls.tick(now)
-        self._server.tick(now=now)
-        self._settle(now)
+        try:
+            self._door.sweep(now)
+            if self._dtls is not None:
+                self._dtls.tick(now)
+            self._server.tick(now=now)
+        finally:
+            self._settle(now)

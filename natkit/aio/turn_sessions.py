@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterable
 
 from natkit.aio.turn_report import Report, Session, SessionEnded
@@ -36,7 +35,7 @@ class Sessions:
         self._report = report
         self._carried = carried
         self._sessions: dict[TransportAddress, Session] = {}
-        self._on: Counter[Path] = Counter()
+        self._on: dict[Path, int] = {}  # what a Counter does for a new key, it does in Python
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -57,14 +56,15 @@ class Sessions:
         """Take in an allocation."""
         session = Session(made.path, made.relayed, made.user, now)
         self._sessions[made.relayed] = session
-        self._on[made.path] += 1
-        self.idle.clear()
+        self._on[made.path] = self._on.get(made.path, 0) + 1
+        if len(self._sessions) == 1:
+            self.idle.clear()
         self._report(session)
 
     def move(self, moved: AllocationMoved) -> bool:
         """Take that a client is elsewhere. Returns: nothing is left where it was."""
-        self._sessions[moved.relayed].path = moved.path
-        self._on[moved.path] += 1
+        self._sessions[moved.relayed] = self._sessions[moved.relayed]._replace(path=moved.path)
+        self._on[moved.path] = self._on.get(moved.path, 0) + 1
         return self._leave(moved.old)
 
     def end(self, closed: AllocationClosed, now: Instant) -> bool:

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from natkit.dataplane.rates import BURST, BothWays, Bucket
+from natkit.dataplane.rates import BURST, BothWays
 from natkit.errors import Unsupported
 from natkit.machine import Instant, Seconds
 from natkit.turn.quota import Limits
@@ -108,11 +108,7 @@ class SharedAccounts:
 
     def of(self, user: str, rate: int) -> BothWays:
         """Return the limits of a user whose allocation was counted: see `UserLimits`."""
-        with self._locked():
-            entry = self._entry(user)
-        if entry is None:  # hardly possible: it was counted, so it was there
-            return BothWays(Bucket(rate), Bucket(rate))
-        return BothWays(_Lease(self, entry, 0, rate), _Lease(self, entry, 1, rate))
+        return BothWays(_Lease(self, user, 0, rate), _Lease(self, user, 1, rate))
 
     def leave(self, user: str, now: Instant) -> None:
         """Nothing: the entry is another's once it is full again and counts nothing."""
@@ -124,15 +120,35 @@ class SharedAccounts:
             self._counts[worker * _ENTRIES : (worker + 1) * _ENTRIES] = nothing
             self._totals[worker] = 0
 
-    def lease(self, entry: int, way: int, wanted: float, rate: int, now: Instant) -> float:
+    def lease(self, user: str, way: int, wanted: float, rate: int, now: Instant) -> float:
         """Take out up to `wanted` bytes of what a user may send at `rate`; return how many."""
-        place = 2 * (entry * _WAYS_OF_TRAFFIC + way)
         with self._locked():
-            left, at = self._left[place], self._left[place + 1]
-            left = min(rate * BURST, left + max(0.0, now - at) * rate)
-            granted = min(left, wanted)
-            self._left[place], self._left[place + 1] = left - granted, now
+            left = self._filled(user, way, rate, now)
+            granted = max(0.0, min(left, wanted))
+            self._leave_over(user, way, left - granted, now)
         return granted
+
+    def owe(self, user: str, way: int, size: float, rate: int, now: Instant) -> Seconds:
+        """Take out `size` bytes, come what may; return how long none may follow."""
+        with self._locked():
+            left = self._filled(user, way, rate, now) - size
+            self._leave_over(user, way, left, now)
+        return max(0.0, -left / rate)
+
+    def _filled(self, user: str, way: int, rate: int, now: Instant) -> float:
+        """Return what there is for a user by now; less than nothing where it owes."""
+        entry = self._entry(user)
+        if entry is None:  # there is no room to keep account of it: a moment's worth
+            return rate * LEASE
+        place = 2 * (entry * _WAYS_OF_TRAFFIC + way)
+        left, at = self._left[place], self._left[place + 1]
+        return min(rate * BURST, left + max(0.0, now - at) * rate)
+
+    def _leave_over(self, user: str, way: int, left: float, now: Instant) -> None:
+        entry = self._entry(user)
+        if entry is not None:
+            place = 2 * (entry * _WAYS_OF_TRAFFIC + way)
+            self._left[place], self._left[place + 1] = left, now
 
     def close(self) -> None:
         """Let go of the memory; nothing else may be called afterwards."""
@@ -156,7 +172,10 @@ class SharedAccounts:
         for entry in ways:
             if self._keys[entry] == key:
                 return entry
-        free = next((entry for entry in ways if self._is_free(entry)), None)
+        unused = (entry for entry in ways if not self._keys[entry])
+        free = next(unused, None)
+        if free is None:
+            free = next((entry for entry in ways if self._is_free(entry)), None)
         if free is not None:
             self._keys[free] = key
             for way in range(_WAYS_OF_TRAFFIC):
@@ -166,8 +185,6 @@ class SharedAccounts:
 
     def _is_free(self, entry: int) -> bool:
         """True where nobody's allocations are counted, and what was sent is made up for."""
-        if not self._keys[entry]:
-            return True
         last = max(self._left[4 * entry + 1], self._left[4 * entry + 3])
         return not any(self._of_entry(entry)) and time.monotonic() >= last + BURST
 
@@ -182,11 +199,11 @@ class SharedAccounts:
 class _Lease:
     """What one worker has taken out of a user's rate, in one direction."""
 
-    __slots__ = ("_accounts", "_again_at", "_entry", "_left", "_rate", "_way")
+    __slots__ = ("_accounts", "_again_at", "_left", "_rate", "_user", "_way")
 
-    def __init__(self, accounts: SharedAccounts, entry: int, way: int, rate: int) -> None:
+    def __init__(self, accounts: SharedAccounts, user: str, way: int, rate: int) -> None:
         self._accounts = accounts
-        self._entry = entry
+        self._user = user
         self._way = way
         self._rate = rate
         self._left = 0.0
@@ -204,12 +221,9 @@ class _Lease:
         return True
 
     def owe(self, size: int, now: Instant) -> Seconds:
-        """Let `size` bytes of a stream pass; what could not be leased is waited for."""
-        if size > self._left:
-            self._lease(size, now)
-        self._left -= size
-        return max(0.0, -self._left / self._rate)
+        """Let `size` bytes of a stream pass. What all of the user's owe is waited for by each."""
+        return self._accounts.owe(self._user, self._way, size, self._rate, now)
 
     def _lease(self, size: int, now: Instant) -> None:
         wanted = max(size - self._left, self._rate * LEASE)
-        self._left += self._accounts.lease(self._entry, self._way, wanted, self._rate, now)
+        self._left += self._accounts.lease(self._user, self._way, wanted, self._rate, now)

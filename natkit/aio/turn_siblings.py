@@ -29,6 +29,10 @@ FIRST_OF_CHANNEL_DATA = 0x40
 """First byte of ChannelData, or more (RFC 8656 §12.4); of STUN it is less than 4."""
 
 
+BOUND = 4 << 20
+"""Bytes that may wait for a sibling: clients write some of them, and one that hangs reads none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """From a worker that has begun: what there was with the one before it is over."""
@@ -86,6 +90,7 @@ class Joined:
     Attributes:
         answer: for the client, before anything of the peer's.
         early:  what the peer has sent already.
+        relayed: where it comes from.
         user:   who pays for what it carries.
     """
 
@@ -93,6 +98,7 @@ class Joined:
     connection: int
     answer: bytes
     early: bytes
+    relayed: TransportAddress
     user: str
 
 
@@ -177,11 +183,21 @@ class GuestLine:
             self._link.send(Adopted(self.place))
         self.flush()
 
-    def join_peer(self, connection: int, descriptor: int, early: bytes, user: str) -> None:
+    def join_peer(
+        self,
+        connection: int,
+        descriptor: int,
+        early: bytes,
+        *,
+        relayed: TransportAddress,
+        user: str,
+    ) -> None:
         """Give a peer's connection to where the client's is."""
         answer, self._unsaid = b"".join(self._unsaid), []
         self.admit()
-        self._link.send(Joined(self.place, connection, answer, early, user), [descriptor])
+        joined = Joined(self.place, connection, answer, early, relayed, user)
+        if not self._link.send(joined, [descriptor]):
+            self.close()
 
     def flush(self) -> None:
         """Say what waits."""
@@ -246,7 +262,7 @@ class Siblings:
             link.close()
 
     def _link(self, worker: int, sock: socket.socket) -> Link:
-        return Link(sock, lambda message, fds: self._heard(worker, message, fds))
+        return Link(sock, lambda message, fds: self._heard(worker, message, fds), bound=BOUND)
 
     def _heard(self, worker: int, message: SiblingMessage, descriptors: list[int]) -> None:
         host = self._host
@@ -267,13 +283,12 @@ class Siblings:
                 host.say(path, data, media=media)
             case CloseLine(path):
                 host.hang_up(path)
+            case Joined() if not descriptors:  # this process has no more of them
+                host.hang_up(message.path)
             case Joined(connection=number):
                 link = self._links[worker]
-                host.join(
-                    message,
-                    socket.socket(fileno=descriptors.pop()),
-                    lambda carried: link.send(Moved(number, carried)),
-                )
+                sock = socket.socket(fileno=descriptors.pop())
+                host.join(message, sock, lambda carried: _tell(link, Moved(number, carried)))
             case Moved(connection, carried):
                 host.account(connection, carried)
             case _:
@@ -313,3 +328,7 @@ class Siblings:
             del self._away[path]
             self._host.take_back(path)
             self._host.hang_up(path)
+
+
+def _tell(link: Link, message: SiblingMessage) -> None:
+    link.send(message)

@@ -11,17 +11,19 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from natkit.aio.turn_report import Report, Session, SessionEnded, WorkerFailed, WorkerLost
 from natkit.machine import Seconds
 from natkit.turn.events import RequestRefused
 
 HOLD: Seconds = 0.1
-"""How long a report waits for others to be written with: a server that makes thousands of
-allocations a second would spend a tenth of its time on writing line by line."""
+"""How long a report waits for others to be put into words and written with: a server that makes
+thousands of allocations a second would spend a tenth of its time on doing so one by one."""
 
 Fields: TypeAlias = dict[str, object]
+
+Held: TypeAlias = Session | SessionEnded | RequestRefused
 
 _PLAIN = re.compile(r"[\w.:/@+\[\]-]+")
 
@@ -39,23 +41,20 @@ class OwnerLog:
     ) -> None:
         self._as_json = as_json
         self._write = sys.stderr.write if write is None else write
-        self._held: list[str] = []
+        self._held: list[tuple[float, Held]] = []
         self._second, self._to_second = 0, ""
 
     def say(self, level: str, what: str, **fields: object) -> None:
         """Write one line now, behind those that wait."""
-        self._held.append(self._line(level, what, fields))
-        self.flush()
+        self._write(self._waiting() + self._line(time.time(), level, what, fields))
 
     def report(self, report: Report) -> None:
         """Write what a service reports, within HOLD."""
         match report:
-            case Session():
-                self._hold("info", "allocation made", _session(report))
-            case SessionEnded():
-                self._hold("info", "allocation ended", _ended(report))
-            case RequestRefused(routine=False):
-                self._hold("warning", "request refused", _refused(report))
+            case RequestRefused(routine=True):
+                pass
+            case Session() | SessionEnded() | RequestRefused():
+                self._hold(report)
             case WorkerLost(worker, why, sessions):
                 self.say("error", "worker lost", worker=worker, why=why, allocations=sessions)
             case WorkerFailed(worker, why):
@@ -63,31 +62,46 @@ class OwnerLog:
 
     def flush(self) -> None:
         """Write the lines that wait."""
-        held, self._held = self._held, []
-        if held:
-            self._write("".join(held))
+        if self._held:
+            self._write(self._waiting())
 
-    def _hold(self, level: str, what: str, fields: Fields) -> None:
-        self._held.append(self._line(level, what, fields))
+    def _waiting(self) -> str:
+        held, self._held = self._held, []
+        return "".join([self._line(at, *_words(report)) for at, report in held])
+
+    def _hold(self, report: Held) -> None:
+        self._held.append((time.time(), report))
         if len(self._held) == 1:
             asyncio.get_running_loop().call_later(HOLD, self.flush)
 
-    def _line(self, level: str, what: str, fields: Fields) -> str:
-        stamp = self._stamp()
+    def _line(self, at: float, level: str, what: str, fields: Fields) -> str:
+        stamp = self._stamp(at)
         if self._as_json:
             entry = {"time": stamp, "level": level, "event": what, **fields}
             return json.dumps(entry, ensure_ascii=True) + "\n"
         words = " ".join([f"{name}={_quoted(value)}" for name, value in fields.items()])
         return f"{stamp} {level:<7} {what} {words}".rstrip() + "\n"
 
-    def _stamp(self) -> str:
-        """Return the time in UTC as ISO 8601 has it, to the millisecond."""
-        now = time.time()
-        second = int(now)
+    def _stamp(self, at: float) -> str:
+        """Return a Unix time in UTC as ISO 8601 has it, to the millisecond."""
+        second = int(at)
         if second != self._second:
             self._second = second
             self._to_second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        return f"{self._to_second}.{int((now - second) * 1000):03}Z"
+        return f"{self._to_second}.{int((at - second) * 1000):03}Z"
+
+
+def _words(report: Held) -> tuple[str, str, Fields]:
+    """Return level, what happened, and its fields."""
+    match report:
+        case Session():
+            return "info", "allocation made", _session(report)
+        case SessionEnded():
+            return "info", "allocation ended", _ended(report)
+        case RequestRefused():
+            return "warning", "request refused", _refused(report)
+        case _:
+            assert_never(report)
 
 
 def _session(session: Session) -> Fields:

@@ -77,9 +77,9 @@ class DataPlane(Protocol):
         until `remove_relay`; facts about it are applied as about others. Count with what it gives.
         """
 
-    def visiting(self, user: str) -> Meter:
-        """Return what counts for a user's connection whose allocation is on another worker, under
-        the same limits, until `release`.
+    def visiting(self, relayed: TransportAddress, user: str) -> Meter:
+        """Return what counts for a connection from a relayed address whose allocation is on another
+        worker, under the same limits, until `release`.
         """
 
     def release(self, meter: Meter) -> None:

@@ -35,9 +35,9 @@ if sys.platform == "linux":
         ),
     }
 
-    def marked_receive(sock: socket.socket) -> Receive:
+    def marked_receive(sock: socket.socket, *, ipv6: bool) -> Receive:
         """Have the system tell the marks of what `sock` receives; returns what receives it."""
-        if sock.family == socket.AF_INET6:
+        if ipv6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
         else:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
@@ -50,7 +50,7 @@ if sys.platform == "linux":
 else:
     ROOM = FIRST = 0
 
-    def marked_receive(sock: socket.socket) -> Receive:
+    def marked_receive(sock: socket.socket, *, ipv6: bool) -> Receive:  # noqa: ARG001 - as above
         """Return what receives from `sock`, all with the mark 0."""
 
         def receive(size: int, _: int) -> tuple[bytes, Ancillary, int, Any]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from natkit.dataplane import Counters
 from natkit.dataplane.rates import Limit
 from natkit.machine import Instant, Seconds
+from natkit.wire import TransportAddress
 
 
 class Meter:
     """Counts what goes to peers and what comes from them, and holds it against limits.
 
     Attributes:
+        relayed:   the address.
         user:      who pays for it; "" until it has an allocation.
         active_at: when it last carried something; None: never.
         up, down:  limits on what goes to peers and to the client; None: as much as there is.
     """
 
-    __slots__ = ("active_at", "counters", "down", "up", "user")
+    __slots__ = ("active_at", "counters", "down", "relayed", "up", "user")
 
-    def __init__(self) -> None:
+    def __init__(self, relayed: TransportAddress) -> None:
+        self.relayed = relayed
         self.user = ""
         self.counters = Counters()
         self.active_at: Instant | None = None

@@ -6,16 +6,18 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, assert_never
 
 from natkit.dataplane import Counters, Upcalls
 from natkit.dataplane.marks import send_marked
 from natkit.dataplane.meter import Meter
 from natkit.dataplane.neighbours import NOBODY, Neighbours
-from natkit.dataplane.rates import Bucket, LocalUserLimits, Narrower, UserLimits
+from natkit.dataplane.rates import BothWays, Bucket, LocalUserLimits, Narrower, UserLimits
 from natkit.dataplane.reading import Reader
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.dataplane.tables import HEADER_SIZE, Channel, Client, Relay
+from natkit.dataplane.watching import watching_many
 from natkit.machine import Instant
 from natkit.turn.forwarding import (
     AllocationClosed,
@@ -61,11 +63,13 @@ class PortablePlane:
         self.max_rate: int | None = None
         self.max_user_rate: int | None = None
         self._upcalls = upcalls
-        self._time = asyncio.get_running_loop().time
+        loop = asyncio.get_running_loop()
+        self._time = loop.time
+        self._watching = watching_many(loop)
         self._neighbours = neighbours
         self._users = users or LocalUserLimits()
         self._meters: dict[TransportAddress, Meter] = {}  # of relays, and of what others relay
-        self._shared: set[Meter] = set()  # those that have part in a user's limits
+        self._shared: dict[Meter, list[str]] = {}  # by what names they have part in limits
         self._listeners: dict[TransportAddress, _Listener] = {}
         self._relays: dict[TransportAddress, Relay] = {}
         self._clients: dict[Path, Client] = {}
@@ -77,26 +81,26 @@ class PortablePlane:
 
     def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
         """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
-        set_dont_fragment(sock, False)
-        relay = Relay(relayed, sock, self._upcalls, self._neighbours)
+        ipv6 = relayed.is_ipv6
+        set_dont_fragment(sock, False, ipv6=ipv6)
+        relay = Relay(relayed, sock, self._upcalls, self._neighbours, self._watching, ipv6=ipv6)
         self._relays[relayed] = self._meters[relayed] = relay
 
     def measure(self, relayed: TransportAddress) -> Meter:
         """Keep account of a relayed address whose bytes somebody else moves."""
-        meter = self._meters[relayed] = Meter()
+        meter = self._meters[relayed] = Meter(relayed)
         return meter
 
-    def visiting(self, user: str) -> Meter:
-        """Return what counts for a user's connection whose allocation is on another worker."""
-        meter = Meter()
+    def visiting(self, relayed: TransportAddress, user: str) -> Meter:
+        """Return what counts for a connection whose allocation is on another worker."""
+        meter = Meter(relayed)
         self._limit(meter, user)
         return meter
 
     def release(self, meter: Meter) -> None:
         """Take that a meter counts no more: its user shares with others again what it had."""
-        if meter in self._shared:
-            self._shared.discard(meter)
-            self._users.leave(meter.user, self._time())
+        for name in self._shared.pop(meter, ()):
+            self._users.leave(name, self._time())
 
     def remove_relay(self, relayed: TransportAddress) -> None:
         """Close the socket of `relayed`. Unknown ones are ignored."""
@@ -132,23 +136,21 @@ class PortablePlane:
 
     def apply(self, fact: Fact) -> None:
         """Take a fact of the TURN machine into the table. What it names and is gone is ignored."""
-        meter, relay = self._meters.get(fact.relayed), self._relays.get(fact.relayed)
-        if meter is not None and isinstance(fact, AllocationMade):
-            self._limit(meter, fact.user)
-        elif meter is not None and isinstance(fact, AllocationClosed):
-            self.release(meter)
+        if isinstance(fact, AllocationMade | AllocationClosed):
+            self._account(fact)
+        relay = self._relays.get(fact.relayed)
         if relay is None:
             return
         match fact:
-            case AllocationMade(path=path):
-                self._join(relay, path)
             case PermissionGranted(peer_ip=ip, expires_at=until):
                 relay.permit(ip, until)
+            case ChannelBound():
+                _bind(relay, fact, self._neighbours.address_to(fact.peer))
+            case AllocationMade(path=path):
+                self._join(relay, path)
             case PermissionLapsed(peer_ip=ip):
                 relay.permit(ip, 0.0)
                 del relay.permissions[ip]
-            case ChannelBound():
-                _bind(relay, fact, self._neighbours.address_to(fact.peer))
             case ChannelLapsed(channel=number, peer=peer):
                 relay.peers.pop(self._neighbours.address_to(peer), None)
                 if relay.client is not None:
@@ -164,7 +166,7 @@ class PortablePlane:
         """Send a STUN message along `path`, from the address that the client asked."""
         listener = self._listeners.get(path.server) if path.transport is Transport.UDP else None
         if listener is not None:
-            listener.send(data, to_socket(path.client))
+            listener.send(to_socket(path.client), data)
         elif (client := self._clients.get(path)) is not None:
             client.write(data, 0)
 
@@ -184,9 +186,9 @@ class PortablePlane:
         if not dont_fragment:
             relay.send(data, self._neighbours.address_to(peer), now)
             return
-        set_dont_fragment(relay.sock, True)
+        set_dont_fragment(relay.sock, True, ipv6=relayed.is_ipv6)
         relay.send(data, self._neighbours.address_to(peer), now)
-        set_dont_fragment(relay.sock, False)
+        set_dont_fragment(relay.sock, False, ipv6=relayed.is_ipv6)
 
     def counters(self, relayed: TransportAddress) -> Counters:
         """Return what `relayed` has carried; live. All zero where it is unknown."""
@@ -213,16 +215,37 @@ class PortablePlane:
             client.relays += 1
             relay.client = client
 
+    def _account(self, fact: AllocationMade | AllocationClosed) -> None:
+        """Take that a user has a relayed address more, or less."""
+        meter = self._meters.get(fact.relayed)
+        if meter is not None and isinstance(fact, AllocationMade):
+            self._limit(meter, fact.user)
+        elif meter is not None:
+            self.release(meter)
+
     def _limit(self, meter: Meter, user: str) -> None:
         """Give a user's allocation its limits."""
         meter.user = user
         if self.max_rate is not None:
-            meter.up, meter.down = Bucket(self.max_rate), Bucket(self.max_rate)
+            self._narrow(meter, self._of_allocation(meter, self.max_rate))
         if self.max_user_rate is not None:
-            up, down = self._users.of(user, self.max_user_rate)
-            self._shared.add(meter)
-            meter.up = up if meter.up is None else Narrower(meter.up, up)
-            meter.down = down if meter.down is None else Narrower(meter.down, down)
+            self._narrow(meter, self._share(meter, user, self.max_user_rate))
+
+    def _of_allocation(self, meter: Meter, rate: int) -> BothWays:
+        """Return an allocation's own limits, which the connections of one that relays TCP share,
+        on whichever workers they are.
+        """
+        if isinstance(meter, Relay):
+            return BothWays(Bucket(rate), Bucket(rate))
+        return self._share(meter, f"\0{meter.relayed}", rate)  # no user's name: it has a NUL
+
+    def _share(self, meter: Meter, name: str, rate: int) -> BothWays:
+        self._shared.setdefault(meter, []).append(name)
+        return self._users.of(name, rate)
+
+    def _narrow(self, meter: Meter, limits: BothWays) -> None:
+        meter.up = limits.up if meter.up is None else Narrower(meter.up, limits.up)
+        meter.down = limits.down if meter.down is None else Narrower(meter.down, limits.down)
 
     def _client(self, path: Path) -> Client | None:
         """Return the table of `path`, made where it is missing; None: its stream is gone."""
@@ -280,7 +303,8 @@ class _Listener:
         self.sendto = sock.sendto
         self.upcalls = upcalls
         self.clients: dict[Any, Client] = {}
-        self.reader = Reader(sock, self.received, lambda _: None)
+        loop = asyncio.get_running_loop()
+        self.reader = Reader(sock, self, loop, ipv6=server.is_ipv6)
 
     def received(self, data: bytes, source: Any, now: Instant, mark: int) -> None:
         """Take a client's datagram: ChannelData goes on at once, all else goes up."""
@@ -293,7 +317,10 @@ class _Listener:
         else:
             self.upcalls.client_datagram(data, from_socket(source), self.server, now)
 
-    def send(self, data: bytes, client: Any, mark: int = 0) -> bool:
+    def failed(self, _now: Instant) -> None:
+        """Take that an error waits on the socket: nobody asked for any."""
+
+    def send(self, client: Any, data: bytes, mark: int = 0) -> bool:
         """Send one datagram; False: it was dropped."""
         try:
             if mark:
@@ -306,9 +333,7 @@ class _Listener:
 
     def admit(self, source: Any) -> Client:
         """Return a table for a client that sends from `source`."""
-        client = self.clients[source] = Client(
-            lambda data, mark: self.send(data, source, mark), padded=False
-        )
+        client = self.clients[source] = Client(partial(self.send, source), padded=False)
         return client
 
 
@@ -323,12 +348,12 @@ def _bind(relay: Relay, fact: ChannelBound, peer: Any) -> None:
     channel.until = min(fact.expires_at, relay.permissions.get(fact.peer.ip, 0.0))
 
 
-def set_dont_fragment(sock: socket.socket, wanted: bool) -> None:
+def set_dont_fragment(sock: socket.socket, wanted: bool, *, ipv6: bool) -> None:
     """Set or clear DF on what `sock` sends, where the system can (RFC 8656 §14)."""
     if not CAN_SET_DF:
         return
     value = _PMTUDISC_DO if wanted else _PMTUDISC_DONT
-    if sock.family == socket.AF_INET6:
+    if ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, value)
     else:
         sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, value)

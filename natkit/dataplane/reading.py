@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 from natkit.dataplane.marks import FIRST, ROOM, marked_receive
+from natkit.dataplane.watching import Watching
 from natkit.machine import Instant
 
-Deliver: TypeAlias = Callable[[bytes, Any, Instant, int], None]
-"""Takes a datagram, its source as the socket module writes it, the time, and its mark
-(natkit.dataplane.marks)."""
+
+class Owner(Protocol):
+    """Whose socket is read. Neither of these may raise."""
+
+    def received(self, data: bytes, source: Any, now: Instant, mark: int, /) -> None:
+        """Take a datagram, its source as the socket module writes it, and its mark
+        (natkit.dataplane.marks).
+        """
+
+    def failed(self, now: Instant, /) -> None:
+        """Take that reading failed with an error other than "nothing there"."""
+
 
 BURST = 32
 """Datagrams read before the loop gets its turn again: enough to spread what a wake-up costs, and
@@ -33,33 +42,50 @@ class Reader:
     """Reads a non-blocking socket until `stop`.
 
     Args:
-        deliver: takes each datagram; must not raise.
-        failed:  hears that reading failed with an error other than "nothing there".
+        watching: calls when there is something to read.
+        ipv6:     what the socket is, since it takes long to tell.
     """
 
+    __slots__ = (
+        "_alone",
+        "_crowd",
+        "_owner",
+        "_receive",
+        "_sock",
+        "_stopped",
+        "_task",
+        "_time",
+        "_watching",
+    )
+
     def __init__(
-        self, sock: socket.socket, deliver: Deliver, failed: Callable[[Instant], None]
+        self,
+        sock: socket.socket,
+        owner: Owner,
+        watching: Watching,
+        *,
+        ipv6: bool,
     ) -> None:
         self._sock = sock
-        self._receive = marked_receive(sock)
-        self._deliver = deliver
-        self._failed = failed
-        self._loop = asyncio.get_running_loop()
-        self._time = self._loop.time
+        self._receive = marked_receive(sock, ipv6=ipv6)
+        self._owner = owner
+        self._watching = watching
+        self._time = watching.time
         self._alone = 0
         self._crowd = False
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
         try:
-            self._loop.add_reader(sock, self._drain)
+            watching.add_reader(sock, self._drain)
         except NotImplementedError:  # Windows' proactor loop
-            self._task = self._loop.create_task(self._read())
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._read(loop))
 
     def stop(self) -> None:
         """Read no more, and close the socket."""
         self._stopped = True
         if self._task is None:
-            self._loop.remove_reader(self._sock)
+            self._watching.remove_reader(self._sock)
             self._sock.close()
         else:
             self._task.add_done_callback(lambda _: self._sock.close())
@@ -67,16 +93,16 @@ class Reader:
 
     def _drain(self) -> None:
         now = self._time()
-        receive, deliver = self._receive, self._deliver
+        receive, owner = self._receive, self._owner
         try:
             data, marks, _, source = receive(LARGEST_DATAGRAM, ROOM)
-            deliver(data, source, now, marks[0][2][FIRST] if marks else 0)
+            owner.received(data, source, now, marks[0][2][FIRST] if marks else 0)
             if self._alone:
                 self._alone -= 1
                 return
             for _ in range(BURST):
                 data, marks, _, source = receive(LARGEST_DATAGRAM, ROOM)
-                deliver(data, source, now, marks[0][2][FIRST] if marks else 0)
+                owner.received(data, source, now, marks[0][2][FIRST] if marks else 0)
                 self._crowd = True
         except BlockingIOError:
             if not self._crowd:
@@ -84,14 +110,14 @@ class Reader:
             self._crowd = False
         except OSError:
             if not self._stopped:  # what was delivered may have ended this socket's life
-                self._failed(now)
+                owner.failed(now)
 
-    async def _read(self) -> None:
+    async def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
             try:
-                data, source = await self._loop.sock_recvfrom(self._sock, LARGEST_DATAGRAM)
+                data, source = await loop.sock_recvfrom(self._sock, LARGEST_DATAGRAM)
             except OSError:
-                self._failed(self._loop.time())
+                self._owner.failed(loop.time())
                 await asyncio.sleep(0)
             else:
-                self._deliver(data, source, self._loop.time(), 0)
+                self._owner.received(data, source, loop.time(), 0)

@@ -12,11 +12,14 @@ from typing import Any
 
 from natkit.wire import TransportAddress
 
+_as_pair = tuple.__new__
+"""Makes a named tuple of a tuple; its own way to be made is a function in Python."""
+
 
 def from_socket(source: Any) -> TransportAddress:
     """Return what `recvfrom` or `getsockname` gave, in canonical form."""
     if len(source) == 2:
-        return TransportAddress(*source)
+        return _as_pair(TransportAddress, source)
     ip, port, _, scope = source
     text = _canonical(ip)
     return TransportAddress(f"{text}%{scope}" if scope else text, port)
@@ -25,7 +28,7 @@ def from_socket(source: Any) -> TransportAddress:
 def to_socket(address: TransportAddress) -> Any:
     """Return exactly what `recvfrom` would give for packets from `address`."""
     if ":" not in address.ip:
-        return (address.ip, address.port)
+        return address  # a pair already
     ip, _, scope = address.ip.partition("%")
     text = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, ip))
     return (text, address.port, 0, int(scope or 0))

@@ -20,6 +20,7 @@ from natkit.dataplane.marks import send_marked
 from natkit.dataplane.meter import Meter
 from natkit.dataplane.neighbours import Neighbours
 from natkit.dataplane.reading import Reader
+from natkit.dataplane.watching import Watching
 from natkit.machine import Instant
 from natkit.wire import TransportAddress
 
@@ -89,7 +90,6 @@ class Relay(Meter):
         "peers",
         "permissions",
         "reader",
-        "relayed",
         "sendto",
         "sock",
         "upcalls",
@@ -101,9 +101,11 @@ class Relay(Meter):
         sock: socket.socket,
         upcalls: Upcalls,
         neighbours: Neighbours,
+        watching: Watching,
+        *,
+        ipv6: bool,
     ) -> None:
-        super().__init__()
-        self.relayed = relayed
+        super().__init__(relayed)
         self.neighbours = neighbours
         self.sock = sock
         self.sendto = sock.sendto
@@ -111,7 +113,7 @@ class Relay(Meter):
         self.client: Client | None = None
         self.peers: dict[Any, Channel] = {}
         self.permissions: dict[str, Instant] = {}
-        self.reader = Reader(sock, self.received, self.failed)
+        self.reader = Reader(sock, self, watching, ipv6=ipv6)
 
     def received(self, data: bytes, source: Any, now: Instant, mark: int) -> None:
         """Take a datagram of a peer: on to the client, up to the machine, or nowhere."""

@@ -317,7 +317,8 @@ class IceAgent:
             return State.NEW, ""
         if all(map(session.selected, session.components)):
             return State.COMPLETED, ""
-        if all(map(session.usable, session.components)):
+        # The peer answers checks before it starts; only its own show that it takes data.
+        if session.met and all(map(session.usable, session.components)):
             return State.CONNECTED, ""
         fails_at = session.fails_at()
         if fails_at is not None and fails_at <= now:

@@ -15,7 +15,7 @@ class State(Enum):
     NEW = "new"
     CHECKING = "checking"
     CONNECTED = "connected"
-    """There is a path for every component; a better one may be found."""
+    """There is a path for every component, and the peer checks, too; a better one may be found."""
     COMPLETED = "completed"
     """The path has been nominated: it stays."""
     DISCONNECTED = "disconnected"

@@ -48,6 +48,7 @@ class Session:
         components:   those that must connect.
         local_done, remote_done: no more candidates will come.
         started_at:   when checks began.
+        met:          the peer has checked us in this session: it has started, too.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Session:
         self.components = set(range(1, components + 1))
         self.local_done = self.remote_done = False
         self.started_at: Instant | None = None
+        self.met = False
         self._role, self._randomness, self._settings = role, randomness, settings
         self._early: deque[Checked] = deque(maxlen=LIMIT)
         self._slot_at: Instant = float("-inf")
@@ -218,6 +220,7 @@ class Session:
 
     def _take(self, checked: Checked, now: Instant) -> None:
         """Let a check of the peer's have its effects (RFC 8445 §7.3.1.3 to §7.3.1.5)."""
+        self.met = True
         local = self.candidates.sender(checked.base)
         if local is None:
             return

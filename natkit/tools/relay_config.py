@@ -156,7 +156,9 @@ def _checked(config: RelayConfig) -> RelayConfig:
             f"{secured[0]} has no certificate",
             hint="Give --tls-cert FULLCHAIN.pem and --tls-key PRIVKEY.pem",
         )
-    if len(config.relay_ports) < 2 * config.workers:
+    # Odd ones at either end are without the neighbour that EVEN-PORT may ask for.
+    first, after = config.relay_ports.start + 1 & ~1, config.relay_ports.stop & ~1
+    if config.workers > 1 and after - first < 2 * config.workers:
         raise UsageError(
             f"--relay-ports are {len(config.relay_ports)}, too few for {config.workers} workers",
             why="each relays from a part of them, of two or more",
@@ -202,6 +204,30 @@ def parse_listen(text: str) -> Listen:
             hint="Write udp, tcp, tls or dtls with an IP: tls://203.0.113.7:5349, udp://[::]:3478",
         ) from None
     return Listen(transport, TransportAddress(ip, port))
+
+
+def _realm(texts: Sequence[str]) -> str:
+    realm = _one("realm", texts)
+    if realm == "":
+        raise UsageError("the realm is empty", hint="Write a name, for example turn.example.org")
+    return realm or "natkit"
+
+
+_EXAMPLE_SECRET = "change-me"
+"""What the example configuration has, which everybody knows."""
+
+
+def _secrets(texts: Sequence[str]) -> tuple[str, ...]:
+    for text in texts:
+        if not text.strip():
+            why = "with it, whoever wants could mint names; is a variable not set?"
+            raise UsageError("a secret is empty", why=why, hint="Make one: openssl rand -hex 32")
+        if text.startswith(_EXAMPLE_SECRET):
+            why = "everybody knows it, and could mint names"
+            raise UsageError(
+                "the secret is that of the example", why=why, hint="Make one: openssl rand -hex 32"
+            )
+    return tuple(texts)
 
 
 def _users(texts: Sequence[str]) -> dict[str, str]:
@@ -287,7 +313,11 @@ def _alternates(texts: Sequence[str]) -> tuple[TransportAddress, ...]:
 
 
 def _workers(texts: Sequence[str]) -> int:
-    count = _count("workers")(texts) or 1
+    text = _one("workers", texts) or "1"
+    if not text.isdecimal() or int(text) == 0:
+        hint = "Write how many processes share the work: 4; left out, there is one"
+        raise UsageError(f"workers {text!r} is no number above 0", hint=hint)
+    count = int(text)
     if count > MOST_WORKERS:
         raise UsageError(
             f"{count} workers are too many",
@@ -330,9 +360,9 @@ def _path(name: str) -> Callable[[Sequence[str]], Path | None]:
 _READERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "listen": _listen,
     "alternate-port": _port,
-    "realm": lambda texts: _one("realm", texts) or "natkit",
+    "realm": _realm,
     "user": _users,
-    "secret": tuple,
+    "secret": _secrets,
     "relay-address": _relay_addresses,
     "relay-ports": _ports,
     "allow-peer": networks,

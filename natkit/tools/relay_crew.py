@@ -52,6 +52,11 @@ PATIENCE: Seconds = 1.0
 _GRACE: Seconds = 5.0
 """For a worker to end when told, before it is killed."""
 
+_LOOK_EVERY: Seconds = 5.0
+_HANGS = 4
+"""Looks at a worker that it does not answer until it is given up: calls that wait for so long are
+over, and a machine that is short of CPU answers sooner."""
+
 _LONGEST_PAUSE: Seconds = 5.0
 """Before a worker that will not live is started again."""
 
@@ -97,6 +102,7 @@ class Crew:
         """Start every worker. Raises: NatkitError: one of them cannot begin."""
         await asyncio.gather(*(self._start(hand) for hand in self._hands))
         self._keeping = [asyncio.create_task(self._keep(hand)) for hand in self._hands]
+        self._keeping.append(asyncio.create_task(self._watch()))
 
     def reload(self, config: RelayConfig) -> None:
         """Go on with another configuration, which has been found good."""
@@ -149,10 +155,13 @@ class Crew:
 
     async def _start(self, hand: _Hand) -> None:
         """Start a worker, and wait until it serves. Raises: NatkitError: it does not."""
-        part = replace(self._part, number=hand.number)
-        others = [number for number in range(part.workers) if number != hand.number]
+        others = [number for number in range(self._part.workers) if number != hand.number]
         links = [self._ends[hand.number, other] for other in others]
-        await hand.start(Begin(part, self._doors, self._draining), [self._table], links)
+
+        def begin() -> Begin:
+            return Begin(replace(self._part, number=hand.number), self._doors, self._draining)
+
+        await hand.start(begin, [self._table], links)
 
     async def _keep(self, hand: _Hand) -> None:
         """Start a worker again, whenever it ends by itself."""
@@ -169,9 +178,22 @@ class Crew:
                 try:
                     await self._start(hand)
                     break
-                except NatkitError as error:
+                except (NatkitError, OSError) as error:
                     self._report(WorkerFailed(hand.number, str(error)))
                     pause = _LONGEST_PAUSE
+
+    async def _watch(self) -> None:
+        """End a worker that hangs, so that another one takes its place."""
+        silent = dict.fromkeys(self._hands, 0)
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            answers = await asyncio.gather(*(hand.ask() for hand in self._hands))
+            for hand, answered in zip(self._hands, answers, strict=True):
+                silent[hand] = 0 if answered else silent[hand] + 1
+                if silent[hand] == _HANGS:
+                    why = f"it has not answered for {_HANGS * _LOOK_EVERY:g} s, and is killed"
+                    self._report(WorkerFailed(hand.number, why))
+                    hand.kill()
 
     def _lose(self, hand: _Hand, why: str) -> None:
         """Take that a worker is gone, with all that it had."""
@@ -207,21 +229,33 @@ class _Hand:
         self._silent = asyncio.Event()
 
     async def start(
-        self, begin: Begin, descriptors: Sequence[int], links: Sequence[socket.socket]
+        self,
+        begin: Callable[[], Begin],
+        descriptors: Sequence[int],
+        links: Sequence[socket.socket],
     ) -> None:
-        """Start the process, and wait until it serves. Raises: NatkitError: it does not."""
+        """Start the process, and wait until it serves.
+
+        Args:   begin: returns what to tell it once it is there: what is ordered from then on
+                       reaches it, and what was before is in there.
+        Raises: NatkitError, OSError: it does not serve.
+        """
         ours, theirs = link_pair()
         program = _PROGRAM.format(path=sys.path)
         argv = [sys.executable, "-P", "-c", program, str(theirs.fileno())]
         with theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                *argv, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL
-            )
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *argv, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL
+                )
+            except BaseException:
+                ours.close()
+                raise
         self._silent.clear()
         self._ready = asyncio.get_running_loop().create_future()
         self._link = Link(ours, self._told, self._cut)
         sockets = [sock.fileno() for sock in (*links, *self._sockets)]
-        self._link.send(begin, [*descriptors, *sockets])
+        self._link.send(begin(), [*descriptors, *sockets])
         try:
             async with asyncio.timeout(START):
                 await self._ready
@@ -244,8 +278,10 @@ class _Hand:
         if self._link is not None:
             self._link.send(order)
 
-    async def ask(self) -> None:
-        """Bring `last` up to date; where the worker does not answer, say so in it."""
+    async def ask(self) -> bool:
+        """Bring `last` up to date; false: the worker does not answer, which `last` says as well."""
+        if self._ready is None or not self._ready.done():
+            return True  # it has yet to begin, which has a limit of its own
         self._answered.clear()
         self.tell(AskLive())
         try:
@@ -253,6 +289,13 @@ class _Hand:
                 await self._answered.wait()
         except TimeoutError:
             self.last.workers = 0
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
 
     async def stop(self) -> None:
         """End the process; kill it where it does not end."""

@@ -38,7 +38,7 @@ from natkit.tools.relay_worker import Worker
 from natkit.turn.events import RequestRefused
 
 _BATCH = 16
-"""Reports to a message. A refusal's may hold a name and a realm that somebody made up: 4 kB."""
+"""Reports to a message: enough to share its cost, few enough to be taken in at once."""
 
 _LAST_WORDS: Seconds = 2.0
 """For the crew to hear what a worker reports at its end: one line for each allocation."""
@@ -54,6 +54,8 @@ class Process:
         self.over = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._reports: list[Report] = []
+        self._ready = False
+        self._orders: list[Order] = []  # that came before it could follow them
         self._worker: Worker | None = None
         self._beginning: asyncio.Task[None] | None = None
         self._link = Link(sock, self._told, self.over.set)
@@ -74,6 +76,8 @@ class Process:
         match order:
             case Begin():
                 self._beginning = self._loop.create_task(self._begin(order, descriptors))
+            case Reload() | Drain() if not self._ready:
+                self._orders.append(order)
             case Reload(config):
                 self._reload(config)
             case Drain():
@@ -108,8 +112,11 @@ class Process:
             self._link.send(Failed(error))
             self.over.set()
             return
+        self._ready = True
         if begin.draining:
             self._worker.drain()
+        for order in self._orders:
+            self._told(order, [])
         collect_less()
         self._link.send(Ready())
 

@@ -7,7 +7,7 @@ The heap may name an item too early; `due` then puts it back where it belongs.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 from natkit.machine import Instant
@@ -42,8 +42,12 @@ class Agenda(Generic[T]):
             del self._queued[item]
             self._clean()
 
-    def due(self, *, now: Instant) -> Iterator[T]:
+    def due(self, *, now: Instant) -> Iterable[T]:
         """Take out, one by one, what is due at `now`."""
+        # Nothing is, nearly always, and every message asks.
+        return self._taken_out(now) if self._heap and self._heap[0][0] <= now else ()
+
+    def _taken_out(self, now: Instant) -> Iterator[T]:
         while self._heap and self._heap[0][0] <= now:
             at, _, item = heapq.heappop(self._heap)
             if self._queued.get(item) != at:

@@ -224,7 +224,7 @@ def _make(register: Register, pending: Pending, *, now: Instant) -> None:
     requested = message.find(Lifetime)
     seconds = None if requested is None else requested.seconds
     lifetime = granted_lifetime(seconds, register.settings.max_lifetime)
-    relays = {family: pending.opened[family] for family in sorted(pending.opened)}
+    relays = dict(sorted(pending.opened.items()))
     allocation = Allocation(
         asked.path, pending.relaying, asked.client, now + lifetime, message.transaction_id, relays
     )

@@ -88,7 +88,7 @@ class Allocation:
     channels: dict[int, Channel] = field(default_factory=dict)
     peers: dict[TransportAddress, int] = field(default_factory=dict)
     tickets: tuple[bytes, ...] = ()
-    connections: set[int] = field(default_factory=set)
+    connections: frozenset[int] = frozenset()
 
     def relay_to(self, ip: str) -> TransportAddress | None:
         """Return the relayed address that reaches `ip`; None: none of that family."""
@@ -98,11 +98,11 @@ class Allocation:
         """Tell whether there is a permission for `ip`."""
         return now < self.permissions.get(ip, now)
 
-    def permit(self, ip: str, *, now: Instant) -> Iterator[Fact]:
+    def permit(self, ip: str, *, now: Instant) -> tuple[Fact, ...]:
         """Install or prolong a permission. Keyed by IP alone: it ignores ports (§9)."""
-        relayed = self.relays[family_of(ip)]
-        self.permissions[ip] = now + PERMISSION_LIFETIME
-        yield PermissionGranted(relayed, ip, now + PERMISSION_LIFETIME)
+        relayed, until = self.relays[family_of(ip)], now + PERMISSION_LIFETIME
+        self.permissions[ip] = until
+        return (PermissionGranted(relayed, ip, until),)
 
     def binding_conflict(self, number: int, peer: TransportAddress, *, now: Instant) -> str | None:
         """Return why `number` and `peer` cannot be bound; None: they can (§12.2)."""
@@ -114,14 +114,14 @@ class Allocation:
             return f"{peer} has, or had until lately, channel {other:#06x}"
         return None
 
-    def bind(self, number: int, peer: TransportAddress, *, now: Instant) -> Iterator[Fact]:
+    def bind(self, number: int, peer: TransportAddress, *, now: Instant) -> tuple[Fact, ...]:
         """Bind or prolong a channel, and with it the permission (§12.2)."""
-        yield from self.permit(peer.ip, now=now)
+        permitted = self.permit(peer.ip, now=now)
         expires_at = now + CHANNEL_LIFETIME
         self.channels[number] = Channel(peer, expires_at)
         self.peers[peer] = number
         relayed = self.relays[family_of(peer.ip)]
-        yield ChannelBound(relayed, number, peer, self.path, expires_at)
+        return (*permitted, ChannelBound(relayed, number, peer, self.path, expires_at))
 
     def ends_next(self) -> Instant:
         """Return when the first thing in here ends."""

@@ -78,6 +78,10 @@ included, are a 420 (RFC 8489 §6.3.1)."""
 _COMPREHENSION_OPTIONAL = 0x8000  # RFC 8489 §14
 
 
+LONGEST_REASON = 300
+"""Characters of a reason: it may quote what a client chose, and goes into a log."""
+
+
 class Refused(Exception):
     """A request cannot be granted: what handlers raise, and the machine turns into an answer.
 
@@ -99,7 +103,7 @@ class Refused(Exception):
     ) -> None:
         super().__init__(code, why)
         self.code = code
-        self.why = why
+        self.why = why if len(why) <= LONGEST_REASON else f"{why[:LONGEST_REASON]}…"
         self.attributes = attributes
         self.user = user
         self.routine = routine
@@ -150,5 +154,7 @@ class Asked(NamedTuple):
 def not_understood(message: Message) -> tuple[int, ...]:
     """Return the types of attributes that must be understood and are not (RFC 8489 §6.3.1)."""
     others = [one for one in message.attributes if one.__class__ not in UNDERSTOOD]
+    if not others:
+        return ()
     types = (one.type if isinstance(one, Unrecognised) else one.TYPE for one in others)
     return tuple(number for number in dict.fromkeys(types) if number < _COMPREHENSION_OPTIONAL)

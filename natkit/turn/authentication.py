@@ -15,13 +15,13 @@ from natkit.turn.forwarding import Path
 from natkit.turn.nonce import Nonces
 from natkit.turn.settings import Settings
 from natkit.wire import (
-    Attribute,
     Integrity,
     Message,
     Nonce,
     PasswordAlgorithm,
     PasswordAlgorithms,
     PasswordHash,
+    Ready,
     Realm,
     SecurityFeatures,
     UserHash,
@@ -33,6 +33,8 @@ ALGORITHMS = PasswordAlgorithms(
     (PasswordAlgorithm(PasswordHash.SHA256), PasswordAlgorithm(PasswordHash.MD5))
 )
 """What this server takes, best first."""
+
+ANNOUNCED = Ready(ALGORITHMS)
 
 USERNAME_LIMIT = 508
 """Bytes of USERNAME (RFC 8489 §14.3: fewer than 509)."""
@@ -57,6 +59,7 @@ class Authenticator:
 
     def __init__(self, settings: Settings) -> None:
         self._realm = settings.realm
+        self._said_realm = Ready(Realm(settings.realm))
         self._credentials = settings.credentials
         self._hashes = settings.credentials.hashes(settings.realm)
         features = SecurityFeatures.PASSWORD_ALGORITHMS
@@ -143,12 +146,9 @@ class Authenticator:
         self, code: int, why: str, path: Path, unix_time: Seconds, user: str | None = None
     ) -> Refused:
         """Return a 401 or 438 with all that a client needs to try again."""
-        fresh: tuple[Attribute, ...] = (
-            Realm(self._realm),
-            Nonce(self._nonces.mint(path, unix_time=unix_time)),
-            ALGORITHMS,
-        )
-        return Refused(code, why, *fresh, user=user, routine=why in (BEGINS, STALE))
+        nonce = Nonce(self._nonces.mint(path, unix_time=unix_time))
+        routine = why in (BEGINS, STALE)
+        return Refused(code, why, self._said_realm, nonce, ANNOUNCED, user=user, routine=routine)
 
 
 def _algorithm(message: Message) -> PasswordHash:

@@ -12,10 +12,11 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+from functools import lru_cache
 
 from natkit.machine import Seconds
-from natkit.turn.forwarding import Path
-from natkit.wire import SecurityFeatures, nonce_with_features
+from natkit.turn.forwarding import Path, Transport
+from natkit.wire import SecurityFeatures, TransportAddress, nonce_with_features
 
 _PROOF_SIZE = 11
 """Bytes of the hash: 88 bits are out of reach of guesses over a network, a 401 stays short, and
@@ -24,6 +25,9 @@ with the time they make 15 bytes, which base64 needs no padding for: each letter
 _STAMP_SIZE = 4
 _STAMP_LETTERS = 8
 """Of base64, which the time is in: 6 bytes."""
+
+_KEPT = 512
+"""Nonces remembered, in 200 kB, so as not to be worked out again. Nothing depends on it."""
 
 _CLOCK_SKEW: Seconds = 60
 """By how much the clocks of a fleet may differ: a nonce from the future is good for so long."""
@@ -44,10 +48,13 @@ class Nonces:
         # Of any length, made to fit; and set up once, for a nonce is made for every 401.
         fitting = hashlib.blake2b(key, digest_size=32).digest()
         self._keyed = hashlib.blake2b(self._head.encode(), key=fitting, digest_size=_PROOF_SIZE)
+        # What was minted for a client comes back in its next requests.
+        self._minted = lru_cache(maxsize=_KEPT)(self._mint)
 
     def mint(self, path: Path, *, unix_time: Seconds) -> str:
         """Return a nonce for the client at the other end of `path`."""
-        return self._minted((int(unix_time) & 0xFFFFFFFF).to_bytes(_STAMP_SIZE, "big"), path)
+        stamp = (int(unix_time) & 0xFFFFFFFF).to_bytes(_STAMP_SIZE, "big")
+        return self._minted(stamp, path.client, path.transport)
 
     def accepts(self, nonce: str, path: Path, *, unix_time: Seconds) -> bool:
         """Tell whether `nonce` was minted for this client, and not too long ago."""
@@ -57,17 +64,18 @@ class Nonces:
         except ValueError:
             return False
         # Of all nonces with this stamp one is good, letter by letter.
-        if not hmac.compare_digest(nonce.encode(), self._minted(stamp, path).encode()):
+        minted = self._minted(stamp, path.client, path.transport)
+        if not hmac.compare_digest(nonce.encode(), minted.encode()):
             return False
         age = unix_time - int.from_bytes(stamp, "big")
         return -_CLOCK_SKEW <= age < self._lifetime
 
-    def _minted(self, stamp: bytes, path: Path) -> str:
+    def _mint(self, stamp: bytes, client: TransportAddress, transport: Transport) -> str:
         # Not the server's address: another one of the fleet may be asked next (300).
         # Of a stream only the IP, which its handshake has proved: ConnectionBind comes from another
         # port, and clients sign it with the nonce that they have (RFC 6062 §4.3).
-        client = path.client.ip if path.transport.is_stream else path.client
+        whom = client.ip if transport.is_stream else client
         proof = self._keyed.copy()
-        proof.update(b"%b %b %b" % (stamp, str(client).encode(), path.transport.value.encode()))
+        proof.update(b"%b %b %b" % (stamp, str(whom).encode(), transport.value.encode()))
         own = binascii.b2a_base64(stamp + proof.digest(), newline=False)
         return self._head + own.decode()

@@ -99,7 +99,7 @@ class Register:
 
     def enter(self, allocation: Allocation, lifetime: Seconds) -> None:
         """Take in a new allocation. Its ledger entry was taken before."""
-        self.place(allocation, allocation.path)
+        self._put(allocation, allocation.path)
         for relayed in allocation.relays.values():
             self.by_relayed[relayed] = allocation
             account = allocation.client.account
@@ -124,6 +124,9 @@ class Register:
     def place(self, allocation: Allocation, path: Path) -> None:
         """Give an allocation another 5-tuple, which no allocation has."""
         self._displace(allocation)
+        self._put(allocation, path)
+
+    def _put(self, allocation: Allocation, path: Path) -> None:
         strayed = self.strayed.get(path)
         if strayed is not None:  # the client's port is in use again: it is another client's now
             self.close(strayed, CloseReason.DISCONNECTED)
@@ -162,7 +165,7 @@ class Register:
     def enter_connection(self, connection: PeerConnection, until: Instant) -> None:
         """Take in a connection that something must happen to until then."""
         self.connections[connection.number] = connection
-        connection.allocation.connections.add(connection.number)
+        connection.allocation.connections |= {connection.number}
         self.agenda.set(connection, until)
 
     def join(self, connection: PeerConnection, path: Path) -> None:
@@ -179,7 +182,7 @@ class Register:
     def forget_connection(self, connection: PeerConnection) -> None:
         """Forget a connection that is closed already."""
         del self.connections[connection.number]
-        connection.allocation.connections.discard(connection.number)
+        connection.allocation.connections -= {connection.number}
         if connection.bound_to is not None:
             del self.joined[connection.bound_to]
         self.agenda.drop(connection)

@@ -31,6 +31,8 @@ from natkit.wire import (
 FAMILIES = {1: Family.IPV4, 2: Family.IPV6}
 """By the numbers of RFC 8656 §18.6."""
 
+_UDP = Relaying.UDP.value  # Enum looks it up in Python
+
 NUMBERS = {family: number for number, family in FAMILIES.items()}
 
 _DRAFT_ADDITIONAL_FAMILY = Unrecognised(0x8032, b"\x02\0\0\0")
@@ -54,7 +56,7 @@ def relaying_of(asked: Asked, settings: Settings) -> Relaying:
     requested = asked.message.find(RequestedTransport)
     if requested is None:
         raise Refused(BAD_REQUEST, "REQUESTED-TRANSPORT is missing")
-    if requested.protocol == Relaying.UDP.value:
+    if requested.protocol == _UDP:
         return Relaying.UDP
     if requested.protocol != Relaying.TCP.value or not settings.tcp:
         raise Refused(UNSUPPORTED_TRANSPORT, f"cannot relay IP protocol {requested.protocol}")
@@ -69,8 +71,10 @@ def relaying_of(asked: Asked, settings: Settings) -> Relaying:
 
 def refuse_contradictions(message: Message) -> None:
     """Raise: Refused: 400, attributes that exclude each other."""
-    even, token = message.find(EvenPort), message.find(ReservationToken)
-    requested, additional = message.find(RequestedAddressFamily), _additional(message)
+    token, additional = message.find(ReservationToken), _additional(message)
+    if token is None and additional is None:
+        return
+    even, requested = message.find(EvenPort), message.find(RequestedAddressFamily)
     if token is not None and (even is not None or requested is not None or additional is not None):
         raise Refused(BAD_REQUEST, "RESERVATION-TOKEN with EVEN-PORT or an address family")
     if additional is None:
@@ -87,6 +91,8 @@ def _additional(message: Message) -> int | None:
     found = message.find(AdditionalAddressFamily)
     if found is not None:
         return found.family
+    if message.find(Unrecognised) is None:
+        return None
     drafted = _DRAFT_ADDITIONAL_FAMILY in message.find_all(Unrecognised)
     return _DRAFT_ADDITIONAL_FAMILY.value[0] if drafted else None
 
@@ -103,7 +109,7 @@ def families_of(
     wanted = [FAMILIES[number]] if number in FAMILIES else []
     if _additional(message) is not None:
         wanted.append(Family.IPV6)
-    offered = tuple(family for family in wanted if family in settings.families)
+    offered = tuple([family for family in wanted if family in settings.families])
     if not offered:
         raise Refused(FAMILY_NOT_SUPPORTED, f"no relayed addresses of family {number}")
-    return offered, tuple(family for family in wanted if family not in offered)
+    return offered, tuple([family for family in wanted if family not in offered])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import NamedTuple
 
 from natkit.errors import MalformedMessage
@@ -41,6 +42,7 @@ def ip_text(packed: bytes) -> str:
     raise MalformedMessage("address", "RFC 8489 §14.1", f"{len(packed)} bytes")
 
 
+@lru_cache(maxsize=1024)
 def ip_bytes(ip: str) -> bytes:
     """Return the 4 or 16 bytes of an IP in text form; a scope id is left out.
 

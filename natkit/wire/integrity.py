@@ -15,6 +15,7 @@ import hmac
 import zlib
 from collections.abc import Callable
 from enum import Enum, IntEnum
+from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -197,11 +198,17 @@ def _hmac(digest: Callable[[bytes], Hash], key: bytes, message: bytes) -> bytes:
     For messages of a hundred bytes hmac.digest takes twice as long, since OpenSSL sets up a
     context; a test compares the two.
     """
+    inner, outer = _padded(digest, key)
+    return digest(outer + digest(inner + message).digest()).digest()
+
+
+@lru_cache(maxsize=256)
+def _padded(digest: Callable[[bytes], Hash], key: bytes) -> tuple[bytes, bytes]:
+    """Return what the two hashes of an HMAC begin with: a key signs many messages in a row."""
     if len(key) > _HMAC_BLOCK:
         key = digest(key).digest()
     key = key.ljust(_HMAC_BLOCK, b"\0")
-    inner = digest(key.translate(_INNER_PAD) + message).digest()
-    return digest(key.translate(_OUTER_PAD) + inner).digest()
+    return key.translate(_INNER_PAD), key.translate(_OUTER_PAD)
 
 
 def fingerprint_attribute(covered: bytes) -> bytes:

@@ -117,7 +117,7 @@ class Message:
         found = self._attributes
         if isinstance(found, tuple):
             return found
-        data = cast(_Received, self._received)[0]
+        data = self._received[0] if self._received else b""  # only what came is a list
         built = tuple([it[0](data, it[1]) if isinstance(it, tuple) else it for it in found])
         self._attributes = built
         return built
@@ -182,7 +182,9 @@ class Message:
     @property
     def integrity(self) -> Integrity | None:
         """The HMACs that this received message bears; None: it bears none or was made here."""
-        sha1, sha256, _ = self._proofs
+        if self._received is None:
+            return None
+        sha1, sha256, _ = self._received[2]
         if sha1 and sha256:
             return Integrity.BOTH
         if sha256:
@@ -192,11 +194,7 @@ class Message:
     @property
     def has_fingerprint(self) -> bool:
         """True when this received message bore a FINGERPRINT, which `decode` has checked."""
-        return self._proofs[2] > 0
-
-    @property
-    def _proofs(self) -> Proofs:
-        return NO_PROOFS if self._received is None else self._received[2]
+        return self._received is not None and self._received[2][2] > 0
 
     def verify(self, key: bytes) -> bool:
         """Tell, in constant time, whether the holder of `key` signed this received message.

@@ -1,8 +1,8 @@
 """natkit's TURN server beside coturn: the cost of a packet, of an allocation and of its memory, and
 how many allocations a second there can be.
 
-Both run here with the defaults of who starts them, on loopback, with the same load, one after the
-other and in turns. CPU time is that of all threads of a server, so the generator does not count.
+Both run here with the defaults of who starts them, on loopback, with the same load in turns. CPU
+time is that of all threads of a server, so the generator does not count.
 """
 
 from __future__ import annotations
@@ -16,21 +16,12 @@ from typing import NamedTuple
 from natkit.cli.render import Progress
 from natkit.errors import Unsupported
 from natkit.lab.netns import programs
-from natkit.machine import Seconds
 from scripts.benchmarks import Row, workers
 from scripts.benchmarks._limits import can_limit
-from scripts.benchmarks._relay_load import Call, Client, carry
+from scripts.benchmarks._relay_load import Client
+from scripts.benchmarks._relay_packets import FULL, SPEECH, Packets, packets
 from scripts.benchmarks._relay_rate import NOT_MEASURED, SHARE, Made, made
 from scripts.benchmarks._relay_server import Server, coturn, natkit
-
-CALLS = 20
-SPEECH = CALLS * 2 * 50
-"""Packets a second: 50 each way are what a call of speech sends."""
-
-FULL = 20_000
-"""Packets a second under which nothing may be lost."""
-
-DURATION: Seconds = 4.0
 
 HELD = 5000
 """Allocations that are held at once, each with a permission and a channel."""
@@ -48,9 +39,7 @@ Start = Callable[[int], AbstractContextManager[Server]]
 class Round(NamedTuple):
     """What was measured once: microseconds of CPU, kilobytes, allocations a second."""
 
-    speech: float
-    full: float
-    lost: float
+    packets: Packets
     allocation: float
     memory: float
     hurried: Made
@@ -73,9 +62,12 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
     peers: list[Round] = []
     with Progress() as progress:
         for turn in range(rounds):
+            progress.say(f"round {turn + 1} of {rounds}, packets")
+            carried = packets(starts, [PORT + 8 * turn, PORT + 8 * turn + 2])
             for place, (start, found) in enumerate(zip(starts, (ours, peers), strict=True)):
                 progress.say(f"round {turn + 1} of {rounds}, {start.__name__}")
-                found.append(measured(start, PORT + 4 * turn + 2 * place))
+                port = PORT + 8 * turn + 4 + 2 * place
+                found.append(measured(start, port, carried[place]))
     beside_coturn = [
         Row(name, unit, _median(ours, field), _median(peers, field), peer_name)
         for name, unit, field in (*NAMES, *(RATES if can_limit() else RECKONED))
@@ -86,9 +78,9 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
 Column = tuple[str, str, Callable[[Round], float]]
 
 NAMES: tuple[Column, ...] = (
-    (f"CPU a packet, {SPEECH:,} packets/s", "µs", lambda one: one.speech),
-    (f"CPU a packet, {FULL:,} packets/s", "µs", lambda one: one.full),
-    (f"lost at {FULL:,} packets/s", "%", lambda one: one.lost),
+    (f"CPU a packet, {SPEECH:,} packets/s", "µs", lambda one: one.packets.speech),
+    (f"CPU a packet, {FULL:,} packets/s", "µs", lambda one: one.packets.full),
+    (f"lost at {FULL:,} packets/s", "%", lambda one: one.packets.lost),
     ("CPU an allocation, 401 and channel included", "µs", lambda one: one.allocation),
     (f"memory an allocation, at {HELD:,}", "kB", lambda one: one.memory),
 )
@@ -112,26 +104,12 @@ def _median(found: list[Round], field: Callable[[Round], float]) -> float:
     return statistics.median(map(field, found))
 
 
-def measured(start: Start, port: int) -> Round:
-    """Start a server and measure it once."""
+def measured(start: Start, port: int, carried: Packets) -> Round:
+    """Start a server and measure what allocations take of it."""
     with start(port) as server:
-        calls = [Call.make(server.address) for _ in range(CALLS)]
-        carry(calls, SPEECH, 1.0)  # warm up
-        speech, _ = _carried(server, calls, SPEECH)
-        full, lost = _carried(server, calls, FULL)
-        for call in calls:
-            call.close()
         allocation, memory = _held(server)
         hurried = made(server, HURRIED) if can_limit() else NOT_MEASURED
-    return Round(speech, full, lost, allocation, memory, hurried)
-
-
-def _carried(server: Server, calls: list[Call], rate: float) -> tuple[float, float]:
-    """Return microseconds of CPU for a packet that arrived, and the percentage of lost ones."""
-    before = server.cpu()
-    result = carry(calls, rate, DURATION)
-    used = server.cpu() - before
-    return used / result.arrived * 1e6, 100 * (1 - result.arrived / result.sent)
+    return Round(carried, allocation, memory, hurried)
 
 
 def _held(server: Server) -> tuple[float, float]:

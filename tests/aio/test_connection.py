@@ -281,6 +281,23 @@ def test_peer_that_never_answers_is_given_up():
     play(main)
 
 
+def test_peer_that_answers_and_goes_before_it_starts_is_given_up():
+    async def main(world: World) -> None:
+        a, b = alice(world), bob(world, stun_server=LIVE)
+        await asyncio.gather(a.gather_candidates(), b.gather_candidates())
+        a.ice_controlling, b.ice_controlling = False, True
+        await tell(a, b)
+        connecting = asyncio.ensure_future(a.connect())
+        await asyncio.sleep(2)
+        assert a.selected_pair() is not None
+        await b.close()
+        with pytest.raises(ConnectionError, match="ICE negotiation failed"):
+            await connecting
+        await a.close()
+
+    play(main)
+
+
 def test_closing_ends_a_connect_that_waits():
     async def main(world: World) -> None:
         a, b = alice(world), bob(world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from natkit.aio.turn_link import _MOST_WAITING, Link, link_pair
+from natkit.aio.turn_link import PIECE, Link, link_pair
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for Linux")
 
@@ -59,18 +60,55 @@ async def test_media_is_dropped_while_something_waits() -> None:
 
 async def test_who_never_reads_does_not_fill_the_memory() -> None:
     ends = link_pair()
-    link = Link(ends[0], lambda *_: None)
-    for number in range(2 * _MOST_WAITING):
-        link.send(number)
+    link = Link(ends[0], lambda *_: None, bound=1_000_000)
+    taken = [link.send(bytes(10_000)) for _ in range(1000)]
+    assert taken[0]
+    assert not taken[-1]
     other = End(ends[1])
-    last = -1
     async with asyncio.timeout(5):
-        while last < _MOST_WAITING:
-            last = await other.came.get()
-    assert len(link._waiting) == 0
-    assert other.came.qsize() < _MOST_WAITING // 2
+        for _ in range(sum(taken)):
+            await other.came.get()
+    assert sum(taken) < 200
+    assert link.send("again")
     link.close()
     other.link.close()
+
+
+@pytest.mark.parametrize("size", [0, PIECE - 50, PIECE, 3 * PIECE, 10 << 20])
+async def test_message_of_any_size_arrives_whole(size: int) -> None:
+    one, other = (End(sock) for sock in link_pair())
+    near, far = socket.socketpair()
+    one.link.send(bytes(size), [far.fileno()])
+    one.link.send("the next")
+    async with asyncio.timeout(5):
+        assert await other.came.get() == bytes(size)
+        assert await other.came.get() == "the next"
+    socket.socket(fileno=other.descriptors.pop()).close()
+    near.close()
+    far.close()
+    one.link.close()
+    other.link.close()
+
+
+async def test_what_a_dead_process_left_unfinished_is_passed_over() -> None:
+    ours, theirs = link_pair()
+    dead = socket.socket(fileno=os.dup(ours.fileno()))
+    dead.send(bytes((1,)) + bytes(100))
+    dead.send(bytes((0,)) + bytes(100))
+    dead.close()
+    one, other = End(ours), End(theirs)
+    one.link.send("from the next one")
+    async with asyncio.timeout(5):
+        assert await other.came.get() == "from the next one"
+    theirs_again, reader = link_pair()
+    late = End(reader)
+    theirs_again.send(bytes((2,)) + bytes(100))  # the end of what somebody else began to read
+    sender = End(theirs_again)
+    sender.link.send("whole")
+    async with asyncio.timeout(5):
+        assert await late.came.get() == "whole"
+    for end in (one, other, late, sender):
+        end.link.close()
 
 
 async def test_descriptors_arrive_and_stay_the_sender_s_to_close() -> None:

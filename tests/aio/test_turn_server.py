@@ -24,6 +24,7 @@ from natkit.network import Family
 from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
 from natkit.tools.relay_config import read_config
+from natkit.turn.forwarding import Path as TurnPath
 from natkit.turn.forwarding import Relaying, Transport
 from natkit.wire import Message, MessageClass, Method, TransportAddress, XorMappedAddress
 from tests.ports import free_port
@@ -330,3 +331,37 @@ def test_a_family_without_a_relay_address_has_no_ports():
     ports = RelayPorts([LOOPBACK], range(61000, 61004))
     with pytest.raises(PortsExhausted, match="no relay address has IPv6"):
         ports.open(Family.IPV6, Relaying.UDP, even=False, reserve=False)
+
+
+class SilentLine:
+    """A client's connection that takes everything and says nothing."""
+
+    def __init__(self, path: TurnPath) -> None:
+        self.path: TurnPath | None = path
+        self.remote = path.client
+        self.said: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        self.said.append(data)
+
+    def send_media(self, frame: bytes) -> bool:
+        return True
+
+    def admit(self) -> None: ...
+    def wait_again(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+async def test_late_end_of_a_connection_does_not_take_the_next_one_from_the_same_port_along():
+    async with serving("tcp") as relay:
+        service = relay.workforce.worker.service
+        client = TransportAddress("127.0.0.1", 40000)
+        path = TurnPath(client, relay.listening[0].address, Transport.TCP)
+        old, new = SilentLine(path), SilentLine(path)
+        service.stream_ready(old)
+        service.stream_ready(new)
+        service.stream_closed(old)
+        service.stream_message(REQUEST.encode(), new, asyncio.get_running_loop().time())
+        assert len(new.said) == 1
+        assert old.said == []

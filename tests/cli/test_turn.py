@@ -21,6 +21,7 @@ import trustme
 from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
+from natkit.errors import UsageError
 from natkit.tools.relay_config import DEFAULT_METRICS, read_config, read_file
 from natkit.turn.credentials import rest_password
 from natkit.wire import Message, MessageClass, Method, XorMappedAddress
@@ -260,6 +261,11 @@ def test_flags_go_before_the_file(tmp_path: Path):
         ("user-quota = 0", "user-quota '0' is no number above 0"),
         ('alternate-server = "turn.example.org:3478"', "takes no name"),
         ('alternate-server = ["9.9.9.9:1", "8.8.8.8:1"]', "two addresses of one IP version"),
+        ('secret = ""', "a secret is empty"),
+        ('secret = ["good", " "]', "a secret is empty"),
+        ('secret = "change-me: openssl rand -hex 32"', "is that of the example"),
+        ('realm = ""', "the realm is empty"),
+        ('workers = "many"', "left out, there is one"),
         ("workers = 0", "workers '0' is no number above 0"),
         ("workers = 65", "65 workers are too many"),
         ('user = "a:b"\nworkers = 4\nrelay-ports = "50000-50006"', "7, too few for 4 workers"),
@@ -285,8 +291,14 @@ def test_credentials_are_what_a_server_with_the_secret_takes():
 PACKAGING = Path(__file__).parent.parent.parent / "packaging"
 
 
-def test_the_example_configuration_makes_sense():
-    config = read_config(read_file(PACKAGING / "turn.toml"))
+def test_the_example_configuration_makes_sense_once_it_has_a_secret_of_its_own(tmp_path: Path):
+    example = (PACKAGING / "turn.toml").read_text()
+    file = tmp_path / "turn.toml"
+    file.write_text(example)
+    with pytest.raises(UsageError, match="that of the example"):
+        read_config(read_file(file))
+    file.write_text(re.sub("secret = .*", 'secret = ["0123456789abcdef"]', example))
+    config = read_config(read_file(file))
     assert config.realm == "example.org"
     assert len(config.listen) == 4
 

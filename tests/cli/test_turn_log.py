@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
+
+import pytest
 
 from natkit.aio.turn_report import Session
 from natkit.cli.turn_log import OwnerLog
@@ -22,8 +25,8 @@ def session(user: str) -> Session:
 def test_line_has_its_time_to_the_millisecond_and_quotes_what_clients_chose() -> None:
     written: list[str] = []
     OwnerLog(write=written.append).say("info", "said", user="a b\n", count=3)
-    time, rest = written[0].split(" ", 1)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
+    stamp, rest = written[0].split(" ", 1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", stamp)
     assert rest == 'info    said user="a b\\n" count=3\n'
 
 
@@ -57,3 +60,18 @@ def test_a_report_is_not_held_for_longer_than_a_moment() -> None:
     assert json.loads(first)["user"] == "ann"
     assert second["user"] == "bob"
     assert second["event"] == "allocation made"
+
+
+def test_a_report_has_the_time_at_which_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1000.25]
+    monkeypatch.setattr(time, "time", lambda: clock[0])
+
+    async def work() -> str:
+        written: list[str] = []
+        log = OwnerLog(write=written.append)
+        log.report(session("ann"))
+        clock[0] = 2000.5
+        log.flush()
+        return written[0]
+
+    assert asyncio.run(work()).startswith("1970-01-01T00:16:40.250Z ")

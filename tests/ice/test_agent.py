@@ -80,6 +80,18 @@ def test_checks_that_come_before_the_start_count():
     assert duo.now < 0.1
 
 
+def test_controlled_side_is_not_connected_before_the_other_has_started():
+    duo = simple()
+    duo.introduce()
+    duo.b.agent.start(now=0.0)
+    duo.run(1.0)
+    assert duo.b.agent.session.usable(1) is not None
+    assert duo.b.state is State.CHECKING
+    duo.a.agent.start(now=duo.now)
+    duo.connect()
+    assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)
+
+
 def test_same_role_on_both_sides_is_settled_by_the_tie_breaker():
     for a_controls in (True, False):
         duo = simple()

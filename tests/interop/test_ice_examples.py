@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import re
-import subprocess
 import sys
-import tarfile
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import cannot_run
+from tests.interop.source import source_of
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 
@@ -22,20 +19,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """aioice's source distribution, unpacked: its examples are not in the wheel."""
-    there = tmp_path_factory.mktemp("aioice")
-    wanted = f"aioice=={importlib.metadata.version('aioice')}"
-    options = ("--no-deps", "--no-binary", ":all:", "-d", str(there))
-    done = subprocess.run(
-        (sys.executable, "-m", "pip", "download", "-q", *options, wanted),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        cannot_run(f"no source distribution of {wanted} to be had")
-    with tarfile.open(next(there.glob("*.tar.gz"))) as archive:
-        archive.extractall(there, filter="data")
-    return next(path for path in there.iterdir() if path.is_dir())
+    return source_of("aioice", tmp_path_factory.mktemp("aioice"))
 
 
 class Signalling:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from natkit.wire import (
@@ -25,7 +27,7 @@ from natkit.wire import (
     user_hash,
 )
 from tests.turnkit import UDP, AnyAttribute, RawClient, error_of, transaction_id
-from tests.turnserver import OTHER, REALM, USER, TurnUnderTest
+from tests.turnserver import OTHER, REALM, USER, TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
 
@@ -193,3 +195,13 @@ def test_the_user_itself_is_not_troubled_by_another(client: RawClient) -> None:
 def test_tls_carries_the_same_handshake(turn: TurnUnderTest) -> None:
     with RawClient(turn, "tls") as client:
         assert client.allocate().ip == "127.0.0.1"
+
+
+def test_name_and_password_may_be_written_in_more_than_one_way(tmp_path: Path) -> None:
+    """An owner's keyboard composes letters otherwise than a client: both are one OpaqueString."""
+    written = ("jose\u0301", "no\u00a0break")
+    with (
+        turn_server(tmp_path, ips=["127.0.0.1"], users=[written]) as server,
+        RawClient(server) as client,
+    ):
+        assert client.log_in(("jos\u00e9", "no break")).code(Method.ALLOCATE, UDP) is None

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import shutil
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.interop.conftest import CHROMIUM_ARGUMENTS
 from tests.turnserver import USER, TurnUnderTest
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("chromium")]
-
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--allow-loopback-in-peer-connection",
-    "--ignore-certificate-errors",
-    "--host-resolver-rules=MAP localhost 127.0.0.1",
-)
 
 CALL = """
 async ([urls, username, credential]) => {
@@ -73,25 +57,6 @@ async ([urls, username, credential]) => {
 """
 
 
-@pytest.fixture(scope="module")
-def page_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty page: WebRTC wants a secure origin, which localhost is."""
-    where = tmp_path_factory.mktemp("www")
-    (where / "index.html").write_text("<!doctype html><title>call</title>")
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    handler = functools.partial(Quiet, directory=str(where))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/index.html"
-        server.shutdown()
-        thread.join()
-
-
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 async def test_chromium_calls_through_the_relay(
     turn: TurnUnderTest, page_url: str, transport: str, tmp_path: Path
@@ -104,7 +69,7 @@ async def test_chromium_calls_through_the_relay(
     }[transport]
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(
-            executable_path=shutil.which("chromium"), args=[*ARGUMENTS]
+            executable_path=shutil.which("chromium"), args=[*CHROMIUM_ARGUMENTS]
         )
         try:
             page = await browser.new_page()

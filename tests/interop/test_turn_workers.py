@@ -26,6 +26,7 @@ from natkit.wire import (
     MobilityTicket,
     ReservationToken,
     TransportAddress,
+    Unrecognised,
     XorPeerAddress,
     XorRelayedAddress,
 )
@@ -365,6 +366,49 @@ def test_second_server_on_the_same_port_does_not_start(tmp_path: Path) -> None:
         words = ["--listen", f"udp://127.0.0.1:{server.port}"]
         with pytest.raises(AssertionError, match="cannot listen"), watched(two, *words):
             pass
+
+
+def test_user_who_is_refused_at_length_takes_no_call_down_and_fills_no_log(tmp_path: Path) -> None:
+    many = [Unrecognised(number, b"") for number in range(0x1000, 0x1000 + 1700)]
+    with watched(tmp_path) as (server, _), contextlib.ExitStack() as closing:
+        calls = [closing.enter_context(client_at(server, n % 2)) for n in range(4)]
+        for call in calls:
+            call.allocate()
+        for worker in (0, 1):
+            with client_at(server, worker) as rude:
+                for _ in range(50):
+                    assert rude.code(Method.REFRESH, *many) == 420
+        assert [call.code(Method.REFRESH) for call in calls] == [None] * 4
+        assert eventually(lambda: server.log.read_text().count("code=420") == 100)
+        assert max(map(len, server.log.read_text().splitlines())) < 1000
+
+
+def test_thousands_of_users_are_reloaded_while_calls_go_on(tmp_path: Path) -> None:
+    config = tmp_path / "turn.toml"
+    config.write_text('user = ["user:pass-word"]\n')
+    with turn_server(tmp_path, "--config", str(config), users=[], program="natkit-crew") as server:
+        with client_at(server, 0) as one, client_at(server, 1) as other:
+            one.allocate()
+            other.allocate()
+            users = ", ".join(f'"user{n}:{n:060}"' for n in range(10_000))
+            config.write_text(f"user = [{users}]\n")
+            os.kill(server.process.pid, signal.SIGHUP)
+            assert eventually(lambda: "reloaded" in server.log.read_text())
+            assert one.code(Method.REFRESH) is None
+            assert other.code(Method.REFRESH) is None
+        for _ in range(6):
+            with RawClient(server) as late:
+                assert late.log_in(("user9999", f"{9999:060}")).code(Method.ALLOCATE, UDP) is None
+
+
+def test_peer_that_has_sent_much_before_it_is_bound_loses_nothing(crew: TurnUnderTest) -> None:
+    much = os.urandom(1 << 20)
+    with connected(crew) as made:
+        sending = threading.Thread(target=made.peer.sendall, args=[much])
+        sending.start()
+        assert made.data.code(Method.CONNECTION_BIND, made.number) is None
+        assert exactly(made.data.socket, len(much)) == much
+        sending.join()
 
 
 # -- a worker dies --

@@ -78,7 +78,8 @@ def test_what_is_granted_ends_in_its_order(brief: TurnUnderTest, it: Aging) -> N
     it.bound.send(b"nor this one", it.relayed)
     it.client.send_to(it.permitted.address, b"nor the other way")
     it.client.send_on(NUMBER, b"nor on the channel")
-    assert it.client.fence() == []
+    # Twice: a round of the server's loop may take the fence before the peers' socket.
+    assert it.client.fence() + it.client.fence() == []
     assert nothing_came(it.permitted)
     assert nothing_came(it.bound)
     it.client.permit(it.bound.address)

@@ -26,6 +26,7 @@ from natkit.wire import (
     PasswordAlgorithm,
     PasswordAlgorithms,
     Priority,
+    Ready,
     Realm,
     ReservationToken,
     ResponsePort,
@@ -212,3 +213,12 @@ def test_every_attribute_is_in_the_rfc_map() -> None:
     for kind in REGISTRY.values():
         clause = kind.RFC.removeprefix("RFC ").replace(" §", ", ")
         assert (clause, f"{kind.NAME} {kind.TYPE:#06x}", f"`wire.{kind.__name__}`") in rows
+
+
+def test_attribute_made_ready_is_sent_as_itself() -> None:
+    offered = PasswordAlgorithms((PasswordAlgorithm(2), PasswordAlgorithm(1, b"odd")))
+    for one in (Realm("somewhere"), offered):
+        plain = Message.request(Method.ALLOCATE, bytes(12), one, Priority(7)).encode()
+        assert (
+            Message.request(Method.ALLOCATE, bytes(12), Ready(one), Priority(7)).encode() == plain
+        )

@@ -1,6 +1,6 @@
 """STUN attributes as frozen values, one module for each RFC that defines them."""
 
-from natkit.wire.attributes.base import REGISTRY, Attribute, Unrecognised
+from natkit.wire.attributes.base import REGISTRY, Attribute, Ready, Unrecognised
 from natkit.wire.attributes.rfc5780 import (
     CacheTimeout,
     ChangedAddress,
@@ -75,6 +75,7 @@ __all__ = [
     "PasswordAlgorithm",
     "PasswordAlgorithms",
     "Priority",
+    "Ready",
     "Realm",
     "RequestedAddressFamily",
     "RequestedTransport",

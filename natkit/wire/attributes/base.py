@@ -99,6 +99,21 @@ def tlv(number: int, value: bytes) -> bytes:
     return _TYPE_AND_LENGTH.pack(number, size) + value + _PADDING[size & 3]
 
 
+class Ready(Attribute):
+    """An attribute that goes into many messages, encoded once; for sending alone.
+
+    Args: attribute: one that is the same in every message, so none that travels under a mask.
+    """
+
+    __slots__ = ("_packed",)
+
+    def __init__(self, attribute: Attribute) -> None:
+        self._packed = attribute.packed(b"")
+
+    def packed(self, _transaction_id: bytes) -> bytes:
+        return self._packed
+
+
 A = TypeVar("A", bound=Attribute)
 
 
