@@ -276,12 +276,16 @@ class _Peer(asyncio.Protocol):
         self.visitor = visitor
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport | None = None
+        self._over = False
         self._from_peer = _Valve(self._pause)
         self._from_client: _Valve
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self._over:  # its allocation has ended before the event loop had it
+            self._transport.abort()
+            return
         keep_little_unsent(transport.get_extra_info("socket"))
         self._from_peer.full(True)
 
@@ -317,20 +321,25 @@ class _Peer(asyncio.Protocol):
 
     @property
     def descriptor(self) -> int:
+        assert self._transport is not None  # noqa: S101 - bound connections have been made
         number: int = self._transport.get_extra_info("socket").fileno()
         return number
 
     def let_go(self) -> None:
         """Close the descriptor here; the connection lives on where a copy of it is."""
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def close(self) -> None:
-        self._transport.close()
+        self._over = True
+        if self._transport is not None:
+            self._transport.close()
         if self.stream is not None:
             self.stream.close()
 
     def _take_from_client(self, data: bytes) -> None:
-        self._transport.write(data)
+        if self._transport is not None:
+            self._transport.write(data)
         self._from_client.wait(self.meter.sent(len(data), self._loop.time()))
         self._tell()
 
@@ -346,5 +355,7 @@ class _Peer(asyncio.Protocol):
             self.visitor.tell()
 
     def _pause(self, paused: bool) -> None:
-        with contextlib.suppress(RuntimeError):  # closing
-            (self._transport.pause_reading if paused else self._transport.resume_reading)()
+        transport = self._transport
+        if transport is not None:
+            with contextlib.suppress(RuntimeError):  # closing
+                (transport.pause_reading if paused else transport.resume_reading)()

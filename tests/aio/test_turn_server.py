@@ -17,8 +17,10 @@ from natkit.aio import turn_door
 from natkit.aio.network import SocketNetwork
 from natkit.aio.turn_door import Doorkeeper
 from natkit.aio.turn_dtls import DATAGRAM, datagrams, is_dtls
+from natkit.aio.turn_peers import PeerConnections, _Peer
 from natkit.aio.turn_ports import PortsExhausted, RelayAddress, RelayPorts, share_of
 from natkit.aio.turn_report import Report
+from natkit.dataplane.meter import Meter
 from natkit.errors import UsageError
 from natkit.network import Family
 from natkit.tools.relay import Relay
@@ -365,3 +367,13 @@ async def test_late_end_of_a_connection_does_not_take_the_next_one_from_the_same
         service.stream_message(REQUEST.encode(), new, asyncio.get_running_loop().time())
         assert len(new.said) == 1
         assert old.said == []
+
+
+async def test_peer_whose_allocation_ends_before_its_connection_is_made_is_closed():
+    one, other = socket.socketpair()
+    peer = _Peer(1, PeerConnections(None, lambda _: None), Meter(TransportAddress("127.0.0.1", 1)))
+    peer.close()
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: peer, one)
+    other.settimeout(2)
+    assert await asyncio.get_running_loop().run_in_executor(None, other.recv, 1) == b""
+    other.close()
