@@ -17,8 +17,9 @@ from natkit.wire import TransportAddress
 SILENT_LIMIT: Seconds = 15.0
 """How long a connection may live without an allocation: three round trips of the slowest link."""
 
-WAITING_LIMIT = 1000
-"""Connections without an allocation, from everywhere."""
+WAITING_LIMIT = 500
+"""Connections without an allocation, from everywhere: honest ones wait for a few round trips. Each
+takes some 9 kB, and under a flood hundreds more are on their way in and out: 8 MB in all."""
 
 WAITING_TLS_LIMIT = 128
 """Those of them that speak TLS. OpenSSL takes some 50 kB for each: 6 MB in all."""
