@@ -14,6 +14,18 @@ from natkit.lab.scenarios import SCENARIOS, Scenario, scenario
 PERCENT = click.FloatRange(0, 100)
 
 
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(["sim", "netns"]),
+    default="sim",
+    show_default=True,
+    help="A simulation on a clock that jumps, or real Linux NATs in network namespaces.",
+)
+seed_option = click.option(
+    "--seed", type=int, default=0, show_default=True, help="Of everything random."
+)
+
+
 @click.group(cls=Group)
 def lab() -> None:
     """Build networks with NATs in them, simulated or real."""
@@ -71,14 +83,8 @@ def show(name: str, rules: bool, seed: int) -> None:
 
 @lab.command()
 @click.argument("name")
-@click.option(
-    "--backend",
-    type=click.Choice(["sim", "netns"]),
-    default="sim",
-    show_default=True,
-    help="A simulation on a clock that jumps, or real Linux NATs in network namespaces.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+@backend_option
+@seed_option
 @click.option("--loss", type=SHARE, default="0%", help="Packets lost each way: 10% or 0.1.")
 @click.option("--hairpin", is_flag=True, help="Also measure hairpinning.")
 @click.option("--lifetime", is_flag=True, help="Also measure how long an idle mapping lives.")
@@ -115,14 +121,8 @@ def probe(
 
 @lab.command()
 @click.option("--kinds", default=None, metavar="A,B,...", help="Only these kinds of NAT.")
-@click.option(
-    "--backend",
-    type=click.Choice(["sim", "netns"]),
-    default="sim",
-    show_default=True,
-    help="A simulation on a clock that jumps, or real Linux NATs in network namespaces.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything random.")
+@backend_option
+@seed_option
 @click.option("--loss", type=PERCENT, default="0", help="Percent lost on each side, each way.")
 @json_option
 def matrix(kinds: str | None, backend: str, seed: int, loss: float, as_json: bool) -> int:
