@@ -18,6 +18,7 @@ class Check:
         nominates:   it has USE-CANDIDATE.
         controlling: our role when it was sent.
         priority:    what it said; a candidate learnt from its answer gets it.
+        heard:       how often the peer had been heard on the pair by then.
         quiet:       not sent again, but its answer still counts.
     """
 
@@ -26,6 +27,7 @@ class Check:
     nominates: bool
     controlling: bool
     priority: int
+    heard: int
     transaction: Transaction
     quiet: bool = False
 

@@ -72,6 +72,11 @@ class History:
     notes: list[tuple[Instant, str]] = field(default_factory=list)
     nominated_by: Side | None = None
 
+    @property
+    def heard(self) -> int:
+        """How often the peer was heard."""
+        return self.answered + self.received
+
     def note(self, what: str, *, now: Instant) -> None:
         """Remember `what`, once, and no more than a person reads."""
         if len(self.notes) < _MOST_NOTES and all(what != known for _, known in self.notes):

@@ -191,8 +191,7 @@ class Session:
     def tick(self, *, now: Instant) -> None:
         """Send again, give up, begin the next check, nominate."""
         for check in self.checks.tick(now=now):
-            sent = check.transaction.sent
-            self._fail(check.pair, f"no answer to a check that was sent {sent} times", now)
+            self._unanswered(check, now)
         if not self._is_checking:
             return
         if self._slot_at <= now and (pair := self.pairs.next(now=now)) is not None:
@@ -260,7 +259,8 @@ class Session:
         )
         resend = schedule(self._settings.pacing, self.pairs.count(WAITING, IN_PROGRESS))
         transaction = Transaction(resend, now=now)
-        check = Check(pair, request, nominates, self._role.controlling, priority, transaction)
+        role, heard = self._role.controlling, pair.history.heard
+        check = Check(pair, request, nominates, role, priority, heard, transaction)
         self.checks.send(transaction_id, check, now=now)
 
     def _succeed(self, check: Check, message: Message, now: Instant) -> None:
@@ -291,6 +291,18 @@ class Session:
             self.pairs.reorder(controlling=self._role.controlling)
         if check.pair.state is not SUCCEEDED:
             self.pairs.trigger(check.pair, now=now)
+
+    def _unanswered(self, check: Check, now: Instant) -> None:
+        """Give a pair up, but not one that only its nomination had bad luck on: that goes again,
+        as long as the peer is heard on it.
+        """
+        pair = check.pair
+        if check.nominates and pair.state is SUCCEEDED and pair.history.heard > check.heard:
+            pair.history.note("its nomination was lost, and is repeated", now=now)
+            self._check(pair, nominates=True, now=now)
+            return
+        sent = check.transaction.sent
+        self._fail(pair, f"no answer to a check that was sent {sent} times", now)
 
     def _fail(self, pair: Pair, why: str, now: Instant) -> None:
         pair.history.note(why, now=now)

@@ -9,6 +9,7 @@ from natkit.ice import messages
 from natkit.ice.candidate import CandidateType
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import PairSelected, RoleSwitched, State, StateChanged
+from natkit.ice.messages import Outgoing
 from natkit.ice.pair import PairState, Side
 from natkit.wire import IceControlling, Message, UseCandidate
 from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, local, requests, simple
@@ -47,6 +48,32 @@ def test_nomination_is_a_second_check_of_the_controlling_side():
     assert pair is not None
     assert pair.history.nominated_by is Side.US
     assert duo.b.agent.session.selected(1).history.nominated_by is Side.PEER
+
+
+def test_nomination_lost_again_and_again_is_repeated_while_the_peer_is_heard():
+    duo = simple()
+    duo.drops = lambda out: duo.now < 45 and Message.decode(out.data).find(UseCandidate) is not None
+    duo.start()
+    duo.run(60)
+    (pair,) = duo.a.agent.session.pairs.working(1)
+    assert pair.nominated
+    assert duo.a.state is duo.b.state is State.COMPLETED
+
+
+def test_nomination_is_not_repeated_for_a_peer_that_has_gone():
+    duo = simple()
+    nominated: list[float] = []
+
+    def drops(out: Outgoing) -> bool:
+        if Message.decode(out.data).find(UseCandidate) is not None:
+            nominated.append(duo.now)
+        return bool(nominated)
+
+    duo.drops = drops
+    duo.start()
+    duo.run(45)
+    assert duo.a.state is State.FAILED
+    assert nominated[-1] - nominated[0] < 39.5
 
 
 def test_both_sides_send_on_the_same_path():
