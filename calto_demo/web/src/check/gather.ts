@@ -1,0 +1,119 @@
+/** Asks STUN and TURN through the browser: what answers, what it says, and how long it takes. */
+
+import { baseOf, judgeNat, type MappedSeen, type NatSeen } from "../path/nat";
+import { type PathCandidate, snapshot } from "../path/stats";
+
+/** A browser sends its last STUN request after about 8 s; nothing comes later. */
+const GATHER_MS = 9000;
+const RELAY_MS = 8000;
+
+/** Learn the kind of NAT from two STUN ports of one server. */
+export async function natSeen(stun: readonly string[]): Promise<NatSeen> {
+  const connection = new RTCPeerConnection({ iceServers: [{ urls: [...stun] }] });
+  const hosts: string[] = [];
+  const mapped: MappedSeen[] = [];
+  const silent = new Set<string>();
+  connection.createDataChannel("check");
+  connection.onicecandidateerror = ({ url }) => void (url && silent.add(url));
+  const done = new Promise<void>((resolve) => {
+    connection.onicecandidate = ({ candidate }) => {
+      if (!candidate || candidate.candidate === "") return candidate ? undefined : resolve();
+      const { address, port, type } = candidate;
+      if (type === "host" && address) hosts.push(address);
+      if (type === "srflx" && address && port !== null)
+        mapped.push({ address, port, base: baseOf(candidate) });
+    };
+  });
+  await connection.setLocalDescription();
+  await Promise.race([done, pause(GATHER_MS)]);
+  connection.close();
+  return judgeNat(hosts, mapped, stun.filter((url) => silent.has(url)).length);
+}
+
+export interface RelaySeen {
+  works: boolean;
+  words: string;
+  /** There and back between here and the relay. */
+  rttMs: number | null;
+  /** The relay's address that others see. */
+  relayed: PathCandidate | null;
+}
+
+/**
+ * Call ourselves through one of the relay's URIs.
+ *
+ * Both ends may use the relay only, so what is measured goes here → relay → here and back again:
+ * twice there and back.
+ */
+export async function relaySeen(server: RTCIceServer, url: string): Promise<RelaySeen> {
+  const configuration: RTCConfiguration = {
+    iceServers: [{ ...server, urls: url }],
+    iceTransportPolicy: "relay",
+  };
+  const [one, other] = [new RTCPeerConnection(configuration), new RTCPeerConnection(configuration)];
+  let refusal: string | null = null;
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.onicecandidate = ({ candidate }) => void to.addIceCandidate(candidate ?? undefined);
+    from.onicecandidateerror = ({ errorCode, errorText }) =>
+      (refusal = refusalWords(errorCode, errorText));
+  }
+  try {
+    const answered = echo(one, other);
+    await connect(one, other);
+    await Promise.race([answered, pause(RELAY_MS).then(() => Promise.reject(new Error("silent")))]);
+    const { selected } = snapshot((await one.getStats()).values());
+    const rttMs = selected?.rttMs == null ? null : selected.rttMs / 2;
+    return { works: true, words: "Works.", rttMs, relayed: selected?.local ?? null };
+  } catch {
+    const words = refusal ?? "The relay did not answer in time.";
+    return { works: false, words, rttMs: null, relayed: null };
+  } finally {
+    one.close();
+    other.close();
+  }
+}
+
+async function connect(one: RTCPeerConnection, other: RTCPeerConnection): Promise<void> {
+  await one.setLocalDescription();
+  await other.setRemoteDescription(one.localDescription!);
+  await other.setLocalDescription();
+  await one.setRemoteDescription(other.localDescription!);
+}
+
+/** Resolves when a few messages came back through both connections. */
+function echo(one: RTCPeerConnection, other: RTCPeerConnection): Promise<void> {
+  const channel = one.createDataChannel("check");
+  other.ondatachannel = ({ channel: far }) => {
+    far.onmessage = ({ data }) => far.send(data);
+  };
+  return new Promise((resolve) => {
+    let left = 5;
+    channel.onopen = () => channel.send("echo");
+    channel.onmessage = () => (--left > 0 ? channel.send("echo") : resolve());
+  });
+}
+
+/** `icecandidateerror`: STUN's codes, and the browser's own 701 for silence. */
+export function refusalWords(code: number, text: string): string {
+  switch (code) {
+    case 401:
+      return "The relay refused our name and password (401).";
+    case 403:
+      return "The relay forbids this (403).";
+    case 486:
+      return "The relay has no place left for you (486).";
+    case 508:
+      return "The relay has no port left (508).";
+    case 701:
+      return "Nothing answered: a firewall may block the way to the relay.";
+    default:
+      return `The relay refused: ${text || "no reason given"} (${code}).`;
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,16 @@
+/** What the words about a path are made of, from the state of the app. */
+
+import { useMemo } from "react";
+import type { App } from "../app";
+import type { Circumstances } from "../path/describe";
+import { useStore } from "../store";
+
+export function useCircumstances(app: App): Circumstances | null {
+  const view = useStore(app.store, (state) => state.call);
+  const myNat = useStore(app.store, (state) => state.nat);
+  const relays = useStore(app.store, (state) => state.relays);
+  return useMemo(
+    () => view && { choice: view.path, myNat, peerNat: view.peerNat, peer: view.peer.name, relays },
+    [view, myNat, relays],
+  );
+}
