@@ -51,9 +51,10 @@ describe("the reason of a relayed call", () => {
   const relayed = pair(RELAYED, PEER_MAPPED);
 
   test("is the wish, where one of the two wanted it", () => {
-    expect(explain(relayed, { ...SEEN, choice: "relay" })).toMatch(/^You asked for the relay/);
-    const there = pair(MAPPED, PEER_RELAYED);
-    expect(explain(there, { ...SEEN, choice: "relay" })).toMatch(/^Bob asked for the relay/);
+    const wanted = { ...SEEN, choice: "relay" } as const;
+    expect(explain(relayed, { ...wanted, mine: "relay" })).toMatch(/^You asked for the relay/);
+    expect(explain(relayed, wanted)).toMatch(/^Bob asked for the relay/);
+    expect(explain(pair(MAPPED, PEER_RELAYED), wanted)).toMatch(/^Bob asked for the relay/);
   });
 
   test("is the symmetric NAT, and whose it is", () => {
@@ -68,7 +69,7 @@ describe("the reason of a relayed call", () => {
   });
 
   test("comes with what the relay can do, and cannot", () => {
-    expect(explain(relayed, SEEN)).toMatch(/turn\.example\.org .* UDP; it cannot listen/);
+    expect(explain(relayed, SEEN)).toMatch(/The relay turn\.example\.org .* UDP; it cannot listen/);
   });
 });
 
@@ -84,6 +85,7 @@ test("nothing is forecast where a NAT is not known", () => {
   expect(forecast("cone", "cone")).toMatch(/likely/);
   expect(forecast("symmetric", "symmetric")).toMatch(/will need the relay/);
   expect(forecast("cone", "symmetric")).toMatch(/^Their NAT/);
+  expect(forecast("symmetric", "cone")).toMatch(/^Your NAT/);
   expect(forecast("symmetric", "open")).toMatch(/likely/);
 });
 

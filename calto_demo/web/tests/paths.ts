@@ -41,6 +41,7 @@ export function pair(local: PathCandidate, remote: PathCandidate, rttMs: number 
 
 export const SEEN: Circumstances = {
   choice: "auto",
+  mine: "auto",
   myNat: "cone",
   peerNat: "cone",
   peer: "Bob",

@@ -5,7 +5,7 @@ import type { AppState, Comparison } from "../state";
 import type { Store } from "../store";
 import { Leg, type LegSettings } from "./leg";
 import { Meter } from "./meter";
-import { COMPARE, type CompareLeg } from "./policy";
+import type { CompareLeg } from "./policy";
 import type { CallView } from "./state";
 
 /** ICE gives a way up after about that long; so do we. */
@@ -23,13 +23,12 @@ export class Comparer {
   ) {}
 
   async start(
-    way: "direct" | "relay",
+    name: CompareLeg,
     view: CallView,
     main: LegSettings,
     microphone: MediaStream,
   ): Promise<void> {
-    const name = COMPARE[way];
-    const leg = this.make(name, view, { ...main, policy: way, hold: true }, microphone, true);
+    const leg = this.make(name, view, { ...main, policy: name, hold: true }, microphone, true);
     const sdp = await leg.offer();
     this.send({ type: "offer", call: view.call, sdp, leg: name, fresh: true });
     leg.release();
@@ -43,7 +42,7 @@ export class Comparer {
     microphone: MediaStream,
   ): Promise<void> {
     // Whoever hides their address does so here, too; then the direct way is not found.
-    const open = name === COMPARE.direct ? "direct" : "auto";
+    const open = name === "direct" ? "direct" : "auto";
     const policy = main.policy === "relay" ? "relay" : open;
     const leg = this.make(name, view, { ...main, policy, hold: true }, microphone, false);
     const sdp = await leg.answer(offer);

@@ -251,6 +251,8 @@ export class Conductor {
       if (answer === null) return;
       this.send({ type: "answer", call: view.call, sdp: answer, leg: MAIN });
       this.leg!.release();
+      // A page that was loaded again does not know it.
+      if (fresh && this.view?.muted) this.send({ type: "mute", call: view.call, muted: true });
       void this.compareFingerprints();
     });
   }
@@ -293,6 +295,7 @@ export class Conductor {
       throw new CallIsOver();
     }
     this.discardLeg();
+    this.restarter.up();
     const policy = policyFor(view.path, settings.path, isCaller);
     this.store.set({ microphone, policy, relays: relayUrls(iceServers) });
     microphone.getAudioTracks().forEach((track) => (track.enabled = !this.view?.muted));
@@ -373,8 +376,9 @@ export class Conductor {
   }
 
   private circumstances(view: CallView): Circumstances {
-    const { nat, relays } = this.store.get();
-    return { choice: view.path, myNat: nat, peerNat: view.peerNat, peer: view.peer.name, relays };
+    const { nat, relays, policy } = this.store.get();
+    const { path, peerNat, peer } = view;
+    return { choice: path, mine: policy, myNat: nat, peerNat, peer: peer.name, relays };
   }
 
   private legOf(name: string = MAIN): Leg | null {

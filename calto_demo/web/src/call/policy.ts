@@ -14,12 +14,11 @@ export function policyFor(call: PathChoice, mine: PathChoice, isCaller: boolean)
   return call === "direct" ? "direct" : "auto";
 }
 
-/** Legs are named after their way, so that the other side knows what to leave out. */
-export const COMPARE = { relay: "compare-relay", direct: "compare-direct" } as const;
-export type CompareLeg = (typeof COMPARE)[keyof typeof COMPARE];
+/** Beside "main": a comparison's leg is named after its way, so that both know what to leave out. */
+export type CompareLeg = "relay" | "direct";
 
 export function isCompareLeg(leg: string): leg is CompareLeg {
-  return leg === COMPARE.relay || leg === COMPARE.direct;
+  return leg === "relay" || leg === "direct";
 }
 
 export function configuration(

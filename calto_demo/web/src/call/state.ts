@@ -124,7 +124,6 @@ export function rejoined(live: LiveCall): CallView | null {
     phase,
     startedAt: live.started_at,
     connectedAt: phase === "reconnecting" ? live.started_at : null,
-    peerMuted: live.peer_muted,
     offer: live.sdp ? sdpText(live.sdp) : null,
   };
 }

@@ -84,7 +84,6 @@ export interface LiveCall {
   path: PathChoice;
   started_at: number;
   sdp?: string | Sdp | null;
-  peer_muted: boolean;
   peer_nat: Nat;
 }
 

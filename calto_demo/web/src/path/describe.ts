@@ -6,7 +6,10 @@ import type { Pair, PathCandidate, Quality, Snapshot } from "./stats";
 export type Kind = "same-network" | "through-nat" | "relayed" | "relayed-there";
 
 export interface Circumstances {
+  /** What the caller asked for. */
   choice: PathChoice;
+  /** What this side lets its own connection do. */
+  mine: PathChoice;
   myNat: Nat;
   peerNat: Nat;
   peer: string;
@@ -59,7 +62,7 @@ export function explain(pair: Pair, seen: Circumstances): string {
       "and no server carries the call."
     );
   if (kind === "through-nat") return throughNat(pair, seen);
-  return `${whyRelayed(kind, seen)} ${whatRelayDoes(kind, pair, seen)}`;
+  return `${whyRelayed(seen)} ${whatRelayDoes(kind, pair, seen)}`;
 }
 
 function throughNat(pair: Pair, seen: Circumstances): string {
@@ -74,9 +77,8 @@ function throughNat(pair: Pair, seen: Circumstances): string {
   return `The call is direct, although ${who}. ${how} No server carries it.`;
 }
 
-function whyRelayed(kind: Kind, { choice, myNat, peerNat, peer }: Circumstances): string {
-  if (choice === "relay" && kind === "relayed")
-    return `You asked for the relay, so ${peer} does not see your address.`;
+function whyRelayed({ choice, mine, myNat, peerNat, peer }: Circumstances): string {
+  if (mine === "relay") return `You asked for the relay, so ${peer} does not see your address.`;
   if (choice === "relay") return `${peer} asked for the relay and keeps their address hidden.`;
   if (myNat === "symmetric" && peerNat === "symmetric")
     return (
@@ -100,23 +102,29 @@ function whyRelayed(kind: Kind, { choice, myNat, peerNat, peer }: Circumstances)
 function whatRelayDoes(kind: Kind, pair: Pair, { relays, peer }: Circumstances): string {
   if (kind === "relayed-there")
     return `${peer}'s relay passes on what you send; it cannot listen, since the audio is encrypted end to end.`;
-  const how = { udp: "UDP", tcp: "TCP", tls: "TLS" }[pair.local.protocol];
+  const how = pair.local.protocol.toUpperCase();
   return (
-    `${relayName(pair.local, relays)} passes the packets on, reached over ${how}; it cannot listen, ` +
+    `The relay ${relayName(pair.local, relays)} passes the packets on, reached over ${how}; it cannot listen, ` +
     "since the audio is encrypted end to end."
   );
 }
 
-/** What to expect of a call, from the two kinds of NAT, before it is made. */
-export function forecast(mine: Nat, theirs: Nat): string | null {
-  if (mine === "symmetric" && theirs === "symmetric")
-    return "Both of you are behind symmetric NATs: this call will need the relay.";
-  if (mine === "symmetric" && theirs === "cone")
-    return "Your NAT is symmetric: this call will probably need the relay.";
-  if (theirs === "symmetric" && mine === "cone")
-    return "Their NAT is symmetric: this call will probably need the relay.";
+/** Whether two kinds of NAT keep a call from going directly; null where one is not known. */
+export function needsRelay(mine: Nat, theirs: Nat): boolean | null {
   if (mine === "unknown" || theirs === "unknown") return null;
-  return "A direct way is likely.";
+  if (mine === "open" || theirs === "open") return false;
+  return mine === "symmetric" || theirs === "symmetric";
+}
+
+/** What to expect of a call, before it is made. */
+export function forecast(mine: Nat, theirs: Nat): string | null {
+  const needed = needsRelay(mine, theirs);
+  if (needed === null) return null;
+  if (!needed) return "A direct way is likely.";
+  if (mine === theirs)
+    return "Both of you are behind symmetric NATs: this call will need the relay.";
+  const whose = mine === "symmetric" ? "Your" : "Their";
+  return `${whose} NAT is symmetric: this call will probably need the relay.`;
 }
 
 export function encryptionOf({ dtls, srtp }: Pick<Snapshot, "dtls" | "srtp">): string | null {

@@ -3,7 +3,6 @@
 import { X } from "lucide-react";
 import type { App } from "../app";
 import type { Measured } from "../call/meter";
-import { COMPARE } from "../call/policy";
 import type { Comparison } from "../state";
 import { useStore } from "../store";
 import { Button } from "../ui/Button";
@@ -16,7 +15,7 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
   const relayRttMs = useStore(app.store, (state) => state.relayRttMs);
   const explanation = useStore(app.store, (state) => state.explanation);
   const circumstances = useCircumstances(app)!;
-  const other = comparison.leg === COMPARE.relay ? "relay" : "direct";
+  const other = comparison.leg;
   const shared = { relayRttMs, narrow: true };
   return (
     <div className="space-y-3" data-testid="comparison" data-state={comparison.state}>
@@ -30,7 +29,9 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
           </Button>
         )}
       </div>
-      <Table main={measured} other={comparison.measured} />
+      <div className="rounded-2xl border border-line bg-surface px-1">
+        <Table main={measured} other={comparison.measured} />
+      </div>
       <div className="grid items-start gap-3 md:grid-cols-2">
         <PathCard
           {...shared}
@@ -44,11 +45,8 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
             {...shared}
             title="The same over the other way"
             seen={comparison.measured?.seen ?? null}
-            circumstances={{
-              ...circumstances,
-              choice: comparison.mine && other === "relay" ? "relay" : "auto",
-            }}
-            explanation={comparison.mine ? null : OTHERS}
+            circumstances={circumstances}
+            explanation={FOR_COMPARISON[other]}
           />
         )}
       </div>
@@ -56,7 +54,10 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
   );
 }
 
-const OTHERS = "The other side asked for this way, to compare it with the one that you hear.";
+const FOR_COMPARISON = {
+  relay: "Only the relay may be used here, so that its way can be held against the direct one.",
+  direct: "No relay may be used here, so that the direct way can be held against the relay's.",
+};
 
 function stateWords({ state, mine }: Comparison, peer: string, other: "relay" | "direct"): string {
   const way = other === "relay" ? "through the relay" : "directly";
@@ -83,10 +84,10 @@ function Table({ main, other }: { main: Measured | null; other: Measured | null 
     ["Received", one.rate, two.rate],
   ];
   return (
-    <table className="w-full rounded-2xl border border-line bg-surface text-sm tabular-nums">
+    <table className="w-full text-sm tabular-nums">
       <thead className="text-quiet">
         <tr>
-          <td className="p-3" />
+          <th className="p-3 text-left font-medium">Measured now</th>
           <th className="p-3 text-left font-medium">What you hear</th>
           <th className="p-3 text-left font-medium">The other way</th>
         </tr>

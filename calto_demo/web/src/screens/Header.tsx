@@ -29,7 +29,9 @@ export function Header({ app, me }: { app: App; me: User }) {
             aria-hidden
             className={`size-2 shrink-0 rounded-full ${link === "open" ? "bg-accent" : "bg-warning"}`}
           />
-          <span className="truncate max-sm:sr-only">{LINK[link]}</span>
+          <span className={`truncate ${link === "open" ? "max-sm:sr-only" : ""}`}>
+            {LINK[link]}
+          </span>
         </p>
         <Menu app={app} me={me} />
       </div>

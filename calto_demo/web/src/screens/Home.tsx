@@ -60,7 +60,7 @@ function Tab({ value, children }: { value: string; children: ReactNode }) {
   return (
     <Tabs.Trigger
       value={value}
-      className="min-h-9 cursor-pointer rounded-lg text-sm text-quiet data-[state=active]:bg-surface data-[state=active]:font-medium data-[state=active]:text-ink data-[state=active]:shadow-sm"
+      className="min-h-9 cursor-pointer rounded-lg text-sm text-quiet data-[state=active]:bg-raised data-[state=active]:font-medium data-[state=active]:text-ink data-[state=active]:shadow-sm"
     >
       {children}
     </Tabs.Trigger>

@@ -4,7 +4,7 @@ import { Phone, Search, Star } from "lucide-react";
 import { useEffect, useState } from "react";
 import type { App } from "../app";
 import type { Person } from "../net/protocol";
-import { forecast } from "../path/describe";
+import { needsRelay } from "../path/describe";
 import { useStore } from "../store";
 import { Avatar } from "../ui/Avatar";
 import { IconButton } from "../ui/Button";
@@ -52,7 +52,6 @@ export function People({ app }: { app: App }) {
 function Row({ app, person }: { app: App; person: Person }) {
   const live = useStore(app.store, ({ call }) => call !== null && call.phase !== "ended");
   const mine = useStore(app.store, (state) => state.nat);
-  const hint = person.online && person.kind !== "echo" ? forecast(mine, person.nat) : null;
   return (
     <li className="flex items-center gap-3 rounded-xl px-2 py-2 hover:bg-sunken">
       <span className="relative">
@@ -66,9 +65,9 @@ function Row({ app, person }: { app: App; person: Person }) {
       </span>
       <span className="min-w-0 flex-1">
         <span className="block truncate font-medium">{person.name}</span>
-        <span className="block truncate text-xs text-quiet" title={hint ?? undefined}>
+        <span className="block truncate text-xs text-quiet">
           {stateOf(person)}
-          {hint && ` · ${hint}`}
+          {person.online && needsRelay(mine, person.nat) && " · by the relay"}
         </span>
       </span>
       {person.kind !== "echo" && (

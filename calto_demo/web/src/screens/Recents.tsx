@@ -38,7 +38,8 @@ export function Recents({ app }: { app: App }) {
 function Line({ record }: { record: CallRecord }) {
   const missed = isMissed(record);
   const Icon = missed ? PhoneMissed : record.direction === "in" ? PhoneIncoming : PhoneOutgoing;
-  const path = recordLabel(record.mine);
+  // The relay has no room in the list; the panel names it.
+  const path = recordLabel(record.mine)?.replace(/ by .* over /, " over ");
   return (
     <>
       <span

@@ -17,7 +17,7 @@ export function SignIn({ app }: { app: App }) {
     <main className="mx-auto flex min-h-dvh max-w-md flex-col justify-center gap-6 px-5 py-10">
       <div>
         <Logo />
-        <h1 className="mt-6 text-2xl font-semibold tracking-tight">
+        <h1 className="mt-6 text-2xl font-semibold tracking-tight text-balance">
           Calls that show which way they go
         </h1>
         <p className="mt-2 text-quiet">

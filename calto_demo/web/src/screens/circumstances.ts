@@ -7,10 +7,12 @@ import { useStore } from "../store";
 
 export function useCircumstances(app: App): Circumstances | null {
   const view = useStore(app.store, (state) => state.call);
+  const mine = useStore(app.store, (state) => state.policy);
   const myNat = useStore(app.store, (state) => state.nat);
   const relays = useStore(app.store, (state) => state.relays);
-  return useMemo(
-    () => view && { choice: view.path, myNat, peerNat: view.peerNat, peer: view.peer.name, relays },
-    [view, myNat, relays],
-  );
+  return useMemo(() => {
+    if (!view) return null;
+    const { path: choice, peerNat, peer } = view;
+    return { choice, mine, myNat, peerNat, peer: peer.name, relays };
+  }, [view, mine, myNat, relays]);
 }

@@ -6,7 +6,7 @@ const LOOKS = {
   primary: "bg-accent text-on-accent hover:opacity-90",
   quiet: "bg-sunken text-ink hover:bg-line",
   bare: "text-quiet hover:bg-sunken hover:text-ink",
-  danger: "bg-danger text-on-danger hover:opacity-90",
+  danger: "bg-danger-fill text-white hover:opacity-90",
 };
 
 type Look = keyof typeof LOOKS;

@@ -28,7 +28,7 @@ export function Segments<Value extends string>({ label, value, options, choose }
         <RadioGroup.Item
           key={option.value}
           value={option.value}
-          className="min-h-9 rounded-lg px-2 text-sm text-quiet data-[state=checked]:bg-surface data-[state=checked]:font-medium data-[state=checked]:text-ink data-[state=checked]:shadow-sm"
+          className="min-h-9 rounded-lg px-2 text-sm text-quiet data-[state=checked]:bg-raised data-[state=checked]:font-medium data-[state=checked]:text-ink data-[state=checked]:shadow-sm"
         >
           {option.label}
         </RadioGroup.Item>

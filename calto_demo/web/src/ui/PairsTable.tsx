@@ -14,8 +14,8 @@ export function PairsTable({ pairs }: { pairs: readonly Pair[] }) {
           className="size-4 transition-transform group-data-[state=open]:rotate-180"
         />
         {pairs.length === 1
-          ? "The one way that was tried"
-          : `All ${pairs.length} ways that were tried`}
+          ? "The one pair that was tried"
+          : `All ${pairs.length} pairs that were tried`}
       </Collapsible.Trigger>
       <Collapsible.Content>
         <div

@@ -18,7 +18,7 @@ interface Props {
 }
 
 export function PathCard(props: Props) {
-  const { seen, circumstances, title = "The way of this call", narrow = false } = props;
+  const { seen, circumstances, title = "Path of this call", narrow = false } = props;
   const pair = seen?.selected ?? null;
   return (
     <section aria-label={title} className="rounded-2xl border border-line bg-surface p-4 sm:p-5">

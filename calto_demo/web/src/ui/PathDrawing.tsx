@@ -40,7 +40,7 @@ export function PathDrawing({ drawing, encryption, narrow = false }: Props) {
 type Part = Pick<Props, "drawing" | "encryption">;
 
 const RADIUS = 22;
-const WIDE = { width: 720, height: 186, y: 96, margin: 76 };
+const WIDE = { width: 720, height: 192, y: 96, margin: 76 };
 
 function Across({ drawing, encryption }: Part) {
   const { stations, legs } = drawing;
@@ -63,6 +63,14 @@ function Across({ drawing, encryption }: Part) {
           <Name station={station} x={x(n)} y={WIDE.y + 44} anchor="middle" most={20} />
         </g>
       ))}
+      <text
+        x={WIDE.width / 2}
+        y={WIDE.height - 4}
+        textAnchor="middle"
+        className="fill-quiet text-[12px]"
+      >
+        {wholeWay(drawing)}
+      </text>
     </svg>
   );
 }
@@ -128,7 +136,7 @@ const DEEP = { width: 320, x: 34, top: 30, step: 78 };
 function Down({ drawing, encryption, className }: Part & { className: string }) {
   const { stations, legs } = drawing;
   const y = (n: number) => DEEP.top + n * DEEP.step;
-  const height = y(stations.length - 1) + (encryption ? 70 : 36);
+  const height = y(stations.length - 1) + 90;
   return (
     <svg
       viewBox={`0 0 ${DEEP.width} ${height}`}
@@ -156,6 +164,9 @@ function Down({ drawing, encryption, className }: Part & { className: string }) 
           <Name station={station} x={DEEP.x + 36} y={y(n) - 2} anchor="start" most={34} />
         </g>
       ))}
+      <text x={DEEP.x + 36} y={height - 36} className="fill-quiet text-[12px]">
+        {wholeWay(drawing)}
+      </text>
       {encryption && (
         <g>
           <Lock
@@ -230,6 +241,10 @@ function Name({ station: { title, detail }, x, y, anchor, most }: NameProps) {
       )}
     </text>
   );
+}
+
+function wholeWay({ rttMs }: Drawing): string {
+  return rttMs === null ? "" : `${formatMs(rttMs)} there and back`;
 }
 
 function rtt({ rttMs }: Leg): string {
