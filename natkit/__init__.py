@@ -14,7 +14,13 @@ if TYPE_CHECKING:
         TransportPolicy,
     )
     from natkit.aio.ice_servers import TurnServer
+    from natkit.aio.turn_report import SessionEnded
+    from natkit.aiortc import use_natkit_ice
+    from natkit.errors import NatkitError, UsageError
     from natkit.ice.candidate import Candidate
+    from natkit.tools.relay import Relay, serve_relay
+    from natkit.turn.credentials import rest_password, rest_username
+    from natkit.turn.events import RequestRefused
 
 __version__ = "0.1.0"
 
@@ -23,14 +29,32 @@ __all__ = [
     "Connection",
     "ConnectionClosed",
     "ConnectionEvent",
+    "NatkitError",
+    "Relay",
+    "RequestRefused",
     "SelectedPair",
+    "SessionEnded",
     "TransportPolicy",
     "TurnServer",
+    "UsageError",
+    "rest_password",
+    "rest_username",
+    "serve_relay",
+    "use_natkit_ice",
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "Candidate": "natkit.ice.candidate",
+    "NatkitError": "natkit.errors",
+    "Relay": "natkit.tools.relay",
+    "RequestRefused": "natkit.turn.events",
+    "SessionEnded": "natkit.aio.turn_report",
     "TurnServer": "natkit.aio.ice_servers",
+    "UsageError": "natkit.errors",
+    "rest_password": "natkit.turn.credentials",
+    "rest_username": "natkit.turn.credentials",
+    "serve_relay": "natkit.tools.relay",
+    "use_natkit_ice": "natkit.aiortc",
 }
 
 
