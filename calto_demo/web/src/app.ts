@@ -1,7 +1,8 @@
 /** Puts the parts together: account, server, socket, call; and what the screens can ask for. */
 
-import { natSeen } from "./check/gather";
+import { natSeen, relaySeen } from "./check/gather";
 import { Conductor } from "./call/conductor";
+import { relayUrls } from "./call/policy";
 import { Api, ApiError } from "./net/api";
 import { AccountStore, returned } from "./net/account";
 import type { Nat, Person, ServerFrame, SignedIn, Welcome } from "./net/protocol";
@@ -125,7 +126,7 @@ export class App {
     this.store.set({ me: welcome.me });
     this.calls.welcome(welcome);
     void this.refresh();
-    if (this.store.get().nat === "unknown") void this.learnNat();
+    if (this.store.get().nat === "unknown") void this.learnNetwork();
   }
 
   private frame(frame: ServerFrame): void {
@@ -176,13 +177,17 @@ export class App {
 
   // The network.
 
-  private async learnNat(): Promise<void> {
+  /** What can be learnt without a microphone: the kind of NAT, and how far away the relay is. */
+  private async learnNetwork(): Promise<void> {
     try {
-      const { stun } = await this.api.ice();
-      const { kind } = await natSeen(stun);
-      this.measuredNat(kind);
+      const { stun, iceServers } = await this.api.ice();
+      this.measuredNat((await natSeen(stun)).kind);
+      const server = iceServers.find((it) => relayUrls([it]).length > 0);
+      if (!server) return;
+      const { rttMs } = await relaySeen(server, relayUrls([server])[0]!);
+      this.store.set({ relayRttMs: rttMs });
     } catch (error) {
-      console.debug("the NAT was not measured", error);
+      console.debug("the network was not measured", error);
     }
   }
 

@@ -42,11 +42,9 @@ export function Header({ app, me }: { app: App; me: User }) {
 function Menu({ app, me }: { app: App; me: User }) {
   return (
     <DropdownMenu.Root>
-      <DropdownMenu.Trigger
-        aria-label={`${me.name}, your account`}
-        className="rounded-full hover:opacity-80"
-      >
+      <DropdownMenu.Trigger className="rounded-full hover:opacity-80">
         <Avatar name={me.name} />
+        <span className="sr-only">{me.name}, your account</span>
       </DropdownMenu.Trigger>
       <DropdownMenu.Portal>
         <DropdownMenu.Content

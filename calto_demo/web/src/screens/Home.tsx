@@ -23,9 +23,12 @@ export function Home({ app, me }: { app: App; me: User }) {
         {notice && <NoticeBar notice={notice} dismiss={() => app.dismissNotice()} />}
         <Elsewhere app={app} />
         <div className="grid items-start gap-4 lg:grid-cols-[22rem_1fr]">
-          <div className={`order-2 lg:order-1 ${view ? "max-lg:hidden" : ""}`}>
+          <aside
+            aria-label="People and calls"
+            className={`order-2 lg:order-1 ${view ? "max-lg:hidden" : ""}`}
+          >
             <Lists app={app} />
-          </div>
+          </aside>
           <main className={`min-w-0 lg:order-2 ${view ? "" : "max-lg:order-3"}`}>
             <h1 className="sr-only">Calto</h1>
             {view ? <CallScreen key={view.call} app={app} view={view} /> : <Ready app={app} />}

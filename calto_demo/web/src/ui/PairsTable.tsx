@@ -13,13 +13,11 @@ export function PairsTable({ pairs }: { pairs: readonly Pair[] }) {
           aria-hidden
           className="size-4 transition-transform group-data-[state=open]:rotate-180"
         />
-        {pairs.length === 1
-          ? "The one pair that was tried"
-          : `All ${pairs.length} pairs that were tried`}
+        {pairs.length === 1 ? "The one candidate pair" : `All ${pairs.length} candidate pairs`}
       </Collapsible.Trigger>
       <Collapsible.Content>
         <div
-          className="mt-2 overflow-x-auto"
+          className="mt-2 max-h-80 overflow-auto"
           tabIndex={0}
           role="region"
           aria-label="Candidate pairs"
@@ -33,7 +31,7 @@ export function PairsTable({ pairs }: { pairs: readonly Pair[] }) {
                 <th className="py-1.5 text-right font-medium">Round trip</th>
               </tr>
             </thead>
-            <tbody>{[...pairs].sort(selectedFirst).map(row)}</tbody>
+            <tbody>{[...pairs].sort(order).map(row)}</tbody>
           </table>
         </div>
       </Collapsible.Content>
@@ -73,6 +71,10 @@ function Candidate({ candidate: { type, address, port, protocol } }: { candidate
   );
 }
 
-function selectedFirst(one: Pair, other: Pair): number {
-  return Number(other.selected) - Number(one.selected);
+const STATES = ["succeeded", "in-progress", "failed", "waiting", "frozen"];
+
+/** The selected one, then what has been tried, then what waits. */
+function order(one: Pair, other: Pair): number {
+  const rank = ({ selected, state }: Pair) => (selected ? -1 : STATES.indexOf(state));
+  return rank(one) - rank(other);
 }

@@ -230,8 +230,10 @@ interface NameProps {
 }
 
 function Name({ station: { title, detail }, x, y, anchor, most }: NameProps) {
+  // Beside its circle, a name without an address stands in the middle.
+  const alone = anchor === "start" && !detail;
   return (
-    <text textAnchor={anchor} x={x} y={y} className="fill-ink">
+    <text textAnchor={anchor} x={x} y={alone ? y + 7 : y} className="fill-ink">
       <title>{detail ? `${title}: ${detail}` : title}</title>
       <tspan className="text-[13px] font-semibold">{shortened(title, most)}</tspan>
       {detail && (
