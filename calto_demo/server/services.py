@@ -39,6 +39,9 @@ ECHO = "u-echo"
 SWEEP, LOOK = 0.5, 3.0
 """Seconds between looks for calls whose time has come, and for processes that are gone."""
 
+FAILURES = (SQLAlchemyError, RedisError, OSError)
+"""What the database or Redis raise when they are away."""
+
 _log = logging.getLogger("calto")
 
 
@@ -106,7 +109,7 @@ class Services:
                 if self.monotonic() >= next_look:
                     next_look = self.monotonic() + LOOK
                     await self._look()
-            except (SQLAlchemyError, RedisError, OSError):
+            except FAILURES:
                 _log.exception("what is due could not be done; it will be tried again")
             await asyncio.sleep(SWEEP)
 
