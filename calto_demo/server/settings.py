@@ -43,6 +43,7 @@ class Settings:
         turn_port:    UDP and TCP; the next port serves STUN as well; 0: any that are free.
         turn_uris:    TURN servers that know `secret`, in place of one in this process.
         relay_address: where this process relays from, and what the internet calls it ("IP=PUBLIC").
+        echo:         whether the echo contact is there.
         static:       the web app's files.
     """
 
@@ -62,6 +63,7 @@ class Settings:
     relay_address: str | None = None
     relay_ports: str = "49152-65535"
     drain: float = 10.0
+    echo: bool = True
     static: Path = Path(__file__).parent.parent / "static"
 
     def __post_init__(self) -> None:

@@ -73,19 +73,24 @@ class World(NamedTuple):
         return ada, bob, call
 
 
-@asynccontextmanager
-async def world_in(where: Path) -> AsyncIterator[World]:
-    """Run a server whose database and web app are in a directory."""
-    settings = Settings(
+def settings_in(where: Path) -> Settings:
+    """Return those of a server that has no relay of its own, and all that it keeps in `where`."""
+    return Settings(
         port=0,
         database=f"sqlite:///{where}/calto.db",
         secret=SECRET,
         turn_uris=("turn:turn.example.org",),
         static=where,
+        echo=False,
         origins=("https://app.example.org",),
     )
+
+
+@asynccontextmanager
+async def world_in(where: Path) -> AsyncIterator[World]:
+    """Run a server whose database and web app are in a directory."""
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(running(settings))
+        server = await stack.enter_async_context(running(settings_in(where)))
         yield World(server, await stack.enter_async_context(api(server.url)), stack)
 
 
