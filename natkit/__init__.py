@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     )
     from natkit.aio.ice_servers import TurnServer
     from natkit.aio.turn_report import SessionEnded
-    from natkit.aiortc import use_natkit_ice
     from natkit.errors import NatkitError, UsageError
     from natkit.ice.candidate import Candidate
     from natkit.tools.relay import Relay, serve_relay
@@ -40,7 +39,6 @@ __all__ = [
     "rest_password",
     "rest_username",
     "serve_relay",
-    "use_natkit_ice",
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
@@ -54,7 +52,6 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "rest_password": "natkit.turn.credentials",
     "rest_username": "natkit.turn.credentials",
     "serve_relay": "natkit.tools.relay",
-    "use_natkit_ice": "natkit.aiortc",
 }
 
 

@@ -87,8 +87,8 @@ LAYERS = {
     "lab": Layer(_AIO, forbidden=TERMINAL),
     "tools": Layer(_AIO, forbidden=TERMINAL),
     "cli": Layer(("natkit", "tools", "lab", *_AIO), silent=False),
-    "natkit": Layer(("tools", "aiortc", *_AIO), forbidden=TERMINAL),
-    "calto_demo": Layer(("natkit",), silent=False),
+    "natkit": Layer(("tools", *_AIO), forbidden=TERMINAL),
+    "calto_demo": Layer(("natkit", "aiortc"), silent=False),
 }
 """Every layer. "natkit" is the public face, natkit/__init__.py."""
 

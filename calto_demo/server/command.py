@@ -45,6 +45,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--turn-uri", multiple=True, help="TURN servers that share --secret, not our own.")
 @click.option("--relay-address", metavar="IP[=PUBLIC]", help="Where our own relays from.")
 @click.option("--relay-ports", default="49152-65535", show_default=True, metavar="A-B")
+@click.option("--echo/--no-echo", default=True, help="The contact that echoes. Default: yes.")
 @click.option("--drain-time", default=10.0, show_default=True, help="Seconds after SIGTERM.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
 def serve(log_format: str, **given: Any) -> None:

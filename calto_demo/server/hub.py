@@ -67,10 +67,14 @@ class Joined(NamedTuple):
 
 
 class Hub:
-    """The sessions of this process. Args: clock: Unix seconds.  process: this one's name."""
+    """The sessions of this process.
+
+    Args:       clock: Unix seconds.
+    Attributes: process: this one's name.
+    """
 
     def __init__(self, backplane: Backplane, clock: Callable[[], float], process: str) -> None:
-        self.backplane, self._clock, self._process = backplane, clock, process
+        self.backplane, self._clock, self.process = backplane, clock, process
         self._members: dict[str, dict[str, Member]] = defaultdict(dict)
 
     async def start(self) -> None:
@@ -101,7 +105,7 @@ class Hub:
         await self.backplane.listen(user)
         await self.backplane.come(user, name, nat)
         # If another process has it (half dead, perhaps), it lets go.
-        await self._publish(user, {"taken": name, "by": self._process})
+        await self._publish(user, {"taken": name, "by": self.process})
         return Joined(member, resumed)
 
     async def drop(self, user: str, name: str, line: Line) -> bool:
@@ -146,7 +150,7 @@ class Hub:
     def _hear(self, user: str | None, data: bytes) -> None:
         message = msgspec.json.decode(data)
         if "taken" in message:
-            if user is not None and message["by"] != self._process:
+            if user is not None and message["by"] != self.process:
                 self._let_go(user, message["taken"])
             return
         listeners = list(self._members.values()) if user is None else [self._members.get(user, {})]

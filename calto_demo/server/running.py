@@ -10,15 +10,19 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from calto_demo.server.app import make_app
 from calto_demo.server.frames import LONGEST_FRAME
-from calto_demo.server.relay import open_relay
-from calto_demo.server.services import Services, open_services
+from calto_demo.server.relay import open_relay, own_address
+from calto_demo.server.services import ECHO, Services, open_services
 from calto_demo.server.settings import Settings
 from natkit import UsageError
+
+if TYPE_CHECKING:
+    from calto_demo.server.echo import Echo
 
 GONE = 1001
 """What sockets are closed with when the server stops (RFC 6455 §7.4.1); clients connect again."""
@@ -77,6 +81,9 @@ async def running(settings: Settings) -> AsyncIterator[Server]:
             relay = await open_relay(settings, services.ice.secret, services.metrics)
             stack.push_async_callback(relay.relay.close)
             services.ice.turn, services.ice.stun = relay.turn, relay.stun
+        if settings.echo:
+            echo = await _echo(services)
+            stack.push_async_callback(echo.leave)
         keeping = asyncio.create_task(services.keep_going())
         stack.push_async_callback(_end, keeping)
         web = _web(services)
@@ -123,6 +130,15 @@ def _web(services: Services) -> Web:
         ssl_keyfile=None if certificate is None or certificate.key is None else certificate.key,
     )
     return Web(config)
+
+
+async def _echo(services: Services) -> Echo:
+    from calto_demo.server.echo import Echo  # brings aiortc, which takes a quarter of a second
+
+    user = await services.people.get(ECHO)
+    echo = Echo(services, user, own_address(services.settings.host))
+    await echo.open()
+    return echo
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -28,6 +28,7 @@ from calto_demo.server.ledger import Ledger
 from calto_demo.server.metrics import Metrics
 from calto_demo.server.people import People
 from calto_demo.server.presence import Presence
+from calto_demo.server.realm import Realm
 from calto_demo.server.settings import Settings
 from calto_demo.server.switchboard import Switchboard
 from calto_demo.server.tables import keys
@@ -38,6 +39,9 @@ ECHO = "u-echo"
 
 SWEEP, LOOK = 0.5, 3.0
 """Seconds between looks for calls whose time has come, and for processes that are gone."""
+
+FAILURES = (SQLAlchemyError, RedisError, OSError)
+"""What the database or Redis raise when they are away."""
 
 _log = logging.getLogger("calto")
 
@@ -67,6 +71,7 @@ class Services:
     tokens: Tokens
     ice: IceServers
     metrics: Metrics
+    realm: Realm
     guests: Rate
     rings: Rate
     clock: Callable[[], float]
@@ -103,10 +108,11 @@ class Services:
         while True:
             try:
                 await self.switchboard.sweep()
+                self.realm.tick(now=self.monotonic())
                 if self.monotonic() >= next_look:
                     next_look = self.monotonic() + LOOK
                     await self._look()
-            except (SQLAlchemyError, RedisError, OSError):
+            except FAILURES:
                 _log.exception("what is due could not be done; it will be tried again")
             await asyncio.sleep(SWEEP)
 
@@ -154,6 +160,7 @@ async def _assemble(settings: Settings, database: Database) -> Services:
         tokens=tokens,
         ice=IceServers(settings.secret or derived(secret, "turn"), settings.turn_uris, clock),
         metrics=metrics,
+        realm=Realm(),
         guests=Rate(settings.guests_a_minute, monotonic),
         rings=Rate(RINGS_A_MINUTE, monotonic),
         clock=clock,

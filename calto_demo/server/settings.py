@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ class Settings:
         turn_port:    UDP and TCP; the next port serves STUN as well; 0: any that are free.
         turn_uris:    TURN servers that know `secret`, in place of one in this process.
         relay_address: where this process relays from, and what the internet calls it ("IP=PUBLIC").
+        echo:         whether the echo contact is there.
         static:       the web app's files.
     """
 
@@ -62,6 +64,7 @@ class Settings:
     relay_address: str | None = None
     relay_ports: str = "49152-65535"
     drain: float = 10.0
+    echo: bool = True
     static: Path = Path(__file__).parent.parent / "static"
 
     def __post_init__(self) -> None:
@@ -83,14 +86,25 @@ class Settings:
         return "http" if self.certificate is None else "https"
 
 
+_PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+"""Printable ASCII without the backslash: of others browsers make something else than we do."""
+
+
+def is_own_path(url: str) -> bool:
+    """Tell whether a URL leads to a page of this server, whoever reads it."""
+    return url.startswith("/") and not url.startswith("//") and _PLAIN.fullmatch(url) is not None
+
+
 def origin_of(url: str) -> str | None:
     """Return the origin of a URL as browsers write it; None: it has none."""
+    if not _PLAIN.fullmatch(url):
+        return None
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]

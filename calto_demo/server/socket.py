@@ -7,7 +7,6 @@ import contextlib
 import logging
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from calto_demo.server import frames
@@ -17,7 +16,7 @@ from calto_demo.server.guard import refusal
 from calto_demo.server.hub import Joined
 from calto_demo.server.people import User
 from calto_demo.server.refusal import Refused
-from calto_demo.server.services import Services
+from calto_demo.server.services import FAILURES, Services
 
 HELLO_TIME = 10.0
 SILENCE = 30.0
@@ -28,7 +27,7 @@ MOST_BAD = 20
 MOST_UNSENT = 512
 """Frames that wait for a slow client; twice what a session keeps."""
 
-SILENT, BAD_FRAMES, BAD_TOKEN, TOO_MANY = 4408, 4400, 4401, 4429
+FAILED, SILENT, BAD_FRAMES, BAD_TOKEN, TOO_MANY = 1011, 4408, 4400, 4401, 4429
 _SIGN_IN = ("bad-token", "expired-token", "signed-out")
 
 _log = logging.getLogger("calto.socket")
@@ -78,8 +77,11 @@ class Conversation:
             hello = await self._hello()
             if hello is not None:
                 await self._signed_in(hello)
-        except (WebSocketDisconnect, asyncio.CancelledError):
+        except WebSocketDisconnect:
             pass
+        except FAILURES:
+            _log.exception("a socket could not be served")
+            self._line.close(FAILED, "something is wrong with the server")
         finally:
             await self._end()
 
@@ -133,13 +135,13 @@ class Conversation:
     async def _listen(self, user: User, name: str, joined: Joined) -> None:
         session, services = joined.member.session, self._services
         while (frame := await self._next(SILENCE)) is not None:
-            if isinstance(frame, frames.Ping):
+            if not self._rate.take(now=services.monotonic()):
+                self._say(Refused("too-many", "too many frames a second"), frame)
+            elif isinstance(frame, frames.Ping):
                 session.acknowledged(frame.ack)
                 self._line.send(frames.write({"type": "pong", "ack": session.received}))
             elif isinstance(frame, frames.Hello):
                 self._say(Refused("bad-frame", "hello was said already"))
-            elif not self._rate.take(now=services.monotonic()):
-                self._say(Refused("too-many", "too many frames a second"), frame)
             elif session.is_new(frame.seq):
                 await self._handle(user, name, frame)
 
@@ -156,7 +158,7 @@ class Conversation:
             await services.switchboard.handle(user, name, frame)
         except Refused as error:
             self._say(error, frame)
-        except (SQLAlchemyError, OSError):
+        except FAILURES:
             _log.exception("a frame could not be handled")
             self._say(Refused("failed", "something is wrong with the server"), frame)
 
@@ -186,7 +188,7 @@ class Conversation:
             return False
         return True
 
-    def _say(self, error: Refused, frame: frames.Numbered | None = None) -> None:
+    def _say(self, error: Refused, frame: frames.ClientFrame | None = None) -> None:
         self._services.metrics.refused.labels(error.code).inc()
         said: dict[str, Any] = {"type": "error", **error.said()}
         said |= {"of": getattr(frame, "seq", None), "call": getattr(frame, "call", None)}

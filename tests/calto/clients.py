@@ -66,12 +66,20 @@ class Tab:
         self._socket: ClientConnection | None = None
         self._unread: list[dict[str, Any]] = []
 
-    async def open(self, **fields: Any) -> dict[str, Any]:
-        """Connect, and say hello; returns what the server answers."""
+    async def connect(self) -> None:
         address = self.url.replace("http", "ws", 1) + "/ws"
-        self._socket = await connect(address, proxy=None)
+        # Frames that a test does not read wait here, and do not hold up the closing.
+        self._socket = await connect(address, proxy=None, max_queue=None, close_timeout=1)
+
+    async def open_unanswered(self, **fields: Any) -> None:
+        """Connect, and say hello."""
+        await self.connect()
         hello = {"type": "hello", "token": self.token, "session": self.name, "ack": self.got}
         await self.raw(json.dumps(hello | fields))
+
+    async def open(self, **fields: Any) -> dict[str, Any]:
+        """Connect, and say hello; returns what the server answers."""
+        await self.open_unanswered(**fields)
         self.welcome = await self._receive()
         if not self.welcome.get("resumed"):
             self._numbers = itertools.count(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -12,6 +14,7 @@ from calto_demo.server.database import Database, open_database
 from calto_demo.server.ledger import Ledger
 from calto_demo.server.people import People
 from tests.calto.real_servers import postgresql
+from tests.calto.server.world import World, world_in
 
 REAL = pytest.param(
     "postgresql",
@@ -52,3 +55,22 @@ def people(database: Database) -> People:
 @pytest.fixture
 def ledger(database: Database) -> Ledger:
     return Ledger(database)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without a row: made once, for it takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "calto.db"
+
+    async def make() -> None:
+        await (await open_database(f"sqlite:///{path}")).close()
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture
+async def world(empty_database: Path, tmp_path: Path) -> AsyncIterator[World]:
+    shutil.copy(empty_database, tmp_path)
+    async with world_in(tmp_path) as world:
+        yield world

@@ -3,64 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from calto_demo.server.running import Server, running
-from calto_demo.server.settings import Settings
-from tests.calto.clients import SDP, Api, Tab, api, new_call
-
-SECRET = "a secret of at least 32 characters"
-
-
-class World(NamedTuple):
-    """A server, and the means to be somebody there."""
-
-    server: Server
-    api: Api
-    stack: AsyncExitStack
-
-    async def tab(self, name: str, **fields: Any) -> Tab:
-        """Return an open session of a new guest."""
-        user, token = await self.api.guest(name)
-        return await self.another(Tab(self.api.url, user, token), **fields)
-
-    async def another(self, like: Tab, **fields: Any) -> Tab:
-        """Return one more session of the same user."""
-        tab = Tab(like.url, like.user, like.token)
-        await tab.open(**fields)
-        self.stack.push_async_callback(tab.close)
-        return tab
-
-    async def talking(self) -> tuple[Tab, Tab, str]:
-        """Return two who are in a call."""
-        ada, bob = await self.tab("Ada"), await self.tab("Bob")
-        call = await ada.ring(bob.user)
-        await bob.expect("incoming")
-        await bob.send("accept", call, sdp=SDP)
-        await ada.expect("accepted")
-        await ada.send("connected", call)
-        await bob.expect("connected")
-        return ada, bob, call
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    settings = Settings(
-        port=0,
-        database=f"sqlite:///{tmp_path}/calto.db",
-        secret=SECRET,
-        turn_uris=("turn:turn.example.org",),
-        static=tmp_path,
-        origins=("https://app.example.org",),
-    )
-    async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(running(settings))
-        yield World(server, await stack.enter_async_context(api(server.url)), stack)
+from calto_demo.server.running import running
+from tests.calto.clients import SDP, Tab, new_call
+from tests.calto.server.world import World
 
 
 async def test_a_call_from_the_first_ring_to_the_record_that_is_kept(world: World):
