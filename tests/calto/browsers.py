@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import signal
 import struct
@@ -109,12 +110,23 @@ def write_tone(path: Path, hertz: int) -> None:
         file.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
 
 
-def open_browser(driver: Playwright, tone: Path) -> Browser:
-    """Start a Chromium whose microphone plays a file."""
+def open_browser(
+    driver: Playwright, tone: Path, program: Path | str | None = None, *arguments: str
+) -> Browser:
+    """Start a Chromium whose microphone plays a file. Args: program: what starts it."""
+    sound = f"--use-file-for-fake-audio-capture={tone}"
     return driver.chromium.launch(
-        executable_path=shutil.which("chromium"),
-        args=[*CHROMIUM_ARGUMENTS, *MICROPHONE, f"--use-file-for-fake-audio-capture={tone}"],
+        executable_path=program or shutil.which("chromium"),
+        args=[*CHROMIUM_ARGUMENTS, *MICROPHONE, sound, *arguments],
     )
+
+
+def keep_picture(somebody: Somebody, name: str) -> None:
+    """Keep how a page looks in the folder that CALTO_SCREENSHOTS names; without one, nothing."""
+    folder = os.environ.get("CALTO_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        somebody.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
 
 
 class Somebody:

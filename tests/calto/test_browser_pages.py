@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.calto.browsers import CaltoUnderTest, Somebody, calto, talk
+from tests.calto.browsers import CaltoUnderTest, Somebody, calto, keep_picture, talk
 from tests.conftest import cannot_run
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("chromium"), pytest.mark.timeout(240)]
@@ -46,16 +45,12 @@ class Looker:
             cannot_run("axe-core is not here: run scripts/web")
         self._axe = AXE.read_text()
         self._suffix = suffix
-        folder = os.environ.get("CALTO_SCREENSHOTS")
-        self._folder = Path(folder) if folder else None
 
     def look(self, somebody: Somebody, name: str) -> None:
         page = somebody.page
         # Colours that fade in have no contrast yet.
         page.wait_for_timeout(400)
-        if self._folder:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=self._folder / f"{name}-{self._suffix}.png", full_page=True)
+        keep_picture(somebody, f"{name}-{self._suffix}")
         assert page.evaluate(TOO_WIDE) <= 0, f"{name} is wider than the window"
         page.evaluate(self._axe)
         found = page.evaluate(FINDINGS)

@@ -1,43 +1,72 @@
 import { expect, test } from "vitest";
-import { baseOf, judgeNat } from "../src/path/nat";
+import { baseOf, type Gathered, judgeNat, type MappedSeen } from "../src/path/nat";
 
-const HOSTS = ["192.168.1.5"];
-const seen = (port: number, base = "192.168.1.5 50000", address = "203.0.113.7") => ({
-  address,
+const WIFI = { address: "192.168.1.5", port: 50000 };
+const LOOPBACK = { address: "127.0.0.1", port: 40000 };
+
+const mapped = (port: number, more: Partial<MappedSeen> = {}): MappedSeen => ({
+  address: "203.0.113.7",
   port,
-  base,
+  base: "192.168.1.5 50000",
+  basePort: 50000,
+  ...more,
 });
 
+function kind(found: Partial<Gathered>): string {
+  const nothing = { sockets: [WIFI], mapped: [], unanswered: [], complete: true };
+  return judgeNat({ ...nothing, ...found }).kind;
+}
+
 test("one socket with two ports is behind a symmetric NAT", () => {
-  expect(judgeNat(HOSTS, [seen(61000), seen(61001)], 0).kind).toBe("symmetric");
+  expect(kind({ mapped: [mapped(61000), mapped(61001)] })).toBe("symmetric");
 });
 
 test("one port for both servers is a cone", () => {
-  expect(judgeNat(HOSTS, [seen(61000)], 0).kind).toBe("cone");
+  expect(kind({ mapped: [mapped(61000)] })).toBe("cone");
 });
 
 test("two sockets, on Wi-Fi and on a cable, are not taken for one", () => {
-  expect(judgeNat(HOSTS, [seen(61000), seen(61001, "192.168.1.6 50001")], 0).kind).toBe("cone");
+  const cable = mapped(61001, { base: "192.168.1.6 50001", basePort: 50001 });
+  expect(kind({ mapped: [mapped(61000), cable] })).toBe("cone");
 });
 
 test("a mapping that is the host's own address is no NAT, said or left out", () => {
-  expect(judgeNat(HOSTS, [seen(50000, "foundation 1", "192.168.1.5")], 0).kind).toBe("open");
-  expect(judgeNat(HOSTS, [], 0).kind).toBe("open");
+  expect(kind({ mapped: [mapped(50000, { address: WIFI.address })] })).toBe("open");
+  expect(kind({})).toBe("open");
+});
+
+test("an interface that leads nowhere does not hide what another one found", () => {
+  const sockets = [LOOPBACK, WIFI];
+  const unanswered = [LOOPBACK.port, LOOPBACK.port];
+  expect(kind({ sockets, unanswered, mapped: [mapped(61000)] })).toBe("cone");
+  expect(kind({ sockets, unanswered })).toBe("open");
 });
 
 test("with one server silent nothing can be compared, unless two ports were seen", () => {
-  expect(judgeNat(HOSTS, [seen(61000)], 1).kind).toBe("unknown");
-  expect(judgeNat(HOSTS, [seen(61000), seen(61001)], 1).kind).toBe("symmetric");
+  const unanswered = [WIFI.port];
+  expect(kind({ unanswered, mapped: [mapped(61000)] })).toBe("unknown");
+  expect(kind({ unanswered, mapped: [mapped(61000), mapped(61001)] })).toBe("symmetric");
 });
 
-test("silence is unknown, and is said", () => {
-  expect(judgeNat(HOSTS, [], 2)).toMatchObject({ kind: "unknown", words: /No STUN server/ });
-  expect(judgeNat([], [], 0).kind).toBe("unknown");
+test("what was not waited for is not taken for an answer", () => {
+  expect(kind({ complete: false, mapped: [mapped(61000)] })).toBe("unknown");
+  expect(kind({ complete: false })).toBe("unknown");
 });
 
-test("where the browser hides the base, the foundation tells sockets apart", () => {
+test("silence is unknown", () => {
+  expect(kind({ unanswered: [WIFI.port, WIFI.port] })).toBe("unknown");
+  expect(kind({ sockets: [] })).toBe("unknown");
+});
+
+test("where the browser hides the base, any socket's answers count for it", () => {
   const hidden = { relatedAddress: "0.0.0.0", relatedPort: 0, foundation: "842163049" };
-  expect(baseOf(hidden)).toBe("foundation 842163049");
+  expect(baseOf(hidden)).toEqual({ base: "foundation 842163049", basePort: null });
+  const behind = mapped(61000, baseOf(hidden));
+  expect(kind({ mapped: [behind] })).toBe("cone");
+  expect(kind({ mapped: [behind], unanswered: [WIFI.port] })).toBe("unknown");
+});
+
+test("where the browser shows the base, it is that", () => {
   const shown = { relatedAddress: "192.168.1.5", relatedPort: 50000, foundation: "1" };
-  expect(baseOf(shown)).toBe("192.168.1.5 50000");
+  expect(baseOf(shown)).toEqual({ base: "192.168.1.5 50000", basePort: 50000 });
 });

@@ -11,6 +11,19 @@ export interface MappedSeen {
   port: number;
   /** What is the same for mappings of one socket, and differs between sockets. */
   base: string;
+  /** The socket's own port; null where the browser hides it. */
+  basePort: number | null;
+}
+
+/** What came of asking two STUN ports from every UDP socket that the browser opened. */
+export interface Gathered {
+  sockets: { address: string | null; port: number }[];
+  /** Without repeats: the browser leaves out what it knows already, the socket's own address too. */
+  mapped: MappedSeen[];
+  /** Ports of sockets that a server did not answer. */
+  unanswered: number[];
+  /** False: it was not waited for to the end, so there may be more that was not answered. */
+  complete: boolean;
 }
 
 /**
@@ -19,10 +32,11 @@ export interface MappedSeen {
  */
 export function baseOf(
   candidate: Pick<RTCIceCandidate, "relatedAddress" | "relatedPort" | "foundation">,
-): string {
+): Pick<MappedSeen, "base" | "basePort"> {
   const { relatedAddress, relatedPort, foundation } = candidate;
   const hidden = !relatedAddress || relatedAddress === "0.0.0.0" || relatedAddress === "::";
-  return hidden ? `foundation ${foundation}` : `${relatedAddress} ${relatedPort}`;
+  if (hidden) return { base: `foundation ${foundation}`, basePort: null };
+  return { base: `${relatedAddress} ${relatedPort}`, basePort: relatedPort };
 }
 
 export interface NatSeen {
@@ -31,35 +45,33 @@ export interface NatSeen {
   mapped: MappedSeen[];
 }
 
-/**
- * Judge what was gathered from two servers.
- *
- * Args: hosts: addresses of this host's sockets; mapped: what STUN said, without repeats;
- *       silent: how many of the servers did not answer.
- */
-export function judgeNat(
-  hosts: readonly string[],
-  mapped: readonly MappedSeen[],
-  silent: number,
-): NatSeen {
-  const seen = [...mapped];
-  const first = seen[0];
-  // The browser leaves out what STUN saw when it is the host's own address: then there is no NAT.
-  if (!first && silent === 0 && hosts.length > 0)
-    return verdict("open", "No NAT between you and the server: it sees your own address.", seen);
-  if (!first) return verdict("unknown", "No STUN server answered over UDP.", seen);
-  if (differs(seen)) return verdict("symmetric", SYMMETRIC, seen);
-  if (silent > 0)
+/** Judge what was gathered. */
+export function judgeNat(gathered: Gathered): NatSeen {
+  const { sockets, mapped } = gathered;
+  const heard = answered(gathered);
+  // An interface that leads nowhere (a tunnel, loopback) must not hide what another one found.
+  if (mapped.length === 0)
+    return sockets.some(({ port }) => heard(port))
+      ? verdict("open", OPEN, mapped)
+      : verdict("unknown", "No STUN server answered over UDP.", mapped);
+  if (differs(mapped)) return verdict("symmetric", SYMMETRIC, mapped);
+  if (!mapped.some(({ basePort }) => heard(basePort)))
     return verdict(
       "unknown",
       "Only one of the two STUN ports answered, so nothing to compare.",
-      seen,
+      mapped,
     );
-  if (seen.every(({ address }) => hosts.includes(address)))
-    return verdict("open", "No NAT between you and the server: it sees your own address.", seen);
-  return verdict("cone", CONE, seen);
+  const own = mapped.every((it) => sockets.some(({ address }) => address === it.address));
+  return own ? verdict("open", OPEN, mapped) : verdict("cone", CONE, mapped);
 }
 
+/** Whether both servers answered a socket; with its port hidden, whether they answered any. */
+function answered({ sockets, unanswered, complete }: Gathered): (port: number | null) => boolean {
+  const whole = (port: number) => complete && !unanswered.includes(port);
+  return (port) => (port === null ? sockets.some((socket) => whole(socket.port)) : whole(port));
+}
+
+const OPEN = "No NAT between you and the server: it sees your own address.";
 const SYMMETRIC =
   "Symmetric: your NAT gives every destination another port, so calls to strict networks need the relay.";
 const CONE =
