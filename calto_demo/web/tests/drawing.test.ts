@@ -2,7 +2,15 @@ import { expect, test } from "vitest";
 import { drawing, type Known, shortened, spoken } from "../src/path/drawing";
 import { HOST, MAPPED, pair, PEER_HOST, PEER_MAPPED, PEER_RELAYED, RELAYED } from "./paths";
 
-const KNOWN: Known = { peer: "Bob", relays: [], relayRttMs: null, myAddress: null };
+const KNOWN: Known = {
+  peer: "Bob",
+  relays: [],
+  relayRttMs: null,
+  hosts: [],
+  myNat: "unknown",
+  peerNat: "unknown",
+};
+const HOME = ["192.168.1.5"];
 
 const kinds = (it: ReturnType<typeof drawing>) => it.stations.map(({ kind }) => kind);
 
@@ -56,8 +64,45 @@ test("the measured leg to the relay leaves the rest for the other leg", () => {
   expect(rtts(null)).toEqual([12, null]);
 });
 
-test("a relayed candidate does not give the mapped address away as one's own", () => {
-  expect(drawing(pair(RELAYED, PEER_HOST), KNOWN).stations[0]?.detail).toBeNull();
+test("between us and our relay stands our NAT, with the address that the relay sees", () => {
+  const { stations } = drawing(pair(RELAYED, PEER_HOST), { ...KNOWN, hosts: HOME });
+  expect(stations.slice(0, 3)).toMatchObject([
+    { kind: "me", detail: "192.168.1.5" },
+    { kind: "nat", detail: "203.0.113.7:61001" },
+    { kind: "relay" },
+  ]);
+});
+
+test("a relay that sees our own address has no NAT before it", () => {
+  const it = drawing(pair(RELAYED, PEER_HOST), { ...KNOWN, hosts: ["203.0.113.7"] });
+  expect(kinds(it)).toEqual(["me", "relay", "peer"]);
+  expect(it.stations[0]?.detail).toBe("203.0.113.7:61001");
+});
+
+test("where addresses are hidden, a NAT that was measured is drawn without one", () => {
+  const secret = { ...RELAYED, related: { address: "0.0.0.0", port: 0 } };
+  const known = { ...KNOWN, hosts: HOME, myNat: "cone", peerNat: "symmetric" } as const;
+  const it = drawing(pair(secret, PEER_RELAYED), known);
+  expect(kinds(it)).toEqual(["me", "nat", "relay", "nat", "peer"]);
+  expect(it.stations.map(({ detail }) => detail)).toEqual([
+    null,
+    null,
+    "203.0.113.99:49160",
+    null,
+    null,
+  ]);
+});
+
+test("a measured way that has more than one leg says how far it reaches", () => {
+  const known = { ...KNOWN, hosts: HOME, relayRttMs: 12 };
+  const { legs } = drawing(pair(RELAYED, PEER_MAPPED, 30), known);
+  expect(legs.map(({ rttMs, reach }) => [rttMs, reach])).toEqual([
+    [null, null],
+    [12, "me"],
+    [18, "peer"],
+    [null, null],
+  ]);
+  expect(legs.map(({ relayed }) => relayed)).toEqual([true, true, false, false]);
 });
 
 test("IPv6 addresses have brackets, and long ones lose their middle", () => {

@@ -32,6 +32,16 @@ test("before there is a pair nothing is selected, and nothing is 0 that is not k
   });
 });
 
+test("this host's own addresses are known, without loopback and names", () => {
+  const more = ["127.0.0.1", "::1", "5a1c.local"].map((address, n) => ({
+    id: `H${n}`,
+    type: "local-candidate",
+    candidateType: "host",
+    address,
+  }));
+  expect(snapshot([...chromiumReport(1000, 0, 0), ...more]).hosts).toEqual(["192.168.1.5"]);
+});
+
 test("encryption and codec are named", () => {
   const { dtls, srtp, codec } = snapshot(chromiumReport(1000, 0, 0));
   expect([dtls, srtp, codec]).toEqual(["DTLS 1.2", "SRTP_AES128_CM_HMAC_SHA1_80", "opus"]);

@@ -5,6 +5,7 @@
  * a leg without a measurement has none: unknown is never shown as 0.
  */
 
+import type { Nat } from "../net/protocol";
 import { kindOf, relayName } from "./describe";
 import type { Pair, PathCandidate } from "./stats";
 
@@ -20,6 +21,8 @@ export interface Leg {
   /** How packets go on this leg: "UDP", "TLS". */
   protocol: string;
   rttMs: number | null;
+  /** Where the measured way has more legs than this one: whose end it begins or ends at. */
+  reach: "me" | "peer" | null;
   /** True where the relay's wrapping (TURN) is on the wire. */
   relayed: boolean;
 }
@@ -35,34 +38,48 @@ export interface Drawing {
 export interface Known {
   peer: string;
   relays: readonly string[];
-  /** There and back between here and the relay, in ms, as the check before the call measured it. */
+  /** There and back between here and the relay, in ms, as it was measured beside the call. */
   relayRttMs: number | null;
-  /** Our own address in the local network, where a candidate told it. */
-  myAddress: string | null;
+  /** Our own addresses, where candidates told them. */
+  hosts: readonly string[];
+  myNat: Nat;
+  peerNat: Nat;
 }
 
 export function drawing(pair: Pair, known: Known): Drawing {
   const near = nearSide(pair.local, known);
-  const far = farSide(pair.remote, known.peer);
-  const middle = middleOf(pair, known);
-  const stations = [...near, ...middle, ...far];
-  const legs = stations.slice(1).map((station, at) => legTo(pair, stations[at]!, station));
-  spreadRtt(pair, stations, legs, known);
+  const far = farSide(pair.remote, known);
+  const stations = [...near, ...middleOf(pair, known), ...far];
+  const relayAt = stations.findIndex(({ kind }) => kind === "relay");
+  const lastRelayAt = stations.findLastIndex(({ kind }) => kind === "relay");
+  const legs = stations.slice(1).map((_, n) => legOf(pair, n < relayAt, n >= lastRelayAt));
+  spreadRtt(pair, legs, relayAt, known);
   return { stations, legs, rttMs: pair.rttMs };
 }
 
 function nearSide(local: PathCandidate, known: Known): Station[] {
-  const inside = local.type === "host" ? at(local) : (related(local) ?? known.myAddress);
-  const me: Station = { kind: "me", title: "You", detail: inside };
-  if (local.type === "host" || local.type === "relay") return [me];
-  return [me, { kind: "nat", title: "Your NAT", detail: at(local) }];
+  const me: Station = { kind: "me", title: "You", detail: null };
+  const nat = (detail: string | null): Station => ({ kind: "nat", title: "Your NAT", detail });
+  const behind = local.related && !hidden(local.related.address) ? local.related : null;
+  if (local.type === "host") return [{ ...me, detail: at(local) }];
+  if (local.type !== "relay") return [{ ...me, detail: behind && at(behind) }, nat(at(local))];
+  // What a relayed candidate is related to is how the relay sees us: outside of our NAT.
+  if (behind && known.hosts.includes(behind.address)) return [{ ...me, detail: at(behind) }];
+  const only = known.hosts.length === 1 ? known.hosts[0]! : null;
+  if (behind && known.hosts.length > 0) return [{ ...me, detail: only }, nat(at(behind))];
+  return isNat(known.myNat) ? [me, nat(null)] : [me];
 }
 
-function farSide(remote: PathCandidate, peer: string): Station[] {
+function farSide(remote: PathCandidate, { peer, peerNat }: Known): Station[] {
   const them: Station = { kind: "peer", title: peer, detail: null };
+  const nat = (detail: string | null): Station => ({ kind: "nat", title: "Their NAT", detail });
   if (remote.type === "host") return [{ ...them, detail: at(remote) }];
-  if (remote.type === "relay") return [them];
-  return [{ kind: "nat", title: "Their NAT", detail: at(remote) }, them];
+  if (remote.type !== "relay") return [nat(at(remote)), them];
+  return isNat(peerNat) ? [nat(null), them] : [them];
+}
+
+function isNat(nat: Nat): boolean {
+  return nat === "cone" || nat === "symmetric";
 }
 
 function middleOf(pair: Pair, { relays }: Known): Station[] {
@@ -83,41 +100,37 @@ function relay(title: string, candidate: PathCandidate): Station {
   return { kind: "relay", title, detail: at(candidate) };
 }
 
-function legTo(pair: Pair, from: Station, to: Station): Leg {
-  const mineToRelay = pair.local.type === "relay" && to.kind === "relay" && from.kind === "me";
-  const theirsToRelay = pair.remote.type === "relay" && from.kind === "relay" && to.kind === "peer";
-  const direct = pair.local.type === "relay" ? "UDP" : pair.local.protocol.toUpperCase();
-  return {
-    // How the other side reaches its own relay is not told to us.
-    protocol: mineToRelay ? pair.local.protocol.toUpperCase() : theirsToRelay ? "" : direct,
-    rttMs: null,
-    relayed: mineToRelay || theirsToRelay,
-  };
+function legOf({ local, remote }: Pair, beforeRelay: boolean, afterRelay: boolean): Leg {
+  const mine = beforeRelay && local.type === "relay";
+  const theirs = afterRelay && remote.type === "relay";
+  const between = local.type === "relay" ? "UDP" : local.protocol.toUpperCase();
+  // How the other side reaches its own relay is not told to us.
+  const protocol = theirs ? "" : mine ? local.protocol.toUpperCase() : between;
+  return { protocol, rttMs: null, reach: null, relayed: mine || theirs };
 }
 
 /**
  * Put round trips on the legs where they are known.
  *
- * The browser measures the whole way. The check before a call measures the leg to our relay; what is
- * left of the whole is the rest of the way.
+ * The browser measures the whole way, and the page the way to our relay: what is left of the whole
+ * is the rest. Each stands at the relay, and says how far it reaches when that is not the next station.
  */
-function spreadRtt(pair: Pair, stations: Station[], legs: Leg[], known: Known): void {
-  if (legs.length === 1) legs[0]!.rttMs = pair.rttMs;
-  const relayAt = stations.findIndex((station) => station.kind === "relay");
-  if (pair.local.type !== "relay" || relayAt !== 1 || known.relayRttMs === null) return;
-  legs[0]!.rttMs = known.relayRttMs;
-  if (legs.length === 2 && pair.rttMs !== null && pair.rttMs >= known.relayRttMs)
-    legs[1]!.rttMs = pair.rttMs - known.relayRttMs;
+function spreadRtt(pair: Pair, legs: Leg[], relayAt: number, { relayRttMs }: Known): void {
+  if (pair.local.type !== "relay" || relayRttMs === null) return;
+  const [before, after] = [legs[relayAt - 1]!, legs[relayAt]!];
+  before.rttMs = relayRttMs;
+  before.reach = relayAt > 1 ? "me" : null;
+  if (pair.rttMs === null || pair.rttMs < relayRttMs) return;
+  after.rttMs = pair.rttMs - relayRttMs;
+  after.reach = legs.length - relayAt > 1 ? "peer" : null;
+}
+
+function hidden(address: string): boolean {
+  return address === "0.0.0.0" || address === "::";
 }
 
 function at({ address, port }: { address: string; port: number }): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
-
-function related({ related: behind, type }: PathCandidate): string | null {
-  // A relayed candidate's related address is the mapped one, not ours inside.
-  if (!behind || type === "relay" || behind.address === "0.0.0.0") return null;
-  return at(behind);
 }
 
 /** An address that fits into the picture: the middle of a long one is left out. */

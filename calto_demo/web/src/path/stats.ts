@@ -41,6 +41,8 @@ export interface Snapshot {
   at: number;
   selected: Pair | null;
   pairs: Pair[];
+  /** This host's own addresses, as far as the browser tells them; without loopback. */
+  hosts: string[];
   dtls: string | null;
   srtp: string | null;
   codec: string | null;
@@ -75,6 +77,7 @@ export function snapshot(report: Iterable<Entry>): Snapshot {
     at: number(inbound?.timestamp ?? transport?.timestamp) ?? 0,
     selected,
     pairs,
+    hosts: hostsOf(entries),
     dtls: dtlsVersion(transport),
     srtp: text(transport?.srtpCipher),
     codec: codecOf(entries, inbound),
@@ -148,6 +151,13 @@ function candidateOf(entry: Entry | undefined): PathCandidate | null {
     url: text(entry.url),
     related: related ? { address: related, port: number(entry.relatedPort) ?? 0 } : null,
   };
+}
+
+function hostsOf(entries: Entries): string[] {
+  const all = every(entries, "local-candidate")
+    .filter((entry) => entry.candidateType === "host")
+    .map((entry) => text(entry.address) ?? text(entry.ip) ?? "");
+  return [...new Set(all)].filter((address) => address && !/^(127\.|::1$)|\.local$/.test(address));
 }
 
 const DTLS: Record<string, string> = { FEFF: "1.0", FEFD: "1.2", FEFC: "1.3", "0304": "1.3" };

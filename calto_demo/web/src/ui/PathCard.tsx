@@ -46,8 +46,8 @@ function Looking() {
 type WayProps = Props & { pair: NonNullable<Snapshot["selected"]>; seen: Snapshot };
 
 function Way({ pair, seen, circumstances, relayRttMs, explanation, narrow = false }: WayProps) {
-  const { peer, relays } = circumstances;
-  const picture = drawing(pair, { peer, relays, relayRttMs, myAddress: null });
+  const { hosts } = seen;
+  const picture = drawing(pair, { ...circumstances, relayRttMs, hosts });
   return (
     <>
       <div className="my-4">

@@ -55,7 +55,13 @@ function Across({ drawing, encryption }: Part) {
     >
       <Encryption from={x(0)} to={x(stations.length - 1)} words={encryption} />
       {legs.map((leg, n) => (
-        <LegAcross key={n} leg={leg} from={x(n) + RADIUS + 5} to={x(n + 1) - RADIUS - 5} />
+        <LegAcross
+          key={n}
+          leg={leg}
+
+          from={x(n) + RADIUS + 5}
+          to={x(n + 1) - RADIUS - 5}
+        />
       ))}
       {stations.map((station, n) => (
         <g key={n}>
@@ -249,6 +255,8 @@ function wholeWay({ rttMs }: Drawing): string {
   return rttMs === null ? "" : `${formatMs(rttMs)} there and back`;
 }
 
-function rtt({ rttMs }: Leg): string {
-  return rttMs === null ? "" : formatMs(rttMs);
+function rtt({ rttMs, reach }: Leg): string {
+  if (rttMs === null) return "";
+  const how = { me: " from you", peer: " onward" };
+  return formatMs(rttMs) + (reach === null ? "" : how[reach]);
 }
