@@ -59,9 +59,6 @@ def run() -> None:
         main()
     except NatkitError as error:
         click.echo(f"Error: {error}", err=True)
-        for line in (error.why, error.hint):
-            if line:
-                click.echo(f"  {line}", err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -188,10 +188,9 @@ def derived(secret: str, purpose: str) -> str:
 
 async def _kept_secret(database: Database) -> str:
     """Return the secret that the database keeps, so that a restart signs nobody out."""
-    async with database.writing() as connection:
-        known = (await connection.execute(select(keys.c.secret))).scalar()
-        if known is not None:
-            return str(known)
-        made = secrets.token_hex(32)
-        await connection.execute(insert(keys).values(id=1, secret=made))
-    return made
+    with contextlib.suppress(IntegrityError):  # there is one, or another process is quicker
+        async with database.writing() as connection:
+            row = {"id": 1, "secret": secrets.token_hex(32)}
+            await connection.execute(insert(keys).values(row))
+    async with database.reading() as connection:
+        return str((await connection.execute(select(keys.c.secret))).scalar_one())
