@@ -111,6 +111,29 @@ def test_whoever_talks_is_busy_for_a_third(arrive: Arrive) -> None:
     ada.expect_hears(bob)
 
 
+def test_a_call_rings_in_all_tabs_of_somebody_and_stops_when_one_takes_it(arrive: Arrive) -> None:
+    ada, bob = arrive("Ada"), arrive("Bob")
+    second = bob.page.context.new_page()
+    second.goto(bob.page.url)
+    second.get_by_role("button", name="Go on as Bob").click()
+    second.get_by_role("button", name="Call Ada", exact=True).wait_for()
+    ada.call(bob)
+    second.get_by_text("is calling you").wait_for()
+    bob.press("Accept")
+    second.get_by_text("Answered on another of your devices.").wait_for()
+    ada.expect_talking()
+    ada.expect_hears(bob)
+
+
+def test_the_echo_contact_sends_back_what_one_says(arrive: Arrive) -> None:
+    ada = arrive("Ada")
+    ada.press("Call Echo")
+    ada.expect_talking()
+    ada.expect_hears(ada)
+    ada.press("Compare")
+    ada.page.locator("[data-testid=comparison][data-state=connected]").wait_for()
+
+
 @pytest.mark.parametrize("who", ["caller", "callee"])
 def test_both_sides_can_hang_up_and_both_keep_the_call(arrive: Arrive, who: str) -> None:
     ada, bob = arrive("Ada"), arrive("Bob")

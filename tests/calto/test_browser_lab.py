@@ -60,7 +60,9 @@ def chromium_of(world: NamespaceWorld, node: str, directory: Path) -> Path:
 
 
 @contextmanager
-def at_home(kinds: tuple[str, str], directory: Path) -> Iterator[tuple[Somebody, Somebody]]:
+def at_home(
+    kinds: tuple[str, str], directory: Path
+) -> Iterator[tuple[NamespaceWorld, Somebody, Somebody]]:
     """Sign Ada and Bob in, each behind a NAT of a kind."""
     playwright = pytest.importorskip("playwright.sync_api")
     with (
@@ -76,7 +78,7 @@ def at_home(kinds: tuple[str, str], directory: Path) -> Iterator[tuple[Somebody,
             browsers.append(open_browser(driver, directory / f"{hertz}.wav", program, SECURE))
             people.append(Somebody(browsers[-1], name, hertz).sign_in(URL))
         try:
-            yield people[0], people[1]
+            yield world, people[0], people[1]
         finally:
             for browser in browsers:
                 browser.close()
@@ -104,7 +106,7 @@ CASES = [
 def test_the_card_says_which_way_the_nats_made_the_call_go_and_why(
     kinds: tuple[str, str], label: str, why: str, tmp_path: Path
 ) -> None:
-    with at_home(kinds, tmp_path) as (ada, bob):
+    with at_home(kinds, tmp_path) as (_, ada, bob):
         for somebody, kind in zip((ada, bob), kinds, strict=True):
             somebody.page.get_by_role("heading", name=KINDS[kind]).wait_for()
         talk(ada, bob)
@@ -113,3 +115,46 @@ def test_the_card_says_which_way_the_nats_made_the_call_go_and_why(
         ada.page.get_by_text(re.compile(why)).wait_for()
         assert ada.path()[1] == label
         keep_picture(ada, f"path-{'-'.join(kinds)}")
+
+
+def block(world: NamespaceWorld, node: str, directory: Path, what: str) -> None:
+    """Let nothing of a kind in or out of a node."""
+    rules = directory / "block.nft"
+    chains = (f"chain {way} {{ type filter hook {way} priority 0; {what} drop; }};" for way in WAYS)
+    rules.write_text("table inet calto_test {" + " ".join(chains) + "}")
+    nft(world, node, "-f", str(rules))
+
+
+def nft(world: NamespaceWorld, node: str, *words: str) -> None:
+    service = world.spawn(node, ["nft", *words])
+    while service.running:
+        time.sleep(0.01)
+    assert not service.output()
+
+
+WAYS = ("input", "output")
+
+
+def test_a_call_finds_the_relay_over_tcp_when_udp_is_blocked_in_its_middle(tmp_path: Path) -> None:
+    with at_home(("port-restricted", "port-restricted"), tmp_path) as (world, ada, bob):
+        talk(ada, bob)
+        assert ada.path()[0] == "direct"
+        block(world, "alice", tmp_path, "meta l4proto udp")
+        # Chromium has the way over TCP at hand, and takes it before it calls the other one lost.
+        ada.page.get_by_text("Relayed by 203.0.113.20 over TCP").wait_for()
+        ada.expect_hears(bob)
+        bob.expect_hears(ada)
+
+
+def test_a_call_comes_back_after_the_network_was_away(tmp_path: Path) -> None:
+    with at_home(("port-restricted", "port-restricted"), tmp_path) as (world, ada, bob):
+        talk(ada, bob)
+        block(world, "alice", tmp_path, "meta l4proto {tcp, udp}")
+        for somebody in (ada, bob):
+            somebody.expect_status("Reconnecting: looking for another way …")
+        nft(world, "alice", "delete", "table", "inet", "calto_test")
+        ada.expect_talking()
+        ada.expect_hears(bob)
+        bob.expect_hears(ada)
+        ada.press("Hang up")
+        bob.expect_status("Ada hung up.")
