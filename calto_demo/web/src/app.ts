@@ -180,9 +180,9 @@ export class App {
   /** What can be learnt without a microphone: the kind of NAT, and how far away the relay is. */
   private async learnNetwork(): Promise<void> {
     try {
-      const { stun, iceServers } = await this.api.ice();
-      this.measuredNat((await natSeen(stun)).kind);
-      const server = iceServers.find((it) => relayUrls([it]).length > 0);
+      const ice = await this.api.ice();
+      this.measuredNat((await natSeen(ice)).kind);
+      const server = ice.iceServers.find((it) => relayUrls([it]).length > 0);
       if (!server) return;
       const { rttMs } = await relaySeen(server, relayUrls([server])[0]!);
       this.store.set({ relayRttMs: rttMs });

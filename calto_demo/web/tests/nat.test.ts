@@ -13,7 +13,7 @@ const mapped = (port: number, more: Partial<MappedSeen> = {}): MappedSeen => ({
 });
 
 function kind(found: Partial<Gathered>): string {
-  const nothing = { sockets: [WIFI], mapped: [], unanswered: [], complete: true };
+  const nothing = { sockets: [WIFI], mapped: [], unanswered: [], complete: true, seenByRelay: [] };
   return judgeNat({ ...nothing, ...found }).kind;
 }
 
@@ -48,9 +48,14 @@ test("with one server silent nothing can be compared, unless two ports were seen
   expect(kind({ unanswered, mapped: [mapped(61000), mapped(61001)] })).toBe("symmetric");
 });
 
-test("what was not waited for is not taken for an answer", () => {
-  expect(kind({ complete: false, mapped: [mapped(61000)] })).toBe("unknown");
+test("a socket that nobody could ask is no proof that there is no NAT", () => {
   expect(kind({ complete: false })).toBe("unknown");
+  expect(kind({ complete: false, mapped: [mapped(61000)] })).toBe("cone");
+});
+
+test("a relay that sees an address of ours is", () => {
+  expect(kind({ complete: false, seenByRelay: [WIFI.address] })).toBe("open");
+  expect(kind({ complete: false, seenByRelay: ["203.0.113.7"] })).toBe("unknown");
 });
 
 test("silence is unknown", () => {

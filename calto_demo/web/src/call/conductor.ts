@@ -342,6 +342,7 @@ export class Conductor {
 
   private mediaUp(view: CallView): void {
     this.restarter.up();
+    void this.meter?.look();
     this.send({ type: "connected", call: view.call });
     const connectedAt = view.connectedAt ?? Date.now() / 1000;
     const setupMs = this.store.get().setupMs ?? performance.now() - this.acceptedAt;

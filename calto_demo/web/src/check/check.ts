@@ -23,7 +23,7 @@ export async function runCheck(
   level: (level: number) => void,
 ): Promise<CheckResult> {
   await checkMicrophone(microphone, tell, level);
-  const nat = await checkNat(ice.stun, tell);
+  const nat = await checkNat(ice, tell);
   const relayRttMs = await checkRelays(ice, tell);
   return { nat, relayRttMs };
 }
@@ -64,10 +64,10 @@ async function listen(stream: MediaStream, show: (level: number) => void): Promi
   return loudest;
 }
 
-async function checkNat(stun: readonly string[], tell: Tell): Promise<Nat> {
+async function checkNat(ice: IceServers, tell: Tell): Promise<Nat> {
   tell(STUN, { state: "running" });
   tell(NAT, { state: "running" });
-  const { kind, words, mapped } = await natSeen(stun);
+  const { kind, words, mapped } = await natSeen(ice);
   const [first] = mapped;
   const silent = !first && kind === "unknown";
   tell(STUN, {

@@ -1,24 +1,33 @@
 /** Asks STUN and TURN through the browser: what answers, what it says, and how long it takes. */
 
-import { baseOf, type Gathered, judgeNat, type NatSeen } from "../path/nat";
+import { relayUrls } from "../call/policy";
+import type { IceServers } from "../net/protocol";
+import { baseOf, type Gathered, isOpen, judgeNat, type NatSeen } from "../path/nat";
+import { wayOf } from "./steps";
 
 /** Longer than a browser asks a STUN server that does not answer (about 9.5 s in Chromium). */
 const GATHER_MS = 12_000;
 const RELAY_MS = 8000;
 
-/** Learn the kind of NAT from two STUN ports of one server. */
-export async function natSeen(stun: readonly string[]): Promise<NatSeen> {
-  const connection = new RTCPeerConnection({ iceServers: [{ urls: [...stun] }] });
-  const found: Gathered = { sockets: [], mapped: [], unanswered: [], complete: false };
+/** Learn the kind of NAT from two STUN ports of one server, and from what its relay sees. */
+export async function natSeen({ stun, iceServers }: IceServers): Promise<NatSeen> {
+  const servers = [{ urls: [...stun] }, ...iceServers.flatMap(overUdp)];
+  const connection = new RTCPeerConnection({ iceServers: servers });
+  const found: Gathered = {
+    sockets: [],
+    mapped: [],
+    unanswered: [],
+    complete: false,
+    seenByRelay: [],
+  };
   connection.createDataChannel("check");
-  connection.onicecandidateerror = ({ port }) => void (port && found.unanswered.push(port));
+  connection.onicecandidateerror = ({ port, url }) =>
+    void (port && url.startsWith("stun") && found.unanswered.push(port));
   const done = new Promise<void>((resolve) => {
     connection.onicecandidate = ({ candidate }) => {
       if (candidate) note(found, candidate);
-      else {
-        found.complete = true;
-        resolve();
-      }
+      else found.complete = true;
+      if (found.complete || isOpen(found)) resolve();
     };
   });
   await connection.setLocalDescription();
@@ -27,11 +36,17 @@ export async function natSeen(stun: readonly string[]): Promise<NatSeen> {
   return judgeNat(found);
 }
 
+function overUdp(server: RTCIceServer): RTCIceServer[] {
+  const urls = relayUrls([server]).filter((url) => wayOf(url) === "UDP");
+  return urls.length > 0 ? [{ ...server, urls }] : [];
+}
+
 function note(found: Gathered, candidate: RTCIceCandidate): void {
-  const { address, port, protocol, type } = candidate;
+  const { address, port, protocol, type, relatedAddress } = candidate;
   if (protocol !== "udp" || port === null) return;
   if (type === "host") found.sockets.push({ address, port });
   if (type === "srflx" && address) found.mapped.push({ address, port, ...baseOf(candidate) });
+  if (type === "relay" && relatedAddress) found.seenByRelay.push(relatedAddress);
 }
 
 export interface RelaySeen {

@@ -22,8 +22,10 @@ export interface Gathered {
   mapped: MappedSeen[];
   /** Ports of sockets that a server did not answer. */
   unanswered: number[];
-  /** False: it was not waited for to the end, so there may be more that was not answered. */
+  /** False: the browser never ended, as Chromium does where a socket's IP version is not the server's. */
   complete: boolean;
+  /** The addresses that the relay saw. */
+  seenByRelay: string[];
 }
 
 /**
@@ -49,9 +51,8 @@ export interface NatSeen {
 export function judgeNat(gathered: Gathered): NatSeen {
   const { sockets, mapped } = gathered;
   const heard = answered(gathered);
-  // An interface that leads nowhere (a tunnel, loopback) must not hide what another one found.
   if (mapped.length === 0)
-    return sockets.some(({ port }) => heard(port))
+    return isOpen(gathered)
       ? verdict("open", OPEN, mapped)
       : verdict("unknown", "No STUN server answered over UDP.", mapped);
   if (differs(mapped)) return verdict("symmetric", SYMMETRIC, mapped);
@@ -65,9 +66,24 @@ export function judgeNat(gathered: Gathered): NatSeen {
   return own ? verdict("open", OPEN, mapped) : verdict("cone", CONE, mapped);
 }
 
-/** Whether both servers answered a socket; with its port hidden, whether they answered any. */
-function answered({ sockets, unanswered, complete }: Gathered): (port: number | null) => boolean {
-  const whole = (port: number) => complete && !unanswered.includes(port);
+/**
+ * Whether nothing stands between us and the server, where STUN's answer is left out.
+ *
+ * The relay's word is proof. Else no complaint must do, once there will be none any more: a socket
+ * that nobody could ask does not complain either.
+ */
+export function isOpen({ sockets, unanswered, complete, seenByRelay }: Gathered): boolean {
+  if (sockets.some(({ address }) => address !== null && seenByRelay.includes(address))) return true;
+  return complete && sockets.some(({ port }) => !unanswered.includes(port));
+}
+
+/**
+ * Whether both servers answered a socket; with its port hidden, whether they answered any.
+ *
+ * An interface that leads nowhere (a tunnel, loopback) must not hide what another one found.
+ */
+function answered({ sockets, unanswered }: Gathered): (port: number | null) => boolean {
+  const whole = (port: number) => !unanswered.includes(port);
   return (port) => (port === null ? sockets.some((socket) => whole(socket.port)) : whole(port));
 }
 

@@ -132,12 +132,14 @@ function CompareButton({ app, view }: { app: App; view: CallView }) {
   const policy = useStore(app.store, (state) => state.policy);
   const comparison = useStore(app.store, (state) => state.comparison);
   const runs = comparison?.state === "connecting" || comparison?.state === "connected";
+  // What the other way is, is known once there is one.
+  const found = useStore(app.store, (state) => Boolean(state.measured?.seen.selected));
   const hidden = policy === "relay";
   return (
     <CallButton
       look={runs ? "primary" : "quiet"}
       label={runs ? "Stop" : "Compare"}
-      disabled={!runs && (view.phase !== "connected" || hidden)}
+      disabled={!runs && (view.phase !== "connected" || hidden || !found)}
       title={
         hidden ? "You hide your address in this call: the direct way would show it." : undefined
       }
