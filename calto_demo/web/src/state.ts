@@ -4,15 +4,7 @@ import type { CallView } from "./call/state";
 import type { CompareLeg } from "./call/policy";
 import type { Measured } from "./call/meter";
 import type { LinkState } from "./net/socket";
-import type {
-  CallRecord,
-  Nat,
-  PathChoice,
-  PathReport,
-  Person,
-  ServerInfo,
-  User,
-} from "./net/protocol";
+import type { CallRecord, Nat, PathChoice, Person, ServerInfo, User } from "./net/protocol";
 
 export interface Settings {
   path: PathChoice;
@@ -50,9 +42,6 @@ export interface AppState {
   relays: string[];
   measured: Measured | null;
   setupMs: number | null;
-  /** natkit's words for this call's way, once the server has them. */
-  explanation: string | null;
-  theirs: PathReport | null;
   comparison: Comparison | null;
   safety: string[] | null;
   microphone: MediaStream | null;
@@ -65,8 +54,6 @@ export const NO_CALL = {
   relays: [],
   measured: null,
   setupMs: null,
-  explanation: null,
-  theirs: null,
   comparison: null,
   safety: null,
   microphone: null,

@@ -6,7 +6,7 @@
 
 import type { Api } from "../net/api";
 import type { ClientFrame, ErrorFrame, Person, ServerFrame, User, Welcome } from "../net/protocol";
-import { reportOf, isRelayed, kindOf, type Circumstances } from "../path/describe";
+import { isRelayed, kindOf } from "../path/describe";
 import { fingerprint, safetyNumber } from "../path/safety";
 import { type AppState, NO_CALL } from "../state";
 import type { Store } from "../store";
@@ -15,6 +15,7 @@ import { Leg } from "./leg";
 import { closeMicrophone, openMicrophone } from "./media";
 import { Meter } from "./meter";
 import { isCompareLeg, policyFor, relayUrls } from "./policy";
+import { Reporter } from "./reporter";
 import { Restarter } from "./restart";
 import { Ringer } from "./ringer";
 import {
@@ -32,13 +33,11 @@ import {
 
 type Frame<Type> = Extract<ServerFrame, { type: Type }>;
 const MAIN = "main";
-const REPORT_EVERY_MS = 10_000;
 
 export class Conductor {
   private leg: Leg | null = null;
   private meter: Meter | null = null;
   private acceptedAt = 0;
-  private reporting: ReturnType<typeof setInterval> | undefined;
   /** What came for a connection that is still being made. */
   private early: (RTCIceCandidateInit | null)[] = [];
   private ringSent = false;
@@ -47,6 +46,7 @@ export class Conductor {
   private readonly ringer = new Ringer();
   private readonly comparer: Comparer;
   private readonly restarter: Restarter;
+  private readonly reporter: Reporter;
 
   constructor(
     private readonly store: Store<AppState>,
@@ -54,6 +54,7 @@ export class Conductor {
     private readonly send: (frame: ClientFrame) => void,
   ) {
     this.comparer = new Comparer(store, send);
+    this.reporter = new Reporter(store, api);
     this.restarter = new Restarter(() => this.restart());
     window.addEventListener("online", () => this.restarter.now(this.leg !== null));
   }
@@ -348,9 +349,7 @@ export class Conductor {
     const setupMs = this.store.get().setupMs ?? performance.now() - this.acceptedAt;
     this.store.set({ setupMs });
     this.change(step(view, "media-up", { connectedAt }));
-    clearInterval(this.reporting);
-    this.reporting = setInterval(() => void this.report(), REPORT_EVERY_MS);
-    setTimeout(() => void this.report(), 2500);
+    this.reporter.begin();
   }
 
   private async compareFingerprints(): Promise<void> {
@@ -358,28 +357,6 @@ export class Conductor {
     const mine = fingerprint(localDescription?.sdp);
     const theirs = fingerprint(remoteDescription?.sdp);
     this.store.set({ safety: mine && theirs ? await safetyNumber(mine, theirs) : null });
-  }
-
-  /** Tell the server what was measured, and learn what the other side did. */
-  private async report(): Promise<void> {
-    const { measured, setupMs } = this.store.get();
-    const { view } = this;
-    if (!view || !measured?.seen.selected) return;
-    const path = reportOf(measured.seen, measured.quality, setupMs, this.circumstances(view));
-    try {
-      const told = await this.api.report(view.call, path);
-      const { theirs } = await this.api.call(view.call);
-      if (this.view?.call === view.call)
-        this.store.set({ theirs, explanation: told?.explanation ?? null });
-    } catch (error) {
-      console.debug("the path was not reported", error);
-    }
-  }
-
-  private circumstances(view: CallView): Circumstances {
-    const { nat, relays, policy } = this.store.get();
-    const { path, peerNat, peer } = view;
-    return { choice: path, mine: policy, myNat: nat, peerNat, peer: peer.name, relays };
   }
 
   private legOf(name: string = MAIN): Leg | null {
@@ -410,8 +387,7 @@ export class Conductor {
   private finish(outcome: Outcome): void {
     const { view } = this;
     if (!view) return;
-    if (isLive(view) && view.connectedAt) void this.report();
-    clearInterval(this.reporting);
+    this.reporter.end(isLive(view) && view.connectedAt !== null);
     this.restarter.up();
     this.comparer.close();
     this.dropLeg();

@@ -1,14 +1,6 @@
 /** The HTTP side of the server. Every refusal is an `ApiError` with words for people. */
 
-import type {
-  CallRecord,
-  IceServers,
-  PathReport,
-  Person,
-  ServerInfo,
-  SignedIn,
-  User,
-} from "./protocol";
+import type { CallRecord, IceServers, PathReport, Person, ServerInfo, SignedIn } from "./protocol";
 
 export class ApiError extends Error {
   constructor(
@@ -35,8 +27,6 @@ export class Api {
   server = () => this.ask<ServerInfo>("GET", "/api/server");
   guest = (name: string) => this.ask<SignedIn>("POST", "/api/guest", { name });
   renew = () => this.ask<SignedIn>("POST", "/api/token");
-  me = () => this.ask<User>("GET", "/api/me");
-  rename = (name: string) => this.ask<User>("PATCH", "/api/me", { name });
   signOut = () => this.ask<void>("POST", "/api/sign-out");
 
   people = async (query: string): Promise<Person[]> => {
@@ -46,17 +36,10 @@ export class Api {
   setContact = (user: string, wanted: boolean) =>
     this.ask<void>(wanted ? "PUT" : "DELETE", `/api/contacts/${encodeURIComponent(user)}`);
 
-  calls = async (before?: number): Promise<CallRecord[]> => {
-    const query = before === undefined ? "" : `&before=${before}`;
-    return (await this.ask<{ calls: CallRecord[] }>("GET", `/api/calls?limit=30${query}`)).calls;
-  };
-  call = (call: string) => this.ask<CallRecord>("GET", `/api/calls/${encodeURIComponent(call)}`);
+  calls = async (): Promise<CallRecord[]> =>
+    (await this.ask<{ calls: CallRecord[] }>("GET", "/api/calls?limit=50")).calls;
   report = (call: string, path: PathReport) =>
-    this.ask<{ explanation?: string } | undefined>(
-      "POST",
-      `/api/calls/${encodeURIComponent(call)}/path`,
-      path,
-    );
+    this.ask<void>("POST", `/api/calls/${encodeURIComponent(call)}/path`, path);
   ice = (call?: string) =>
     this.ask<IceServers>("GET", `/api/ice${call ? `?call=${encodeURIComponent(call)}` : ""}`);
 

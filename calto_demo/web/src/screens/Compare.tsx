@@ -13,7 +13,6 @@ import { useCircumstances } from "./circumstances";
 export function Compare({ app, comparison }: { app: App; comparison: Comparison }) {
   const measured = useStore(app.store, (state) => state.measured);
   const relayRttMs = useStore(app.store, (state) => state.relayRttMs);
-  const explanation = useStore(app.store, (state) => state.explanation);
   const circumstances = useCircumstances(app)!;
   const other = comparison.leg;
   const shared = { relayRttMs, narrow: true };
@@ -38,7 +37,6 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
           title="What you hear"
           seen={measured?.seen ?? null}
           circumstances={circumstances}
-          explanation={explanation}
         />
         {comparison.state !== "failed" && (
           <PathCard

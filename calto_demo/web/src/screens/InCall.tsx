@@ -19,7 +19,6 @@ import { SafetyNumber } from "./SafetyNumber";
 export function InCall({ app, view }: { app: App; view: CallView }) {
   const measured = useStore(app.store, (state) => state.measured);
   const comparison = useStore(app.store, (state) => state.comparison);
-  const explanation = useStore(app.store, (state) => state.explanation);
   const relayRttMs = useStore(app.store, (state) => state.relayRttMs);
   const circumstances = useCircumstances(app)!;
   return (
@@ -33,7 +32,6 @@ export function InCall({ app, view }: { app: App; view: CallView }) {
           seen={measured?.seen ?? null}
           circumstances={circumstances}
           relayRttMs={relayRttMs}
-          explanation={explanation}
         />
       )}
       <section aria-label="Quality" className="rounded-2xl border border-line bg-surface p-3">

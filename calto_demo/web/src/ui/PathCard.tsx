@@ -11,8 +11,8 @@ interface Props {
   seen: Snapshot | null;
   circumstances: Circumstances;
   relayRttMs: number | null;
-  /** natkit's words, where the server has sent them; else the page's own. */
-  explanation: string | null;
+  /** In place of why the call went this way. */
+  explanation?: string;
   title?: string;
   narrow?: boolean;
 }
