@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -19,7 +19,7 @@ from natkit.aio.mdns import Mdns
 from natkit.aio.network import SocketNetwork
 from natkit.errors import NatkitError, UsageError
 from natkit.ice.agent import IceAgent
-from natkit.ice.candidate import Candidate, CandidateType
+from natkit.ice.candidate import Candidate, CandidateType, TcpType
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import State, StateChanged
 from natkit.ice.gather import CandidateFound, GatheringEnded
@@ -92,6 +92,8 @@ class Connection:
         on_state:        called with the state whenever it changes.
         interfaces:      names of the interfaces to gather on; None: all but loopback.
         hide_addresses:  tell the peer mDNS names in place of host addresses, as browsers do.
+        tcp:             which candidates over TCP to offer (RFC 6544): "active" connects to those
+                         of the peer, "passive" and "so" listen.
         lite:            only answer the peer's checks.
         settings:        times that are waited for.
         randomness:      returns that many unpredictable bytes.
@@ -121,6 +123,7 @@ class Connection:
         on_state: Callable[[State], None] | None = None,
         interfaces: Sequence[str] | None = None,
         hide_addresses: bool = False,
+        tcp: Collection[TcpType | str] = (),
         lite: bool = False,
         settings: Settings = DEFAULTS,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
@@ -140,6 +143,7 @@ class Connection:
         self._families = tuple(
             family for family in Family if (use_ipv4 if family is Family.IPV4 else use_ipv6)
         )
+        self._tcp = tuple(TcpType(kind) for kind in tcp)
         self._interfaces = None if interfaces is None else frozenset(interfaces)
         self._network, self._randomness = network or SocketNetwork(), randomness
         self._agent = IceAgent(
@@ -243,7 +247,7 @@ class Connection:
 
     def get_default_candidate(self, component: int) -> Candidate | None:
         """Return the candidate that most probably works without ICE; None: there is none."""
-        ours = [c for c in self._local if c.component == component]
+        ours = [c for c in self._local if c.component == component and not c.is_tcp]
         return min(ours, key=lambda candidate: candidate.priority, default=None)
 
     # The connection.
@@ -411,6 +415,7 @@ class Connection:
             turn=() if policy is TransportPolicy.NO_RELAY else self._turn(),
             hide_mapped=policy is TransportPolicy.RELAY,
             wanted=None if wanted is None else wanted.__contains__,
+            tcp=self._tcp,
         )
 
     def _turn(self) -> tuple[TurnServer, ...]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from natkit.aio.ice import Generation, IceTransport, Port
 from natkit.aio.ice_servers import TurnServer, host_addresses
+from natkit.aio.ice_tcp import TcpEndpoint
 from natkit.aio.turn_client import allocate
 from natkit.aio.turn_failure import Server
 from natkit.errors import NatkitError
-from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
+from natkit.ice.candidate import DISCARD_PORT, Candidate, CandidateType, Local, Origin, TcpType
 from natkit.ice.inquiry import Inquiry, Kind
-from natkit.ice.priority import local_preferences, priority
+from natkit.ice.priority import local_preferences, priority, tcp_priority
 from natkit.network import Family, Interface, Tls
 from natkit.stun.uri import StunUri
 from natkit.turn.client_events import Failure
@@ -34,6 +35,7 @@ class GatherPlan:
         wanted:      tells by its name whether an interface may be used; None: the usual rules.
         thorough:    wait for every server, as a report does.
         hide:        publishes a name for a host address, and returns it; None: tell addresses.
+        tcp:         which host candidates over TCP.
     """
 
     components: tuple[int, ...] = (1,)
@@ -45,6 +47,7 @@ class GatherPlan:
     wanted: Callable[[str], bool] | None = None
     thorough: bool = False
     hide: Callable[[str], str] | None = None
+    tcp: tuple[TcpType, ...] = ()
 
 
 async def gather(transport: IceTransport, plan: GatherPlan) -> None:
@@ -76,7 +79,10 @@ class Gathering:
         preferences = local_preferences(interface.ip for interface in found)
         for interface in sorted(found, key=lambda it: -preferences[it.ip]):
             for component in self.plan.components:
-                await self._open_host(interface, component, preferences[interface.ip])
+                preference = preferences[interface.ip]
+                await self._open_host(interface, component, preference)
+                for tcptype in self.plan.tcp:
+                    await self._open_tcp(interface, component, preference, tcptype)
 
     async def _open_host(self, interface: Interface, component: int, preference: int) -> None:
         port = Port(self._transport, component)
@@ -84,22 +90,50 @@ class Gathering:
         try:
             port.endpoint = await self._network.open_datagram(port, local=local)
         except NatkitError as error:
-            inquiry = self._gatherer.begin(
-                Kind.HOST, "this host", local, interface.name, now=self._network.now()
-            )
-            self._gatherer.failed(inquiry, str(error), now=self._network.now())
+            self._closed_to_us(local, interface, error)
             return
-        base = port.endpoint.local
+        at, value = port.endpoint.local, priority(CandidateType.HOST, preference, component)
+        self._hosts.append(self._host(port, at, interface, self._candidate(port, at, value)))
+
+    async def _open_tcp(
+        self, interface: Interface, component: int, preference: int, tcptype: TcpType
+    ) -> None:
+        port = Port(self._transport, component, tcp=True)
+        try:
+            port.endpoint = await TcpEndpoint.open(
+                self._network, port, tcptype, interface.ip, component
+            )
+        except NatkitError as error:
+            self._closed_to_us(TransportAddress(interface.ip, 0), interface, error)
+            return
+        at, value = port.endpoint.local, tcp_priority(tcptype, preference, component)
+        told = at if tcptype is not TcpType.ACTIVE else TransportAddress(at.ip, DISCARD_PORT)
+        candidate = self._candidate(port, told, value)
+        self._host(port, at, interface, replace(candidate, tcptype=tcptype))
+
+    def _closed_to_us(
+        self, local: TransportAddress, interface: Interface, error: NatkitError
+    ) -> None:
+        """Report that no socket could be opened at `local`."""
+        now = self._network.now()
+        inquiry = self._gatherer.begin(Kind.HOST, "this host", local, interface.name, now=now)
+        self._gatherer.failed(inquiry, str(error), now=now)
+
+    def _candidate(self, port: Port, at: TransportAddress, value: int) -> Candidate:
+        kind, transport = CandidateType.HOST, "tcp" if port.tcp else "udp"
+        foundation = self._gatherer.foundations.of(kind, at.ip, transport=transport)
+        shown = at.ip if self.plan.hide is None else self.plan.hide(at.ip)
+        return Candidate(foundation, port.component, transport, value, shown, at.port, kind)
+
+    def _host(
+        self, port: Port, base: TransportAddress, interface: Interface, candidate: Candidate
+    ) -> Local:
+        """Take in an open port, and tell its candidate at once."""
         self._transport.adopt(port, base, self.generation)
-        kind = CandidateType.HOST
-        foundation = self._gatherer.foundations.of(kind, base.ip)
-        value = priority(kind, preference, component)
-        shown = base.ip if self.plan.hide is None else self.plan.hide(base.ip)
-        candidate = Candidate(foundation, component, "udp", value, shown, base.port, kind)
         host = Local(candidate, base, Origin(self._network.now(), interface.name))
-        self._hosts.append(host)
         self._gatherer.host(host)
         self._transport.kick()
+        return host
 
     def ask_all(self) -> None:
         """Ask every server from everywhere."""

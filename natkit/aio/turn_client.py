@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from natkit.aio.driver import Driver
-from natkit.aio.turn_carrier import StreamCarrier
+from natkit.aio.stream_carrier import StreamCarrier
 from natkit.aio.turn_failure import Server, error_of
 from natkit.machine import Seconds
 from natkit.network import DatagramReceiver, Family, IcmpError, Network
@@ -39,7 +39,7 @@ from natkit.turn.client_events import (
     PeerUnreachable,
     PermissionRefused,
 )
-from natkit.wire import Method, TransportAddress
+from natkit.wire import MessageClass, Method, TransportAddress
 
 Randomness: TypeAlias = Callable[[int], bytes]
 
@@ -54,6 +54,8 @@ HOPS = 3
 """Alternate servers to follow (300); a fleet needs one, and a circle must end."""
 
 TRY_ALTERNATE = 300
+
+_INDICATION = MessageClass.INDICATION.to_bytes(2, "big")[1]
 
 
 async def allocate(
@@ -240,7 +242,7 @@ class RelayedEndpoint:
             stream = await self._network.open_stream(
                 self.server.address, tls=self.server.tls, patience=patience
             )
-            self._carrier = StreamCarrier(stream, driver, self._stream_ended)
+            self._carrier = StreamCarrier(stream, driver, self._stream_ended, is_relayed)
             driver.attach(self._carrier)
         else:
             family = Family.IPV6 if self.server.address.is_ipv6 else Family.IPV4
@@ -317,3 +319,8 @@ class RelayedEndpoint:
     def _shut(self) -> None:
         self._running.close()
         self._over.set()
+
+
+def is_relayed(frame: bytes) -> bool:
+    """Tell ChannelData and indications from requests, which are never dropped."""
+    return frame[0] >= 0x40 or bool(frame[1] & _INDICATION)

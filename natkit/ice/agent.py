@@ -23,7 +23,7 @@ from natkit.ice.consent import Consent
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import AgentEvent, PairSelected, RoleSwitched, State, StateChanged
 from natkit.ice.messages import ROLE_CONFLICT, Outgoing
-from natkit.ice.pair import Pair
+from natkit.ice.pair import Pair, Path
 from natkit.ice.role import Role
 from natkit.ice.session import Session
 from natkit.ice.settings import DEFAULTS, Settings
@@ -131,7 +131,7 @@ class IceAgent:
 
     # What data needs.
 
-    def path(self, component: int, *, now: Instant) -> tuple[TransportAddress, TransportAddress]:
+    def path(self, component: int, *, now: Instant) -> Path:
         """Return the base to send from and the address to send to.
 
         Raises: ConnectionError: there is no path, or the peer no longer consents.
@@ -139,7 +139,7 @@ class IceAgent:
         consent = self._consents.get(component)
         if consent is None or not consent.holds(now=now):
             raise ConnectionError("Cannot send data, not connected")
-        return consent.pair.key
+        return consent.pair.path
 
     def path_of_any(self) -> Pair | None:
         """Return the path of some component, also one that may no longer be sent on."""
@@ -157,10 +157,18 @@ class IceAgent:
     # The contract.
 
     def receive(
-        self, data: bytes, source: TransportAddress, *, at: TransportAddress, now: Instant
+        self,
+        data: bytes,
+        source: TransportAddress,
+        *,
+        at: TransportAddress,
+        tcp: bool = False,
+        now: Instant,
     ) -> None:
         """Take a datagram that came in at the base `at`. What is no check, or no answer to one, is
         ignored.
+
+        Args: tcp: it came over a TCP connection, RFC 4571's frame taken off.
         """
         try:
             message = Message.decode(data)
@@ -168,11 +176,12 @@ class IceAgent:
             return
         if message.method is not Method.BINDING:
             return
+        path = Path(at, source, tcp)
         match message.message_class:
             case MessageClass.REQUEST:
-                self._asked(message, source, at, now)
+                self._asked(message, path, now)
             case MessageClass.SUCCESS | MessageClass.ERROR:
-                self._answered(message, source, at, now)
+                self._answered(message, path, now)
             case MessageClass.INDICATION:  # a keepalive (RFC 8445 §11)
                 self.accepts(source, now=now)
         self._review(now)
@@ -180,6 +189,20 @@ class IceAgent:
     def error_received(self, error: IcmpError, *, at: TransportAddress, now: Instant) -> None:
         """Take an ICMP error for something that was sent from `at`."""
         self.session.icmp(error, at, now=now)
+        self._review(now)
+
+    def broken(self, path: Path, why: str, *, now: Instant) -> None:
+        """Take that a TCP connection could not be made, or has ended; one that has ended is not
+        made again: that takes a restart.
+        """
+        using = [c for c, consent in self._consents.items() if consent.pair.path == path]
+        for component in using:
+            if self._consents[component].pair.nominated:
+                self._consents[component].broken(why, now=now)
+            else:
+                del self._consents[component]  # another pair may still work
+        if not using or using[0] not in self._consents:
+            self.session.broken(path, why, now=now)
         self._review(now)
 
     def tick(self, *, now: Instant) -> None:
@@ -221,10 +244,9 @@ class IceAgent:
                 return session
         return None
 
-    def _asked(
-        self, request: Message, source: TransportAddress, at: TransportAddress, now: Instant
-    ) -> None:
+    def _asked(self, request: Message, path: Path, now: Instant) -> None:
         """Answer a check of the peer's, and let it have its effects (RFC 8445 §7.3)."""
+        at, source, tcp = path
         session = self._session_of(messages.addressee(request))
         own = None if session is None else session.own
         code = messages.fault_in(request, own)
@@ -235,22 +257,20 @@ class IceAgent:
                 code = ROLE_CONFLICT
         if session is None or own is None or code is not None:
             refusal = messages.refusal(request, code or 0, own)
-            self._outgoing.append(Outgoing(refusal, source, at))
+            self._outgoing.append(Outgoing(refusal, source, at, tcp))
             return
-        self._outgoing.append(Outgoing(messages.success(request, source, own), source, at))
+        self._outgoing.append(Outgoing(messages.success(request, source, own), source, at, tcp))
         self._vouch(source)
         self.accepts(source, now=now)
         if session is self.session:
-            session.checked(messages.read(request, source, at), now=now)
+            session.checked(messages.read(request, source, at, tcp=tcp), now=now)
 
-    def _answered(
-        self, message: Message, source: TransportAddress, at: TransportAddress, now: Instant
-    ) -> None:
+    def _answered(self, message: Message, path: Path, now: Instant) -> None:
         was = self.role.controlling
         for consent in self._consents.values():
-            if consent.answered(message, source, at, now=now):
+            if consent.answered(message, path, now=now):
                 return
-        self.session.answered(message, source, at, now=now)
+        self.session.answered(message, path, now=now)
         if self.role.controlling is not was:
             self._events.append(RoleSwitched(self.role.controlling))
 
@@ -308,8 +328,9 @@ class IceAgent:
         """Return the state, and the reason for a bad one."""
         session = self.session
         consents = self._current_consents()
-        if any(not consent.holds(now=now) for consent in consents):
-            return State.FAILED, "the peer no longer consents to be sent to"
+        for consent in consents:
+            if not consent.holds(now=now):
+                return State.FAILED, consent.ending
         if consents and now >= self._silent_at(consents):
             silence = f"{self.settings.silence:g} s"
             return State.DISCONNECTED, f"nothing was heard of the peer for {silence}"

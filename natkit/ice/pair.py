@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple
 
 from natkit.ice.candidate import Local, Remote
 from natkit.ice.priority import pair_priority
@@ -83,7 +83,12 @@ class History:
             self.notes.append((now, what))
 
 
-Key: TypeAlias = tuple[TransportAddress, TransportAddress]
+class Path(NamedTuple):
+    """What tells one pair from another: whence, whither, and whether over TCP."""
+
+    base: TransportAddress
+    remote: TransportAddress
+    tcp: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -114,9 +119,14 @@ class Pair:
         return self.local.candidate.component
 
     @property
-    def key(self) -> Key:
-        """What tells it from others: pairs that share it are one path (RFC 8445 §6.1.2.4)."""
-        return (self.local.base, self.remote.address)
+    def path(self) -> Path:
+        """What tells it from others: pairs that share it are one (RFC 8445 §6.1.2.4)."""
+        return Path(self.local.base, self.remote.address, self.is_tcp)
+
+    @property
+    def is_tcp(self) -> bool:
+        """True when it is a TCP connection."""
+        return self.local.candidate.is_tcp
 
     @property
     def foundation(self) -> tuple[str, str]:
@@ -127,6 +137,11 @@ class Pair:
     def is_relayed(self) -> bool:
         """True when a relay of either side stands in this path."""
         return self.local.candidate.is_relayed or self.remote.relayed
+
+    @property
+    def is_second_choice(self) -> bool:
+        """True when a better path is worth waiting for: a relay stands in it, or it is TCP."""
+        return self.is_relayed or self.is_tcp
 
     @property
     def is_pending(self) -> bool:

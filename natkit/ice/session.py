@@ -21,7 +21,7 @@ from natkit.ice.checks import Check, Checks, schedule
 from natkit.ice.credentials import Credentials
 from natkit.ice.messages import ROLE_CONFLICT, Checked
 from natkit.ice.nomination import Plan
-from natkit.ice.pair import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, Side, best
+from natkit.ice.pair import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, Path, Side, best
 from natkit.ice.priority import peer_reflexive
 from natkit.ice.role import Role
 from natkit.ice.settings import Settings
@@ -85,7 +85,7 @@ class Session:
 
     def add_remote(self, candidate: Candidate, address: TransportAddress, *, now: Instant) -> None:
         """Take a candidate of the peer's, and pair it unless its address was known already."""
-        known = self.candidates.remote_at(address, candidate.component)
+        known = self.candidates.remote_at(address, candidate.component, tcp=candidate.is_tcp)
         if known is None and len(self.candidates.remote) < MOST:
             self._pair_remote(self.candidates.add_remote(candidate, address, now), now)
         elif known is not None and known.candidate.type == CandidateType.PEER_REFLEXIVE:
@@ -150,10 +150,8 @@ class Session:
         self._take(checked, now)
         self.tick(now=now)
 
-    def answered(
-        self, message: Message, source: TransportAddress, at: TransportAddress, *, now: Instant
-    ) -> None:
-        """Take an answer to a check of ours; what is none is ignored."""
+    def answered(self, message: Message, path: Path, *, now: Instant) -> None:
+        """Take an answer to a check of ours that came on a path; what is none is ignored."""
         check = self.checks.get(message.transaction_id)
         if check is None or self.peer is None:
             return
@@ -164,8 +162,8 @@ class Session:
             check.pair.history.note(what, now=now)
             return
         self.checks.take(message.transaction_id)
-        if (at, source) != check.pair.key:  # RFC 8445 §7.2.5.2.1
-            self._fail(check.pair, f"its answer came from {source} to {at}", now)
+        if path != check.pair.path:  # RFC 8445 §7.2.5.2.1
+            self._fail(check.pair, f"its answer came from {path.remote} to {path.base}", now)
         elif message.message_class is MessageClass.SUCCESS:
             self._succeed(check, message, now)
         else:
@@ -175,7 +173,7 @@ class Session:
     def icmp(self, error: IcmpError, at: TransportAddress, *, now: Instant) -> None:
         """Take an ICMP error for something sent from `at`."""
         destination = error.destination
-        pair = None if destination is None else self.pairs.find((at, destination))
+        pair = None if destination is None else self.pairs.find(Path(at, destination))
         if pair is None or pair.state is not IN_PROGRESS:
             return
         words = f"ICMP type {error.kind} code {error.code}"
@@ -184,6 +182,14 @@ class Session:
         if hard and self.checks.sends(pair) >= _SENDS_BEFORE_ICMP_COUNTS:
             self.checks.quieten(pair)
             self._fail(pair, f"nobody listens there ({words})", now)
+            self.tick(now=now)
+
+    def broken(self, path: Path, why: str, *, now: Instant) -> None:
+        """Take that a TCP connection could not be made, or has ended."""
+        pair = self.pairs.find(path)
+        if pair is not None:
+            self.checks.quieten(pair)
+            self._fail(pair, why, now)
             self.tick(now=now)
 
     # Time.
@@ -220,14 +226,14 @@ class Session:
     def _take(self, checked: Checked, now: Instant) -> None:
         """Let a check of the peer's have its effects (RFC 8445 §7.3.1.3 to §7.3.1.5)."""
         self.met = True
-        local = self.candidates.sender(checked.base)
+        local = self.candidates.sender(checked.base, tcp=checked.tcp)
         if local is None:
             return
         component = local.candidate.component
-        remote = self.candidates.remote_at(checked.source, component)
+        remote = self.candidates.remote_at(checked.source, component, tcp=checked.tcp)
         if remote is None:
-            remote = self.candidates.learn_remote(checked, component, now)
-        pair = self.pairs.find((checked.base, checked.source))
+            remote = self.candidates.learn_remote(checked, local, now)
+        pair = self.pairs.find(Path(checked.base, checked.source, checked.tcp))
         if pair is None and remote is not None:
             pair = self._pair(local, remote, now)
         if pair is None:
@@ -252,12 +258,13 @@ class Session:
     def _check(self, pair: Pair, *, nominates: bool = False, now: Instant) -> None:
         if self.peer is None:
             return
-        priority = peer_reflexive(pair.local.candidate.priority)
+        priority = peer_reflexive(pair.local.candidate.priority, tcp=pair.is_tcp)
         transaction_id = self._randomness(12)
         request = messages.check(
             transaction_id, self.own, self.peer, self._role, priority, nominates=nominates
         )
-        resend = schedule(self._settings.pacing, self.pairs.count(WAITING, IN_PROGRESS))
+        busy = self.pairs.count(WAITING, IN_PROGRESS)
+        resend = schedule(self._settings.pacing, busy, tcp=pair.is_tcp)
         transaction = Transaction(resend, now=now)
         role, heard = self._role.controlling, pair.history.heard
         check = Check(pair, request, nominates, role, priority, heard, transaction)

@@ -10,7 +10,7 @@ from natkit.ice.candidate import CandidateType
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import PairSelected, RoleSwitched, State, StateChanged
 from natkit.ice.messages import Outgoing
-from natkit.ice.pair import PairState, Side
+from natkit.ice.pair import PairState, Path, Side
 from natkit.wire import IceControlling, Message, UseCandidate
 from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, local, requests, simple
 
@@ -80,8 +80,8 @@ def test_both_sides_send_on_the_same_path():
     duo = simple()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
-    assert duo.b.agent.path(1, now=duo.now) == (B, A)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
+    assert duo.b.agent.path(1, now=duo.now) == Path(B, A)
 
 
 def test_starting_without_the_peers_credentials_is_refused():
@@ -217,10 +217,10 @@ def test_direct_path_that_comes_late_beats_a_relayed_one_that_works():
     duo.start()
     duo.run(0.4)
     assert duo.a.state is State.CONNECTED  # data may flow over the relay meanwhile
-    assert duo.a.agent.path(1, now=duo.now) == (A_RELAY, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A_RELAY, B)
     duo.connect()
     assert duo.now < 1.0
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
 
 
 def test_relayed_path_is_taken_when_no_direct_one_comes_in_time():
@@ -232,7 +232,7 @@ def test_relayed_path_is_taken_when_no_direct_one_comes_in_time():
     duo.start()
     duo.connect()
     assert 2.0 < duo.now < 2.2
-    assert duo.b.agent.path(1, now=duo.now) == (B, A_RELAY)
+    assert duo.b.agent.path(1, now=duo.now) == Path(B, A_RELAY)
 
 
 def test_relayed_path_is_taken_at_once_when_there_is_no_other():
@@ -270,7 +270,7 @@ def test_ipv6_is_chosen_where_both_work():
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (A6, B6)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A6, B6)
 
 
 def test_ipv4_is_chosen_50_ms_later_where_ipv6_is_dead():
@@ -281,7 +281,7 @@ def test_ipv4_is_chosen_50_ms_later_where_ipv6_is_dead():
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
     assert duo.now == pytest.approx(0.09)
 
 
@@ -309,7 +309,7 @@ def test_two_components_connect_each_on_its_own_path():
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(2, now=duo.now) == (
+    assert duo.a.agent.path(2, now=duo.now) == Path(
         A._replace(port=1002),
         B._replace(port=2002),
     )
@@ -337,7 +337,7 @@ def test_lite_agent_answers_and_takes_the_pair_it_is_told():
     duo.connect()
     assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)
     assert requests(duo.b) == []
-    assert duo.b.agent.path(1, now=1e6) == (B, A)
+    assert duo.b.agent.path(1, now=1e6) == Path(B, A)
 
 
 def test_full_agent_controls_a_lite_one_whatever_it_was():
@@ -502,15 +502,15 @@ def test_restart_finds_a_new_path_while_data_takes_the_old_one():
         peer.agent.restart(now=duo.now)
     assert duo.a.agent.session.own.ufrag != old.ufrag
     assert duo.a.state is State.NEW
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
     new_a = A._replace(port=1111)
     duo.give(duo.a, local(new_a))
     duo.give(duo.b, local(B))
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (new_a, B)
-    assert duo.b.agent.path(1, now=duo.now) == (B, new_a)
+    assert duo.a.agent.path(1, now=duo.now) == Path(new_a, B)
+    assert duo.b.agent.path(1, now=duo.now) == Path(B, new_a)
 
 
 def test_consent_for_the_old_path_is_given_during_a_restart():
@@ -561,4 +561,4 @@ def test_aggressive_peer_gets_the_best_of_what_it_nominates():
         duo.b.agent.receive(check, source, at=at, now=0.0)
     duo.run(1.0)
     assert all(pair.nominated for pair in duo.b.agent.session.pairs.working(1))
-    assert duo.b.agent.path(1, now=duo.now) == (B, A)
+    assert duo.b.agent.path(1, now=duo.now) == Path(B, A)

@@ -34,7 +34,7 @@ class Desk:
         return inquiry
 
     def settle(self) -> None:
-        for data, destination, base in self.gatherer.transmits():
+        for data, destination, base, _ in self.gatherer.transmits():
             self.asked.append((Message.decode(data), destination, base))
         self.events += self.gatherer.events()
 
