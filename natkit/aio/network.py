@@ -122,6 +122,10 @@ class SocketNetwork:
 
         Args: tls: a server context; None: plain TCP.
         """
+        if shared and not hasattr(socket, "SO_REUSEPORT"):
+            raise NetworkUnreachable(
+                f"cannot share the local address {local}", why="this system has no SO_REUSEPORT"
+            )
         sock = await self._placed(
             lambda: self._bound(socket.SOCK_STREAM, local, listening=not shared)
         )

@@ -14,6 +14,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
 from natkit.cli.turn_check import given_login, login_options
 from natkit.errors import UsageError
+from natkit.ice.candidate import TcpType
 from natkit.ice.priority import parts
 from natkit.ice.report import Json, candidate_json, milliseconds
 from natkit.network import Network
@@ -39,6 +40,12 @@ _COLOURS = {Outcome.WORKS: "green", Outcome.FAILS: "red", Outcome.NOT_ASKED: "ye
 @click.option(
     "--interface", multiple=True, metavar="NAME", help="Use this interface; may be repeated."
 )
+@click.option(
+    "--tcp",
+    multiple=True,
+    type=click.Choice([kind.value for kind in TcpType]),
+    help="Offer candidates over TCP, too; may be repeated.",
+)
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each candidate.")
 async def ice(
@@ -51,6 +58,7 @@ async def ice(
     insecure: bool,
     policy: str,
     interface: tuple[str, ...],
+    tcp: tuple[str, ...],
     as_json: bool,
     jsonl: bool,
 ) -> int:
@@ -82,6 +90,7 @@ async def ice(
         hide_mapped=policy == "relay",
         wanted=_known(network, interface).__contains__ if interface else None,
         thorough=True,
+        tcp=tuple(TcpType(kind) for kind in tcp),
     )
     printer = _Printer(as_json, jsonl)
     found = await survey(network, plan, secrets.token_bytes, printer.step)
@@ -154,6 +163,8 @@ def _step_text(step: Step) -> str:
     priority = " | ".join(map(str, parts(candidate.priority)))
     took = "" if origin.round_trip is None else f"{origin.round_trip * 1000:.1f} ms"
     address = f"{candidate.host}:{candidate.port}"
+    if candidate.is_tcp:
+        address = f"{address} TCP {candidate.tcptype}"
     where = origin.interface or ""
     return _row(at, str(candidate.type), address, priority, where, origin.server or "", took)
 

@@ -46,7 +46,7 @@ class Outcome(Enum):
 class Verdict:
     """What came of one kind of candidate.
 
-    Attributes: kind: "host", "reflexive" or "relay over udp"; why: in words.
+    Attributes: kind: "host", "reflexive" or "relay over udp", say; why: in words.
     """
 
     kind: str
@@ -117,9 +117,12 @@ def judge(plan: GatherPlan, steps: Sequence[Step]) -> Survey:
     """Say what the steps of gathering show."""
     inquiries = [step.inquiry for step in steps if step.inquiry is not None]
     asked = [it for it in inquiries if it.kind is Kind.REFLEXIVE]
-    hosts = sum(step.found is not None and step.inquiry is None for step in steps)
+    hosts = [step.found.candidate for step in steps if step.found and step.inquiry is None]
+    over_tcp = [candidate for candidate in hosts if candidate.is_tcp]
+    udp = len(hosts) - len(over_tcp)
     verdicts = [
-        _verdict("host", plan.hosts, hosts, "no address that a peer could reach"),
+        _verdict("host", plan.hosts, udp, "no address that a peer could reach"),
+        *_tcp(plan, len(over_tcp), [it for it in inquiries if it.kind is Kind.HOST]),
         _reflexive(plan, asked),
         *_relays(plan.turn, [it for it in inquiries if it.kind is Kind.RELAYED]),
     ]
@@ -132,6 +135,11 @@ def _verdict(kind: str, asked: bool, found: int, otherwise: str) -> Verdict:
     if found:
         return Verdict(kind, Outcome.WORKS, f"{found} candidate{'s' if found > 1 else ''}")
     return Verdict(kind, Outcome.FAILS, otherwise)
+
+
+def _tcp(plan: GatherPlan, found: int, failed: Sequence[Inquiry]) -> Iterable[Verdict]:
+    if plan.tcp:
+        yield _verdict("host over tcp", plan.hosts, found, _why(failed))
 
 
 def _reflexive(plan: GatherPlan, asked: Sequence[Inquiry]) -> Verdict:

@@ -38,6 +38,13 @@ def test_table_shows_candidates_and_a_verdict(stun: str) -> None:
     assert "reflexive: works (the servers see our own address" in result.stdout
 
 
+def test_candidates_over_tcp_are_shown_where_they_are_asked_for(stun: str) -> None:
+    result = run("--stun", stun, "--tcp", "active", "--tcp", "passive")
+    assert "127.0.0.1:9 TCP active" in result.stdout
+    assert " TCP passive" in result.stdout
+    assert "host over tcp: works" in result.stdout
+
+
 def test_relay_that_nobody_runs_ends_with_3(stun: str) -> None:
     result = run("--stun", stun, "--turn", f"turn:127.0.0.1:{free_port()}")
     assert result.exit_code == 3
