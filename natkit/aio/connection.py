@@ -94,6 +94,8 @@ class Connection:
         hide_addresses:  tell the peer mDNS names in place of host addresses, as browsers do.
         tcp:             which candidates over TCP to offer (RFC 6544): "active" connects to those
                          of the peer, "passive" and "so" listen.
+        port_mapping:    ask the gateway for an outside port (PCP, NAT-PMP, UPnP), which is open to
+                         everybody until the connection is closed.
         lite:            only answer the peer's checks.
         settings:        times that are waited for.
         randomness:      returns that many unpredictable bytes.
@@ -124,6 +126,7 @@ class Connection:
         interfaces: Sequence[str] | None = None,
         hide_addresses: bool = False,
         tcp: Collection[TcpType | str] = (),
+        port_mapping: bool = False,
         lite: bool = False,
         settings: Settings = DEFAULTS,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
@@ -143,7 +146,7 @@ class Connection:
         self._families = tuple(
             family for family in Family if (use_ipv4 if family is Family.IPV4 else use_ipv6)
         )
-        self._tcp = tuple(TcpType(kind) for kind in tcp)
+        self._tcp, self._port_mapping = tuple(TcpType(kind) for kind in tcp), port_mapping
         self._interfaces = None if interfaces is None else frozenset(interfaces)
         self._network, self._randomness = network or SocketNetwork(), randomness
         self._agent = IceAgent(
@@ -416,6 +419,7 @@ class Connection:
             hide_mapped=policy is TransportPolicy.RELAY,
             wanted=None if wanted is None else wanted.__contains__,
             tcp=self._tcp,
+            mapping=self._port_mapping,
         )
 
     def _turn(self) -> tuple[TurnServer, ...]:

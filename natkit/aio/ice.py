@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from natkit.aio.driver import Alarm
 from natkit.aio.ice_tcp import TcpEndpoint, TcpReceiver
+from natkit.aio.port_mapping import PortMapping
 from natkit.aio.turn_client import RelayedEndpoint
 from natkit.ice.agent import IceAgent
 from natkit.ice.events import AgentEvent, PairSelected, State, StateChanged
@@ -69,11 +70,14 @@ Name: TypeAlias = tuple[TransportAddress, bool]
 class Generation:
     """What was opened for one ICE session; a restart opens anew.
 
-    Attributes: ended: gathering is over.
+    Attributes:
+        mappings: on the gateway, by the base that they lead to.
+        ended:    gathering is over.
     """
 
     gatherer: Gatherer
     ports: dict[Name, Port] = field(default_factory=dict)
+    mappings: dict[TransportAddress, PortMapping] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -248,6 +252,9 @@ class IceTransport:
             elif port.endpoint is not None:
                 port.endpoint.close()
         generation.ports.clear()
+        for mapping in generation.mappings.values():
+            self._spawn(mapping.close())
+        generation.mappings.clear()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from natkit.aio.ice import Generation, IceTransport, Port
 from natkit.aio.ice_servers import TurnServer, host_addresses
 from natkit.aio.ice_tcp import TcpEndpoint
+from natkit.aio.port_mapping import PortMapping, gateway_of
 from natkit.aio.turn_client import allocate
 from natkit.aio.turn_failure import Server
 from natkit.errors import NatkitError
@@ -36,6 +37,7 @@ class GatherPlan:
         thorough:    wait for every server, as a report does.
         hide:        publishes a name for a host address, and returns it; None: tell addresses.
         tcp:         which host candidates over TCP.
+        mapping:     ask the gateway for an outside port (PCP, NAT-PMP, UPnP).
     """
 
     components: tuple[int, ...] = (1,)
@@ -48,6 +50,7 @@ class GatherPlan:
     thorough: bool = False
     hide: Callable[[str], str] | None = None
     tcp: tuple[TcpType, ...] = ()
+    mapping: bool = False
 
 
 async def gather(transport: IceTransport, plan: GatherPlan) -> None:
@@ -151,7 +154,40 @@ class Gathering:
                     Kind.RELAYED, server.name, component=component, now=self._network.now()
                 )
                 self.generation.spawn(self._ask_turn(inquiry, server, place))
+        if self.plan.mapping:
+            self._ask_gateways()
         self._gatherer.complete(now=self._network.now())
+
+    def _ask_gateways(self) -> None:
+        """Ask the gateway of each address for an outside port. It is an IPv4 matter."""
+        hosts = [host for host in self._hosts if not host.base.is_ipv6]
+        for host in hosts:
+            gateway = gateway_of(self._network, host.base.ip)
+            inquiry = self._gatherer.begin(
+                Kind.MAPPED,
+                gateway or "the gateway",
+                host.base,
+                host.origin.interface,
+                component=host.candidate.component,
+                now=self._network.now(),
+            )
+            if gateway is None:
+                why = "no gateway of this address is known"
+                self._gatherer.failed(inquiry, why, now=self._network.now())
+            else:
+                self.generation.spawn(self._ask_gateway(inquiry, host, gateway))
+
+    async def _ask_gateway(self, inquiry: Inquiry, host: Local, gateway: str) -> None:
+        mapping = PortMapping(self._network, gateway, host.base, self._transport.randomness)
+        self.generation.mappings[host.base] = mapping  # it is closed with the socket
+        try:
+            found = await mapping.open()
+        except NatkitError as error:
+            self._gatherer.failed(inquiry, str(error), now=self._network.now())
+        else:
+            inquiry.server = f"{gateway} by {found.protocol}"
+            self._gatherer.mapped(inquiry, host, found.external, now=self._network.now())
+        self._transport.kick()
 
     def _begin(self, uri: StunUri, host: Local) -> Inquiry:
         interface, now = host.origin.interface, self._network.now()

@@ -46,6 +46,11 @@ _COLOURS = {Outcome.WORKS: "green", Outcome.FAILS: "red", Outcome.NOT_ASKED: "ye
     type=click.Choice([kind.value for kind in TcpType]),
     help="Offer candidates over TCP, too; may be repeated.",
 )
+@click.option(
+    "--port-mapping",
+    is_flag=True,
+    help="Ask the gateway for an outside port, too: PCP, NAT-PMP, UPnP. It is given back.",
+)
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each candidate.")
 async def ice(
@@ -59,6 +64,7 @@ async def ice(
     policy: str,
     interface: tuple[str, ...],
     tcp: tuple[str, ...],
+    port_mapping: bool,
     as_json: bool,
     jsonl: bool,
 ) -> int:
@@ -91,6 +97,7 @@ async def ice(
         wanted=_known(network, interface).__contains__ if interface else None,
         thorough=True,
         tcp=tuple(TcpType(kind) for kind in tcp),
+        mapping=port_mapping,
     )
     printer = _Printer(as_json, jsonl)
     found = await survey(network, plan, secrets.token_bytes, printer.step)

@@ -13,16 +13,21 @@ from natkit.wire import TransportAddress
 PATIENCE: Seconds = 2.0
 """For a kind of server of which none answers: three sends of a request, at 0, 0.5 and 1.5 s."""
 
+GATEWAY_PATIENCE: Seconds = 1.0
+"""For the gateway, where it does not answer: it is next door, and may be asked in three languages.
+"""
+
 GRACE: Seconds = 0.005
 """How long a silent base has at the least, once another one has been answered."""
 
 
 class Kind(Enum):
-    """Who was asked: this host for a socket, or a server."""
+    """Who was asked: this host for a socket, a server, or the gateway for a port."""
 
     HOST = "host"
     REFLEXIVE = "stun"
     RELAYED = "turn"
+    MAPPED = "gateway"
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +35,8 @@ class Inquiry:
     """One question to one server.
 
     Attributes:
-        server:    as it was configured ("stun:stun.example.org:3478").
+        server:    as it was configured ("stun:stun.example.org:3478"), or the gateway and how it
+                   was asked ("10.0.0.1 by PCP").
         base:      where it was asked from; None: from a socket of its own.
         interface: of the base, where known.
         asked_at, ended_at: when; ended_at is None while it is open.
@@ -77,7 +83,9 @@ def settled_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:
     if any(it.found for it in v4) and not any(it.found for it in v6):
         v6 += v4
     relayed = [it for it in inquiries if it.kind is Kind.RELAYED]
-    return max(_group_settled_at(group, patience) for group in (v4, v6, relayed))
+    mapped = [it for it in inquiries if it.kind is Kind.MAPPED]
+    servers = max(_group_settled_at(group, patience) for group in (v4, v6, relayed))
+    return max(servers, _group_settled_at(mapped, min(patience, GATEWAY_PATIENCE)))
 
 
 def all_ended_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:

@@ -23,6 +23,10 @@ TCP_TYPE_PREFERENCES = {
 """libwebrtc's: below every direct path over UDP and above every relay. RFC 6544 §4.2 has UDP's own
 values, by which TCP would win where it is tried first; calls over it stall at every loss."""
 
+NAT_ASSISTED = 105
+"""Type preference of an address that the gateway was asked for: RFC 6544 §4.2 has it for TCP.
+Better than what a STUN server sees, as it is open to everybody, and for longer."""
+
 _DIRECTIONS = {TcpType.ACTIVE: 6, TcpType.PASSIVE: 4, TcpType.SIMULTANEOUS_OPEN: 2}
 """Direction preferences of host candidates (RFC 6544 §4.2)."""
 

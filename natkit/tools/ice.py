@@ -124,6 +124,7 @@ def judge(plan: GatherPlan, steps: Sequence[Step]) -> Survey:
         _verdict("host", plan.hosts, udp, "no address that a peer could reach"),
         *_tcp(plan, len(over_tcp), [it for it in inquiries if it.kind is Kind.HOST]),
         _reflexive(plan, asked),
+        *_mapped(plan, [it for it in inquiries if it.kind is Kind.MAPPED]),
         *_relays(plan.turn, [it for it in inquiries if it.kind is Kind.RELAYED]),
     ]
     return Survey(tuple(steps), tuple(verdicts), tuple(_findings(inquiries)))
@@ -149,6 +150,12 @@ def _reflexive(plan: GatherPlan, asked: Sequence[Inquiry]) -> Verdict:
         return Verdict("reflexive", Outcome.WORKS, why)
     wanted = plan.hosts and bool(plan.stun)
     return _verdict("reflexive", wanted, len({it.found for it in good if it.is_new}), _why(asked))
+
+
+def _mapped(plan: GatherPlan, asked: Sequence[Inquiry]) -> Iterable[Verdict]:
+    if plan.mapping:
+        found = sum(it.found is not None for it in asked)
+        yield _verdict("mapped port", plan.hosts, found, _why(asked))
 
 
 def _relays(servers: Iterable[TurnServer], inquiries: Sequence[Inquiry]) -> Iterable[Verdict]:

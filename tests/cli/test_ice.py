@@ -45,6 +45,12 @@ def test_candidates_over_tcp_are_shown_where_they_are_asked_for(stun: str) -> No
     assert "host over tcp: works" in result.stdout
 
 
+def test_gateway_is_asked_for_a_port_where_that_is_wanted(stun: str) -> None:
+    result = run("--stun", stun, "--port-mapping")
+    assert result.exit_code == 3
+    assert "mapped port: does not work (no gateway of this address is known)" in result.stdout
+
+
 def test_relay_that_nobody_runs_ends_with_3(stun: str) -> None:
     result = run("--stun", stun, "--turn", f"turn:127.0.0.1:{free_port()}")
     assert result.exit_code == 3
