@@ -19,7 +19,7 @@ from natkit.ice.events import AgentEvent, PairSelected, State, StateChanged
 from natkit.ice.gather import CandidateFound, Gatherer, GatherEvent, GatheringEnded
 from natkit.ice.pair import Path
 from natkit.machine import soonest
-from natkit.network import DatagramEndpoint, IcmpError, Network
+from natkit.network import DatagramEndpoint, DatagramReceiver, IcmpError, Network
 from natkit.wire import TransportAddress
 from natkit.wire.header import MAGIC_COOKIE
 
@@ -60,6 +60,23 @@ class Port(TcpReceiver):
         """A TCP connection could not be made, or has ended."""
         if self.base is not None:
             self.owner.broken(Path(self.base, remote, self.tcp), why)
+
+
+@dataclass(slots=True)
+class BothFamilies(DatagramReceiver):
+    """The receiver of a relay: what it brings came in at its address of the sender's family."""
+
+    v4: Port
+    v6: Port
+
+    def datagram_received(self, data: bytes, source: TransportAddress) -> None:
+        """A datagram came in."""
+        (self.v6 if source.is_ipv6 else self.v4).datagram_received(data, source)
+
+    def error_received(self, error: IcmpError) -> None:
+        """Something sent from here did not arrive."""
+        to = error.destination
+        (self.v6 if to is not None and to.is_ipv6 else self.v4).error_received(error)
 
 
 Name: TypeAlias = tuple[TransportAddress, bool]
