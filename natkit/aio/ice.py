@@ -15,7 +15,7 @@ from natkit.aio.ice_tcp import TcpEndpoint, TcpReceiver
 from natkit.aio.port_mapping import PortMapping
 from natkit.aio.turn_client import RelayedEndpoint
 from natkit.ice.agent import IceAgent
-from natkit.ice.events import AgentEvent, PairSelected, State, StateChanged
+from natkit.ice.events import AgentEvent, CandidatesFreed, PairSelected, State, StateChanged
 from natkit.ice.gather import CandidateFound, Gatherer, GatherEvent, GatheringEnded
 from natkit.ice.pair import Path
 from natkit.machine import soonest
@@ -252,6 +252,8 @@ class IceTransport:
                 for old in self._generations[:-1]:
                     self._retire(old)
                 del self._generations[:-1]
+            case CandidatesFreed(chosen):
+                self._free(self.generation, chosen)
         self._on_event(event)
 
     def _shorten(self, component: int) -> None:
@@ -262,16 +264,29 @@ class IceTransport:
             self._spawn(_open_channel(port.endpoint, remote))
 
     def _retire(self, generation: Generation) -> None:
-        for name, port in generation.ports.items():
+        """Close all that was opened for a session."""
+        self._free(generation, frozenset())
+
+    def _free(self, generation: Generation, chosen: frozenset[Path]) -> None:
+        """Close all that no chosen path needs."""
+        names = {(path.base, path.tcp) for path in chosen}
+        used = {port.endpoint for name, port in generation.ports.items() if name in names}
+        for name in generation.ports.keys() - names:
             self._ports.pop(name, None)
-            if isinstance(port.endpoint, RelayedEndpoint | TcpEndpoint):
-                self._spawn(port.endpoint.close_and_wait())
-            elif port.endpoint is not None:
-                port.endpoint.close()
-        generation.ports.clear()
-        for mapping in generation.mappings.values():
-            self._spawn(mapping.close())
-        generation.mappings.clear()
+            endpoint = generation.ports.pop(name).endpoint
+            if endpoint in used:  # a relay's other address
+                continue
+            if isinstance(endpoint, RelayedEndpoint | TcpEndpoint):
+                self._spawn(endpoint.close_and_wait())
+            elif endpoint is not None:
+                endpoint.close()
+        for path in chosen:
+            if path.tcp and isinstance(
+                kept := generation.ports[path.base, True].endpoint, TcpEndpoint
+            ):
+                kept.keep(path.remote)
+        for base in generation.mappings.keys() - {path.base for path in chosen}:
+            self._spawn(generation.mappings.pop(base).close())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

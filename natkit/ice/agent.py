@@ -21,7 +21,14 @@ from natkit.ice import messages
 from natkit.ice.candidate import Candidate, Local
 from natkit.ice.consent import Consent
 from natkit.ice.credentials import Credentials
-from natkit.ice.events import AgentEvent, PairSelected, RoleSwitched, State, StateChanged
+from natkit.ice.events import (
+    AgentEvent,
+    CandidatesFreed,
+    PairSelected,
+    RoleSwitched,
+    State,
+    StateChanged,
+)
 from natkit.ice.messages import ROLE_CONFLICT, Outgoing
 from natkit.ice.pair import Pair, Path
 from natkit.ice.role import Role
@@ -66,6 +73,7 @@ class IceAgent:
         self._consents: dict[int, Consent] = {}
         self._selected: dict[int, PairSelected] = {}
         self._vouched: dict[TransportAddress, None] = {}
+        self._frees_at: Instant | None = None
         self._outgoing: list[Outgoing] = []
         self._events: list[AgentEvent] = []
 
@@ -121,6 +129,7 @@ class IceAgent:
         Args: credentials: None: draw some; either way they must go to the peer.
         """
         self._previous, self.session = self.session, self._new_session(credentials)
+        self._frees_at = None
         self._review(now)
 
     def force(self, pair: Pair, *, now: Instant) -> None:
@@ -212,6 +221,8 @@ class IceAgent:
         for consent in self._consents.values():
             if (due := consent.tick(self.role, now=now)) is not None:
                 self._outgoing.append(due)
+        if self._frees_at is not None and self._frees_at <= now and self.session.local_done:
+            self._free()
         self._review(now)
 
     def deadline(self) -> Instant | None:
@@ -223,6 +234,8 @@ class IceAgent:
         due += [consent.expires_at for consent in current]
         if current and self.state is not State.DISCONNECTED:
             due.append(self._silent_at(current))
+        if self.session.local_done:
+            due.append(self._frees_at)
         return soonest((*due, self.session.deadline()))
 
     def transmits(self) -> list[Outgoing]:
@@ -297,6 +310,16 @@ class IceAgent:
         if state is not self.state:
             self.state, self.reason = state, reason
             self._events.append(StateChanged(state, reason))
+            if state is State.COMPLETED and not self.session.candidates.are_freed:
+                self._frees_at = now + self.settings.freeing
+
+    def _free(self) -> None:
+        """Give up the candidates that were not chosen (RFC 8445 §8.3)."""
+        self._frees_at = None
+        chosen = filter(None, map(self.session.selected, self.session.components))
+        paths = frozenset(pair.path for pair in chosen)
+        self.session.candidates.keep(paths)
+        self._events.append(CandidatesFreed(paths))
 
     def _use(self, component: int, pair: Pair, now: Instant) -> None:
         consent = self._consents.get(component)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from natkit.ice.candidate import (
@@ -14,7 +14,7 @@ from natkit.ice.candidate import (
     TcpType,
 )
 from natkit.ice.messages import Checked
-from natkit.ice.pair import Pair
+from natkit.ice.pair import Pair, Path
 from natkit.machine import Instant
 from natkit.wire import TransportAddress
 
@@ -33,10 +33,23 @@ class Candidates:
     def __init__(self) -> None:
         self.local: list[Local] = []
         self.remote: list[Remote] = []
+        self._kept: frozenset[tuple[TransportAddress, bool]] | None = None
+
+    def keep(self, paths: Iterable[Path]) -> None:
+        """Use none of ours any more but those that these paths leave from."""
+        self._kept = frozenset((path.base, path.tcp) for path in paths)
+
+    @property
+    def are_freed(self) -> bool:
+        """True when only those of ours are left that were chosen."""
+        return self._kept is not None
 
     def senders(self) -> Iterator[Local]:
-        """Return our candidates that are their own base: host and relayed ones."""
-        return (local for local in self.local if local.candidate.type not in REFLEXIVE)
+        """Return our candidates that are their own base, host and relayed ones, and still here."""
+        for local in self.local:
+            is_here = self._kept is None or (local.base, local.candidate.is_tcp) in self._kept
+            if is_here and local.candidate.type not in REFLEXIVE:
+                yield local
 
     def sender(self, base: TransportAddress, *, tcp: bool) -> Local | None:
         """Return the one that leaves from `base`."""

@@ -24,6 +24,8 @@ class Settings:
                           of the peer's can still come (RFC 8863 §4).
         silence:          after how long without a sign of the peer the connection is called
                           disconnected: two consent checks.
+        freeing:          after how long the candidates that were not chosen are given up
+                          (RFC 8445 §8.3.1).
     """
 
     pacing: Seconds = 0.05
@@ -31,6 +33,7 @@ class Settings:
     promising_patience: Seconds = 8.0
     failure_patience: Seconds = 39.5
     silence: Seconds = 10.0
+    freeing: Seconds = 3.0
 
 
 DEFAULTS = Settings()

@@ -8,11 +8,17 @@ from natkit.errors import UsageError
 from natkit.ice import messages
 from natkit.ice.candidate import CandidateType
 from natkit.ice.credentials import Credentials
-from natkit.ice.events import PairSelected, RoleSwitched, State, StateChanged
+from natkit.ice.events import (
+    CandidatesFreed,
+    PairSelected,
+    RoleSwitched,
+    State,
+    StateChanged,
+)
 from natkit.ice.messages import Outgoing
 from natkit.ice.pair import PairState, Path, Side
 from natkit.wire import IceControlling, Message, UseCandidate
-from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, local, requests, simple
+from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, Peer, local, requests, simple
 
 SRFLX, RELAY = CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED
 
@@ -562,3 +568,68 @@ def test_aggressive_peer_gets_the_best_of_what_it_nominates():
     duo.run(1.0)
     assert all(pair.nominated for pair in duo.b.agent.session.pairs.working(1))
     assert duo.b.agent.path(1, now=duo.now) == Path(B, A)
+
+
+def freed(peer: Peer) -> list[CandidatesFreed]:
+    return [event for event in peer.events if isinstance(event, CandidatesFreed)]
+
+
+def test_candidates_that_were_not_chosen_are_freed_three_seconds_after_the_choice():
+    duo = Duo()
+    duo.give(duo.a, local(A), local(A_RELAY, CandidateType.RELAYED))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    duo.run(2.9)
+    assert freed(duo.a) == freed(duo.b) == []
+    duo.run(0.2)
+    assert freed(duo.a) == [CandidatesFreed(frozenset({Path(A, B)}))]
+    assert freed(duo.b) == [CandidatesFreed(frozenset({Path(B, A)}))]
+    duo.run(60)
+    assert len(freed(duo.a)) == 1
+    assert duo.a.state is State.COMPLETED
+
+
+def test_candidates_are_not_freed_while_gathering_goes_on():
+    duo = Duo()
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.start()
+    duo.connect()
+    duo.run(10)
+    assert freed(duo.a) == []
+    duo.end()
+    assert len(freed(duo.a)) == 0
+    duo.run(0.1)
+    assert len(freed(duo.a)) == 1
+
+
+def test_freed_candidate_is_paired_with_nothing_that_comes_later():
+    duo = Duo()
+    duo.give(duo.a, local(A), local(A_RELAY, CandidateType.RELAYED))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    duo.run(4)
+    late = local(B._replace(port=9999))
+    duo.a.agent.add_remote(late.candidate, now=duo.now)
+    bases = {p.local.base for p in duo.a.agent.session.pairs.pairs if p.remote.address.port == 9999}
+    assert bases == {A}
+
+
+def test_restart_frees_anew():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.run(4)
+    duo.a.agent.restart(now=duo.now)
+    duo.b.agent.restart(now=duo.now)
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    duo.run(4)
+    assert len(freed(duo.a)) == 2
