@@ -373,6 +373,8 @@ class Connection:
         self._unresolved.clear()
         self._remote_end = False
         self.remote_username = self.remote_password = None
+        if not self._closed:
+            self._found_again()
         self._kick()
 
     # Within.
@@ -455,6 +457,13 @@ class Connection:
         self._changed.set()
         self._closed_event.set()
         self._received.put_nowait(None)
+
+    def _found_again(self) -> None:
+        """Undo `_lost`: those who wait from now on wait for the new path."""
+        self._closed_event.clear()
+        kept = [self._received.get_nowait() for _ in range(self._received.qsize())]
+        for received in filter(None, kept):
+            self._received.put_nowait(received)
 
     def _kick(self) -> None:
         if self._transport is not None:

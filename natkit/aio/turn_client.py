@@ -53,6 +53,10 @@ PORTS = 3
 HOPS = 3
 """Alternate servers to follow (300); a fleet needs one, and a circle must end."""
 
+FAREWELL: Seconds = 2.0
+"""For an answer that nobody waits for any more: an allocation that it grants would stay for ten
+minutes. As long as a deletion is waited for."""
+
 TRY_ALTERNATE = 300
 
 _INDICATION = MessageClass.INDICATION.to_bytes(2, "big")[1]
@@ -142,6 +146,7 @@ class RelayedEndpoint:
         self._carrier: StreamCarrier | None = None
         self._waiting: dict[Hashable, list[asyncio.Future[Failure | None]]] = defaultdict(list)
         self._over = asyncio.Event()
+        self._leaving: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -251,9 +256,23 @@ class RelayedEndpoint:
         driver.kick()
         try:
             return await self._outcome(Allocated)
+        except asyncio.CancelledError:
+            self._leaving = asyncio.create_task(self._give_back())
+            raise
         except BaseException:
             self._shut()
             raise
+
+    async def _give_back(self) -> None:
+        """Wait a little for what was asked for and is not wanted any more, to delete it."""
+        try:
+            async with asyncio.timeout(FAREWELL):
+                if await self._outcome(Allocated) is None:
+                    await self.close_and_wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._shut()
 
     @property
     def _running(self) -> Driver[ClientEvent]:

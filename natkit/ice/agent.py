@@ -38,6 +38,8 @@ from natkit.machine import Instant, soonest
 from natkit.network import IcmpError
 from natkit.wire import Message, MessageClass, Method, TransportAddress
 
+NO_PAIR = "no pair of candidates works"
+
 _MOST_VOUCHED = 256
 """Addresses of the peer that data is taken from; the oldest go first."""
 
@@ -366,5 +368,5 @@ class IceAgent:
             return State.CONNECTED, ""
         fails_at = session.fails_at()
         if fails_at is not None and fails_at <= now:
-            return State.FAILED, "no pair of candidates works"
+            return State.FAILED, "; ".join(filter(None, (NO_PAIR, session.suspicion)))
         return State.CHECKING, ""

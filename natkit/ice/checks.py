@@ -19,6 +19,7 @@ class Check:
         controlling: our role when it was sent.
         priority:    what it said; a candidate learnt from its answer gets it.
         heard:       how often the peer had been heard on the pair by then.
+        discarded:   what an answer said that the peer's password does not sign; empty: none came.
         quiet:       not sent again, but its answer still counts.
     """
 
@@ -29,6 +30,7 @@ class Check:
     priority: int
     heard: int
     transaction: Transaction
+    discarded: str = ""
     quiet: bool = False
 
 

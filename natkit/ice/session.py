@@ -19,7 +19,7 @@ from natkit.ice.candidates import MOST, Candidates
 from natkit.ice.checklist import LIMIT, CheckList
 from natkit.ice.checks import Check, Checks, schedule
 from natkit.ice.credentials import Credentials
-from natkit.ice.messages import ROLE_CONFLICT, Checked
+from natkit.ice.messages import ROLE_CONFLICT, UNAUTHENTICATED, Checked
 from natkit.ice.nomination import Plan
 from natkit.ice.pair import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, Path, Side, best
 from natkit.ice.priority import peer_reflexive
@@ -49,6 +49,7 @@ class Session:
         local_done, remote_done: no more candidates will come.
         started_at:   when checks began.
         met:          the peer has checked us in this session: it has started, too.
+        suspicion:    in words, what probably keeps pairs from working; empty: nothing is known.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Session:
         self.components = set(range(1, components + 1))
         self.local_done = self.remote_done = False
         self.started_at: Instant | None = None
-        self.met = False
+        self.met, self.suspicion = False, ""
         self._role, self._randomness, self._settings = role, randomness, settings
         self._early: deque[Checked] = deque(maxlen=LIMIT)
         self._slot_at: Instant = float("-inf")
@@ -156,10 +157,7 @@ class Session:
         if check is None or self.peer is None:
             return
         if not message.verify(self.peer.key):
-            error = message.find(ErrorCode)
-            said = "" if error is None else f": error {error.code}"
-            what = f"an answer that the peer's password does not sign was ignored{said}"
-            check.pair.history.note(what, now=now)
+            self._discarded(check, message, now)
             return
         self.checks.take(message.transaction_id)
         if path != check.pair.path:  # RFC 8445 §7.2.5.2.1
@@ -169,6 +167,23 @@ class Session:
         else:
             self._refused(check, message, now)
         self.tick(now=now)
+
+    def _discarded(self, check: Check, message: Message, now: Instant) -> None:
+        """Take an answer that is not from the peer, or shows that we have another password.
+
+        Anybody on the way can send one, so it ends a check over TCP alone (RFC 8489 §9.1.4).
+        """
+        error = message.find(ErrorCode)
+        said = "a success" if error is None else f"error {error.code}"
+        check.discarded = f"the only answers were not signed with the peer's password ({said})"
+        what = f"an answer that the peer's password does not sign was ignored: {said}"
+        check.pair.history.note(what, now=now)
+        if error is not None and error.code == UNAUTHENTICATED:
+            self.suspicion = "the peer does not know the password that we were told (401)"
+        if check.pair.is_tcp:
+            self.checks.take(message.transaction_id)
+            self._fail(check.pair, check.discarded, now)
+            self.tick(now=now)
 
     def icmp(self, error: IcmpError, at: TransportAddress, *, now: Instant) -> None:
         """Take an ICMP error for something sent from `at`."""
@@ -308,8 +323,8 @@ class Session:
             pair.history.note("its nomination was lost, and is repeated", now=now)
             self._check(pair, nominates=True, now=now)
             return
-        sent = check.transaction.sent
-        self._fail(pair, f"no answer to a check that was sent {sent} times", now)
+        silence = f"no answer to a check that was sent {check.transaction.sent} times"
+        self._fail(pair, check.discarded or silence, now)
 
     def _fail(self, pair: Pair, why: str, now: Instant) -> None:
         pair.history.note(why, now=now)

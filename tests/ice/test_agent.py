@@ -420,6 +420,10 @@ def test_wrong_password_is_answered_with_401_and_never_connects():
     assert duo.a.state is State.FAILED
     notes = [what for _, what in duo.a.agent.session.pairs.pairs[0].history.notes]
     assert "an answer that the peer's password does not sign was ignored: error 401" in notes
+    assert notes[-1] == "the only answers were not signed with the peer's password (error 401)"
+    assert duo.a.agent.reason == (
+        "no pair of candidates works; the peer does not know the password that we were told (401)"
+    )
 
 
 def test_consent_is_asked_every_four_to_six_seconds_and_keeps_the_path():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from natkit.ice.candidate import Candidate, CandidateType, Local, Origin, TcpType
+from natkit.ice.credentials import Credentials
 from natkit.ice.events import State
 from natkit.ice.pair import Path
 from natkit.ice.priority import parts, tcp_priority
@@ -139,3 +140,12 @@ def test_priorities_are_the_rfcs_and_below_those_of_direct_udp():
     assert parts(active) == (90, (6 << 13) + 8191, 1)
     assert active > passive > both
     assert parts(tcp_priority(TcpType.ACTIVE, 65533, 2)) == (90, (6 << 13) + 8189, 2)
+
+
+def test_answer_over_tcp_that_is_signed_with_another_password_ends_the_check_at_once():
+    duo = only_tcp()
+    duo.a.agent.set_remote(Credentials(duo.b.agent.session.own.ufrag, "x" * 22), now=duo.now)
+    duo.run(5)
+    (pair,) = [pair for pair in duo.a.agent.session.pairs.pairs if pair.is_tcp]
+    assert pair.state.value == "failed"
+    assert "not signed with the peer's password (error 401)" in pair.history.notes[-1][1]
