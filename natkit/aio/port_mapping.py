@@ -12,14 +12,14 @@ import contextlib
 from typing import NamedTuple
 
 from natkit.aio.driver import Driver
-from natkit.aio.gateway_line import GatewayLine, open_line
+from natkit.aio.gateway_line import search_upnp
 from natkit.aio.upnp import UpnpMapping
 from natkit.errors import NatkitError, NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.nat.addresses import is_local
 from natkit.network import Family, Network
 from natkit.portmap import pcp, ssdp
-from natkit.portmap.client import Answered, Backoff, GatewayClient, Randomness
+from natkit.portmap.client import Answered, Randomness
 from natkit.portmap.lease import LIFETIME, Deleted, Granted, Lease, LeaseEvent, NotGranted
 from natkit.wire import TransportAddress
 
@@ -119,16 +119,14 @@ class PortMapping:
 
     async def _search(self) -> str | None:
         """Return the URL of the gateway's UPnP description; None: it has none."""
-        client: GatewayClient[ssdp.Found] = GatewayClient(
-            TransportAddress(self.gateway, ssdp.PORT),
-            also=(ssdp.MULTICAST,),
-            backoff=Backoff.within(PATIENCE),
-            randomness=self._randomness,
-        )
-        line: GatewayLine[ssdp.Found]
         try:
-            async with open_line(self._network, client, self._internal.ip) as line:
-                outcome = await line.ask(ssdp.SearchGateway())
+            outcome = await search_upnp(
+                self._network,
+                self.gateway,
+                self._internal.ip,
+                patience=PATIENCE,
+                randomness=self._randomness,
+            )
         except NetworkUnreachable:
             return None
         if isinstance(outcome, Answered) and ssdp.is_at(outcome.reply.location, self.gateway):

@@ -574,17 +574,23 @@ def test_aggressive_peer_gets_the_best_of_what_it_nominates():
     assert duo.b.agent.path(1, now=duo.now) == Path(B, A)
 
 
-def freed(peer: Peer) -> list[CandidatesFreed]:
-    return [event for event in peer.events if isinstance(event, CandidatesFreed)]
-
-
-def test_candidates_that_were_not_chosen_are_freed_three_seconds_after_the_choice():
+def host_and_relay() -> Duo:
+    """Return a connected pair, one of whom has a relay that it does not need."""
     duo = Duo()
     duo.give(duo.a, local(A), local(A_RELAY, CandidateType.RELAYED))
     duo.give(duo.b, local(B))
     duo.end()
     duo.start()
     duo.connect()
+    return duo
+
+
+def freed(peer: Peer) -> list[CandidatesFreed]:
+    return [event for event in peer.events if isinstance(event, CandidatesFreed)]
+
+
+def test_candidates_that_were_not_chosen_are_freed_three_seconds_after_the_choice():
+    duo = host_and_relay()
     duo.run(2.9)
     assert freed(duo.a) == freed(duo.b) == []
     duo.run(0.2)
@@ -610,12 +616,7 @@ def test_candidates_are_not_freed_while_gathering_goes_on():
 
 
 def test_freed_candidate_is_paired_with_nothing_that_comes_later():
-    duo = Duo()
-    duo.give(duo.a, local(A), local(A_RELAY, CandidateType.RELAYED))
-    duo.give(duo.b, local(B))
-    duo.end()
-    duo.start()
-    duo.connect()
+    duo = host_and_relay()
     duo.run(4)
     late = local(B._replace(port=9999))
     duo.a.agent.add_remote(late.candidate, now=duo.now)
