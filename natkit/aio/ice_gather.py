@@ -52,11 +52,11 @@ async def gather(transport: IceTransport, plan: GatherPlan) -> None:
     gathering = Gathering(transport, plan)
     if plan.hosts:
         await gathering.open_hosts()
-    if gathering.generation.ended.is_set():  # closed, or restarted, in the meantime
+    if gathering.generation.ended.done():  # closed, or restarted, in the meantime
         return
     gathering.ask_all()
     transport.kick()
-    await gathering.generation.ended.wait()
+    await asyncio.wait([gathering.generation.ended])
 
 
 class Gathering:
@@ -159,7 +159,7 @@ class Gathering:
             Server(address, turn.transport, tls),
             turn.login,
             port,
-            randomness=self._transport.randomness,
+            randomness=self._transport.agent.randomness,
         )
         if isinstance(relay, Failure):
             return str(relay)

@@ -60,7 +60,7 @@ class IceAgent:
         self.settings = settings
         self.state = State.NEW
         self.reason = ""
-        self._randomness, self._components, self._lite = randomness, components, lite
+        self.randomness, self._components, self._lite = randomness, components, lite
         self.session = self._new_session(credentials)
         self._previous: Session | None = None
         self._consents: dict[int, Consent] = {}
@@ -257,9 +257,9 @@ class IceAgent:
     # What follows.
 
     def _new_session(self, credentials: Credentials | None) -> Session:
-        own = credentials or Credentials.fresh(self._randomness)
+        own = credentials or Credentials.fresh(self.randomness)
         return Session(
-            own, self.role, self._randomness, self.settings, self._components, lite=self._lite
+            own, self.role, self.randomness, self.settings, self._components, lite=self._lite
         )
 
     def _switch_role(self) -> None:
@@ -283,7 +283,7 @@ class IceAgent:
         if consent is None or consent.pair is not pair:
             own, peer = self.session.own, self.session.asks_consent
             self._vouch(pair.remote.address)
-            self._consents[component] = Consent(pair, own, peer, self._randomness, now=now)
+            self._consents[component] = Consent(pair, own, peer, self.randomness, now=now)
         seen_as = (pair.seen_as or pair.local).candidate
         selected = PairSelected(component, seen_as, pair.remote.candidate, pair.nominated)
         if selected != self._selected.get(component):

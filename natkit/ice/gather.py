@@ -235,8 +235,10 @@ class Gatherer:
         return wait(self.inquiries, self._patience)
 
     def _settle(self, now: Instant) -> None:
+        if self._over:
+            return
         at = self.settles_at()
-        if self._over or at is None or now < at:
+        if at is None or now < at:
             return
         self._over = True
         for inquiry in self.inquiries:

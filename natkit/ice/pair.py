@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeAlias
@@ -145,8 +144,3 @@ class Pair:
 
     def __str__(self) -> str:
         return f"{self.local.candidate} → {self.remote.candidate}"
-
-
-def best(pairs: Iterable[Pair]) -> Pair | None:
-    """Return the pair of the highest priority; None of none."""
-    return max(pairs, key=lambda pair: pair.priority, default=None)

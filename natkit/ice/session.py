@@ -10,7 +10,6 @@ A restart begins another session; roles and endpoints outlive it. Rules of the f
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from natkit.ice import messages, nomination
@@ -21,7 +20,7 @@ from natkit.ice.checks import Check, Checks, schedule
 from natkit.ice.credentials import Credentials
 from natkit.ice.messages import ROLE_CONFLICT, Checked
 from natkit.ice.nomination import Plan
-from natkit.ice.pair import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, Side, best
+from natkit.ice.pair import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, Side
 from natkit.ice.priority import peer_reflexive
 from natkit.ice.role import Role
 from natkit.ice.settings import Settings
@@ -70,7 +69,7 @@ class Session:
         self.started_at: Instant | None = None
         self.met = False
         self._role, self._randomness, self._settings = role, randomness, settings
-        self._early: deque[Checked] = deque(maxlen=LIMIT)
+        self._early: list[Checked] = []
         self._slot_at: Instant = float("-inf")
 
     # Candidates.
@@ -106,8 +105,9 @@ class Session:
         """Begin to check, with the checks that have come so far in mind."""
         self.started_at = now
         self.pairs.start(now=now)
-        while self._early:
-            self._take(self._early.popleft(), now)
+        for checked in self._early:
+            self._take(checked, now)
+        self._early.clear()
         if self.lite and self.peer_is_lite:
             self._choose_unchecked(now)
         self.tick(now=now)
@@ -116,11 +116,12 @@ class Session:
 
     def selected(self, component: int) -> Pair | None:
         """Return the pair that was nominated: of several, the best (RFC 5245's agents do that)."""
-        return best(pair for pair in self.pairs.working(component) if pair.nominated)
+        return next((pair for pair in self.pairs.working(component) if pair.nominated), None)
 
     def usable(self, component: int) -> Pair | None:
         """Return the pair to send on: the nominated one, or the best that works (§12.1.1)."""
-        return self.selected(component) or best(self.pairs.working(component))
+        working = self.pairs.working(component)
+        return next((pair for pair in working if pair.nominated), next(iter(working), None))
 
     @property
     def asks_consent(self) -> Credentials | None:
@@ -134,9 +135,9 @@ class Session:
 
     def fails_at(self) -> Instant | None:
         """Return from when on the session has failed as things stand; None: there is hope."""
-        if self.started_at is None or self.more_expected or self.pairs.has_next():
+        if self.started_at is None or self.more_expected or all(map(self.usable, self.components)):
             return None
-        if self.pairs.count(IN_PROGRESS) or all(map(self.usable, self.components)):
+        if self.pairs.count(IN_PROGRESS) or self.pairs.has_next():
             return None
         return self.started_at + self._settings.failure_patience  # RFC 8863 §4
 
@@ -145,7 +146,7 @@ class Session:
     def checked(self, checked: Checked, *, now: Instant) -> None:
         """Take a check of the peer's, which has been answered already."""
         if self.started_at is None:
-            self._early.append(checked)
+            self._early = [*self._early[1 - LIMIT :], checked]
             return
         self._take(checked, now)
         self.tick(now=now)
@@ -315,7 +316,7 @@ class Session:
     def _choose_unchecked(self, now: Instant) -> None:
         """Both sides are lite: each takes the best pair (RFC 8445 §8.2.2)."""
         for component in self.components:
-            pair = best(p for p in self.pairs.pairs if p.component == component)
+            pair = next((p for p in self.pairs.pairs if p.component == component), None)
             if pair is not None:
                 self.force(pair, now=now)
 
@@ -323,8 +324,8 @@ class Session:
         """Return what we are going to nominate, for components that have no pair yet."""
         if not (self._is_checking and self._role.controlling):
             return
-        for component in self.components - self.checks.nominating():
-            if self.selected(component) is None:
+        for component in self.components:
+            if self.selected(component) is None and component not in self.checks.nominating():
                 plan = nomination.plan(
                     self.pairs, component, self._settings, more_expected=self.more_expected
                 )
