@@ -128,12 +128,17 @@ class Gathering:
     ) -> None:
         found = await self._network.resolve(uri.host, family)
         now = self._network.now()
-        for inquiry, host in asked:
-            if found:
-                server = TransportAddress(found[0], uri.port or uri.transport.port)
-                self._gatherer.ask(inquiry, host, server, now=now)
-            else:
+        if not found:
+            for inquiry, _ in asked:
                 self._gatherer.failed(inquiry, f"it has no IPv{family:d} address", now=now)
+            self._transport.kick()
+            return
+        server = TransportAddress(found[0], uri.port or uri.transport.port)
+        source = self._network.source_for(server)
+        leads_there = {host.base.ip for _, host in asked} & {source}
+        for inquiry, host in asked:
+            inquiry.on_route = not leads_there or host.base.ip == source
+            self._gatherer.ask(inquiry, host, server, now=now)
         self._transport.kick()
 
     async def _ask_turn(self, inquiry: Inquiry, server: TurnServer, place: int) -> None:

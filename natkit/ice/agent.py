@@ -75,8 +75,9 @@ class IceAgent:
         """Take the peer's credentials, and whether it is lite."""
         self.session.peer, self.session.peer_is_lite = peer, lite
         if lite and not self._lite and not self.role.controlling:  # RFC 8445 §6.1.1
-            self._switch_role()
-        self.tick(now=now)
+            self._switch_role(now)
+        self.session.tick(now=now)
+        self._review(now)
 
     def add_local(self, local: Local, *, now: Instant) -> None:
         """Take a candidate of ours, at any time."""
@@ -86,7 +87,8 @@ class IceAgent:
     def end_of_local(self, *, now: Instant) -> None:
         """Take that gathering is over."""
         self.session.local_done = True
-        self.tick(now=now)
+        self.session.tick(now=now)
+        self._review(now)
 
     def add_remote(
         self, candidate: Candidate, address: TransportAddress | None = None, *, now: Instant
@@ -184,7 +186,8 @@ class IceAgent:
 
     def tick(self, *, now: Instant) -> None:
         """Do what is due."""
-        if self.state is not State.FAILED:
+        due = self.session.deadline()
+        if self.state is not State.FAILED and due is not None and due <= now:
             self.session.tick(now=now)
         for consent in self._consents.values():
             if (due := consent.tick(self.role, now=now)) is not None:
@@ -230,7 +233,7 @@ class IceAgent:
         code = messages.fault_in(request, own)
         if code is None and self.role.conflicts(request):
             if self.role.yields_to(request):
-                self._switch_role()
+                self._switch_role(now)
             else:
                 code = ROLE_CONFLICT
         if session is None or own is None or code is not None:
@@ -262,9 +265,10 @@ class IceAgent:
             own, self.role, self.randomness, self.settings, self._components, lite=self._lite
         )
 
-    def _switch_role(self) -> None:
+    def _switch_role(self, now: Instant) -> None:
         self.role.switch()
         self.session.pairs.reorder(controlling=self.role.controlling)
+        self.session.tick(now=now)
         self._events.append(RoleSwitched(self.role.controlling))
 
     def _review(self, now: Instant) -> None:

@@ -176,6 +176,8 @@ class Gatherer:
         """Keep mappings alive no longer: the chosen pair does from now on."""
         self._kept.clear()
         self._refresh_at = None
+        if self._over:
+            self._clients.clear()
 
     # The contract.
 

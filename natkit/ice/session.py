@@ -5,7 +5,8 @@ A restart begins another session; roles and endpoints outlive it. Rules of the f
    an answer just came from, so it opens no binding and surprises nobody, which is what the pacing
    is for (RFC 8445 §14.1, B.1).
 2. An answer that the peer's password does not sign is no answer (RFC 8489 §9.1.4).
-3. Every input ends in `tick`, which does what has become possible.
+3. Every input that changes something ends in `tick`, which does what has become possible, and works
+   out when it has something to do again: consent goes on for hours after all that is over.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ class Session:
         self._role, self._randomness, self._settings = role, randomness, settings
         self._early: list[Checked] = []
         self._slot_at: Instant = float("-inf")
+        self._due: Instant | None = None
 
     # Candidates.
 
@@ -148,8 +150,8 @@ class Session:
         if self.started_at is None:
             self._early = [*self._early[1 - LIMIT :], checked]
             return
-        self._take(checked, now)
-        self.tick(now=now)
+        if self._take(checked, now):
+            self.tick(now=now)
 
     def answered(
         self, message: Message, source: TransportAddress, at: TransportAddress, *, now: Instant
@@ -194,8 +196,13 @@ class Session:
         for check in self.checks.tick(now=now):
             sent = check.transaction.sent
             self._fail(check.pair, f"no answer to a check that was sent {sent} times", now)
-        if not self._is_checking:
-            return
+        if self._is_checking:
+            self._check_next(now)
+        slot = self._slot_at if self._is_checking and self.pairs.has_next() else None
+        nominations = [at for _, at in self._plans()]
+        self._due = soonest((self.checks.deadline(), slot, *nominations, self.fails_at()))
+
+    def _check_next(self, now: Instant) -> None:
         if self._slot_at <= now and (pair := self.pairs.next(now=now)) is not None:
             self._slot_at = now + self._settings.pacing
             pair.become(IN_PROGRESS, now=now)
@@ -206,9 +213,7 @@ class Session:
 
     def deadline(self) -> Instant | None:
         """Return when `tick` has something to do, or the session may have failed."""
-        slot = self._slot_at if self._is_checking and self.pairs.has_next() else None
-        nominations = [at for _, at in self._plans()]
-        return soonest((self.checks.deadline(), slot, *nominations, self.fails_at()))
+        return self._due
 
     # Pairs.
 
@@ -219,12 +224,15 @@ class Session:
         for local in self.candidates.senders():
             self._pair(local, remote, now)
 
-    def _take(self, checked: Checked, now: Instant) -> None:
-        """Let a check of the peer's have its effects (RFC 8445 §7.3.1.3 to §7.3.1.5)."""
+    def _take(self, checked: Checked, now: Instant) -> bool:
+        """Let a check of the peer's have its effects (RFC 8445 §7.3.1.3 to §7.3.1.5).
+
+        Returns: False: it asks for consent, on a path that is known to work.
+        """
         self.met = True
         local = self.candidates.sender(checked.base)
         if local is None:
-            return
+            return False
         component = local.candidate.component
         remote = self.candidates.remote_at(checked.source, component)
         if remote is None:
@@ -233,8 +241,10 @@ class Session:
         if pair is None and remote is not None:
             pair = self._pair(local, remote, now)
         if pair is None:
-            return
+            return False
         pair.history.received += 1
+        if pair.state is SUCCEEDED and (pair.nominated or not checked.nominates):
+            return False
         if self.lite:
             self._accept(pair, now)
         elif pair.state is not SUCCEEDED:
@@ -244,6 +254,7 @@ class Session:
             pair.wanted = True
             if pair.state is SUCCEEDED:
                 self._nominated(pair, Side.PEER, now)
+        return True
 
     # Checks of ours.
 
@@ -305,6 +316,7 @@ class Session:
         self.forced = True
         self._accept(pair, now)
         self._nominated(pair, Side.US, now)
+        self.tick(now=now)
 
     def _accept(self, pair: Pair, now: Instant) -> None:
         """Call a pair working without a check of ours: a lite agent sends none."""
