@@ -186,8 +186,8 @@ class IceAgent:
 
     def tick(self, *, now: Instant) -> None:
         """Do what is due."""
-        due = self.session.deadline()
-        if self.state is not State.FAILED and due is not None and due <= now:
+        next_at = self.session.deadline()
+        if self.state is not State.FAILED and next_at is not None and next_at <= now:
             self.session.tick(now=now)
         for consent in self._consents.values():
             if (due := consent.tick(self.role, now=now)) is not None:

@@ -1,6 +1,6 @@
 """Many connections in a process of its own: what each of them takes of the processor and of memory.
 
-    python -m scripts.benchmarks._ice_crowd natkit|aioice
+    python -m scripts.benchmarks._ice_crowd natkit|aioice PAIRS
 
 Prints a `Crowd` as JSON. A check is counted when it is made, in the one function of each library
 that makes them all; what it takes includes its answer, since both sides are in the process.
@@ -26,7 +26,6 @@ import natkit
 from natkit.ice import consent, messages
 from natkit.machine import Seconds
 
-PAIRS = 300
 NEVER: Seconds = 3600.0
 
 CONSENT_EVERY: Seconds = 0.25
@@ -103,7 +102,7 @@ def ask_every(interval: Seconds) -> None:
     setattr(aioice.ice, "CONSENT_INTERVAL", interval)  # noqa: B010
 
 
-async def measured(module: Any, pairs: int = PAIRS) -> Crowd:
+async def measured(module: Any, pairs: int) -> Crowd:
     """Measure one of the two."""
     counter = Counter()
     setattr(messages, "check", counter.around(messages.check))  # noqa: B010 - mypy minds the rest
@@ -134,13 +133,13 @@ def _memory() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
 
 
-def in_a_process(module: Any) -> Crowd:
+def in_a_process(module: Any, pairs: int) -> Crowd:
     """Measure one of the two in a fresh process."""
-    command = (sys.executable, "-m", __name__, module.__name__)
+    command = (sys.executable, "-m", __name__, module.__name__, str(pairs))
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     return Crowd(**json.loads(done.stdout))
 
 
 if __name__ == "__main__":
     chosen = {"natkit": natkit, "aioice": aioice}[sys.argv[1]]
-    print(json.dumps(asyncio.run(measured(chosen))._asdict()))
+    print(json.dumps(asyncio.run(measured(chosen, int(sys.argv[2])))._asdict()))
