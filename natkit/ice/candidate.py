@@ -157,7 +157,8 @@ class Candidate:
 
     def __str__(self) -> str:
         where = TransportAddress(self.host, self.port)
-        return f"{self.type} {where}" if self.transport == "udp" else f"{self.type} {where} TCP"
+        over = "" if self.transport.lower() == "udp" else f" {self.transport.upper()}"
+        return f"{self.type} {where}{over}"
 
 
 @dataclass(frozen=True, slots=True)
