@@ -117,7 +117,11 @@ class Session:
     # What came of it.
 
     def selected(self, component: int) -> Pair | None:
-        """Return the pair that was nominated: of several, the best (RFC 5245's agents do that)."""
+        """Return the pair that was nominated: of several, the best (RFC 8445 §8.1.1).
+
+        A controlling Chromium nominates one after the other, and may itself send on another one:
+        what comes there is taken (§12.2).
+        """
         return next((pair for pair in self.pairs.working(component) if pair.nominated), None)
 
     def usable(self, component: int) -> Pair | None:
