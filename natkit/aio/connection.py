@@ -20,7 +20,7 @@ from natkit.aio.mdns import Mdns
 from natkit.aio.network import SocketNetwork
 from natkit.errors import NatkitError, UsageError
 from natkit.ice.agent import IceAgent
-from natkit.ice.candidate import Candidate, CandidateType
+from natkit.ice.candidate import Candidate, CandidateType, Origin
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import State, StateChanged
 from natkit.ice.gather import CandidateFound, GatheringEnded
@@ -63,6 +63,7 @@ class SelectedPair:
 
     Attributes:
         local, remote: the candidates at its ends, ours as the peer sees it.
+        origin:        how ours was found: on which interface, and who told it.
         is_relayed:    data goes over a relay, ours or the peer's.
         nominated:     it stays; else a better one may replace it.
         round_trip:    seconds, of the latest check; None: not known.
@@ -70,6 +71,7 @@ class SelectedPair:
 
     local: Candidate
     remote: Candidate
+    origin: Origin
     is_relayed: bool
     nominated: bool
     round_trip: Seconds | None
@@ -341,9 +343,11 @@ class Connection:
         pair = self._agent.session.usable(component)
         if pair is None:
             return None
-        ours = (pair.seen_as or pair.local).candidate
-        theirs, took = pair.remote.candidate, pair.history.round_trip
-        return SelectedPair(ours, theirs, pair.is_relayed, pair.nominated, took)
+        ours, theirs = pair.seen_as or pair.local, pair.remote.candidate
+        took = pair.history.round_trip
+        return SelectedPair(
+            ours.candidate, theirs, ours.origin, pair.is_relayed, pair.nominated, took
+        )
 
     def report(self) -> Json:
         """Return all that is known about candidates and pairs: schema natkit.ice/1."""
