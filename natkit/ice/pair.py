@@ -58,6 +58,7 @@ class History:
         changes:        (when, to which state), from the beginning.
         sent, answered: how often checks were sent (again), and how many were answered well.
         received:       how often the peer checked it.
+        answered_at:    when the latest answer came; None: none has.
         round_trip:     seconds, from the latest check that was answered at first try.
         notes:          (when, what) for people: errors, why it was given up.
         nominated_by:   who; None: nobody.
@@ -67,6 +68,7 @@ class History:
     sent: int = 0
     answered: int = 0
     received: int = 0
+    answered_at: Instant | None = None
     round_trip: Seconds | None = None
     notes: list[tuple[Instant, str]] = field(default_factory=list)
     nominated_by: Side | None = None

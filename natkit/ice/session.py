@@ -198,13 +198,25 @@ class Session:
     def tick(self, *, now: Instant) -> None:
         """Send again, give up, begin the next check, nominate."""
         for check in self.checks.tick(now=now):
-            sent = check.transaction.sent
-            self._fail(check.pair, f"no answer to a check that was sent {sent} times", now)
+            self._give_up(check, now)
         if self._is_checking:
             self._check_next(now)
         slot = self._slot_at if self._is_checking and self.pairs.has_next() else None
         nominations = [at for _, at in self._plans()]
         self._due = soonest((self.checks.deadline(), slot, *nominations, self.fails_at()))
+
+    def _give_up(self, check: Check, now: Instant) -> None:
+        """Take that a check was never answered; one that nominates is tried anew on a good path.
+
+        On a lossy one all of its sends may be lost while consent is answered. To call the pair
+        failed then (RFC 8445 §8.1.1) would end a call that works.
+        """
+        answered_at = check.pair.history.answered_at
+        if check.nominates and answered_at and answered_at > check.transaction.began_at:
+            check.pair.history.note("the check that nominates it was lost", now=now)
+            return
+        sent = check.transaction.sent
+        self._fail(check.pair, f"no answer to a check that was sent {sent} times", now)
 
     def _check_next(self, now: Instant) -> None:
         if self._slot_at <= now and (pair := self.pairs.next(now=now)) is not None:
@@ -286,6 +298,7 @@ class Session:
             self._fail(pair, answer, now)
             return
         history.answered += 1
+        history.answered_at = now
         history.round_trip = check.transaction.round_trip(now=now) or history.round_trip
         if pair.state is not SUCCEEDED:
             self.checks.quieten(pair)
