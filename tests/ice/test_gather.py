@@ -112,22 +112,19 @@ def test_without_a_nat_there_is_nothing_to_add():
     assert inquiry.error is None
 
 
-def test_dead_server_costs_nothing():
+@pytest.mark.parametrize(
+    ("base", "on_route"),
+    [(A, True), (A._replace(ip="192.0.2.7"), False)],
+    ids=["server", "interface"],
+)
+def test_dead_server_or_interface_off_the_route_costs_nothing(
+    base: TransportAddress, on_route: bool
+):
     desk = Desk()
-    dead = desk.ask(STUN2, local(A))
+    dead = desk.ask(STUN2, local(base), on_route=on_route)
     desk.ask(STUN, local(A))
     desk.complete()
     desk.answer(STUN, MAPPED, at=0.02)
-    assert desk.ended
-    assert dead.error == "no answer by the time that others had given theirs"
-
-
-def test_silent_interface_that_does_not_lead_to_the_server_costs_nothing():
-    desk = Desk()
-    desk.ask(STUN, local(A))
-    dead = desk.ask(STUN2, local(A._replace(ip="192.0.2.7")), on_route=False)
-    desk.complete()
-    desk.answer(STUN, MAPPED, at=0.1)
     assert desk.ended
     assert dead.error == "no answer by the time that others had given theirs"
 
