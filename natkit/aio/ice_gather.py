@@ -59,11 +59,11 @@ async def gather(transport: IceTransport, plan: GatherPlan) -> None:
     gathering = Gathering(transport, plan)
     if plan.hosts:
         await gathering.open_hosts()
-    if gathering.generation.ended.is_set():  # closed, or restarted, in the meantime
+    if gathering.generation.ended.done():  # closed, or restarted, in the meantime
         return
     gathering.ask_all()
     transport.kick()
-    await gathering.generation.ended.wait()
+    await asyncio.wait([gathering.generation.ended])
 
 
 class Gathering:
@@ -180,7 +180,7 @@ class Gathering:
                 self.generation.spawn(self._ask_gateway(inquiry, host, gateway))
 
     async def _ask_gateway(self, inquiry: Inquiry, host: Local, gateway: str) -> None:
-        mapping = PortMapping(self._network, gateway, host.base, self._transport.randomness)
+        mapping = PortMapping(self._network, gateway, host.base, self._transport.agent.randomness)
         self.generation.mappings[host.base] = mapping  # it is closed with the socket
         try:
             found = await mapping.open()
@@ -200,12 +200,17 @@ class Gathering:
     ) -> None:
         found = await self._network.resolve(uri.host, family)
         now = self._network.now()
-        for inquiry, host in asked:
-            if found:
-                server = TransportAddress(found[0], uri.port or uri.transport.port)
-                self._gatherer.ask(inquiry, host, server, now=now)
-            else:
+        if not found:
+            for inquiry, _ in asked:
                 self._gatherer.failed(inquiry, f"it has no IPv{family:d} address", now=now)
+            self._transport.kick()
+            return
+        server = TransportAddress(found[0], uri.port or uri.transport.port)
+        source = self._network.source_for(server)
+        leads_there = {host.base.ip for _, host in asked} & {source}
+        for inquiry, host in asked:
+            inquiry.on_route = not leads_there or host.base.ip == source
+            self._gatherer.ask(inquiry, host, server, now=now)
         self._transport.kick()
 
     async def _ask_turn(
@@ -235,7 +240,7 @@ class Gathering:
             Server(address, turn.transport, tls),
             turn.login,
             ports,
-            randomness=self._transport.randomness,
+            randomness=self._transport.agent.randomness,
             wish=Wish(families),
         )
         if isinstance(relay, Failure):
