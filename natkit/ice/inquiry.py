@@ -13,6 +13,11 @@ from natkit.wire import TransportAddress
 PATIENCE: Seconds = 2.0
 """For a kind of server of which none answers: three sends of a request, at 0, 0.5 and 1.5 s."""
 
+STREAM_PATIENCE: Seconds = 10.0
+"""For a relay over TCP or TLS where nothing answers over UDP, so that there is no other way out:
+four SYNs, at 0, 1, 3 and 7 s, and the answers after the last. With a tenth lost each way, 2 s
+would miss it in one case of twenty."""
+
 GRACE: Seconds = 0.005
 """How long a silent base has at the least, once another one has been answered."""
 
@@ -35,6 +40,7 @@ class Inquiry:
         interface: of the base, where known.
         asked_at, ended_at: when; ended_at is None while it is open.
         component: that it is for.
+        in_stream: the server is asked over TCP or TLS.
         found:     what came of it; None: nothing, and `error` says why.
         is_new:    `found` was not known before.
     """
@@ -45,6 +51,7 @@ class Inquiry:
     interface: str | None
     asked_at: Instant
     component: int = 1
+    in_stream: bool = False
     ended_at: Instant | None = None
     found: Local | None = None
     is_new: bool = False
@@ -71,13 +78,17 @@ def settled_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:
 
     Each kind of question has to be answered well enough (`_group_settled_at`). IPv6 is not waited
     for once IPv4 has its answer: addresses are seldom translated there, and the path often broken.
+    Where nobody has answered at all, what was asked over TCP has `STREAM_PATIENCE`.
     """
     asked = [it for it in inquiries if it.kind is Kind.REFLEXIVE]
     v4, v6 = ([it for it in asked if it.is_ipv6 is wanted] for wanted in (False, True))
     if any(it.found for it in v4) and not any(it.found for it in v6):
         v6 += v4
     relayed = [it for it in inquiries if it.kind is Kind.RELAYED]
-    return max(_group_settled_at(group, patience) for group in (v4, v6, relayed))
+    settled = max(_group_settled_at(group, patience) for group in (v4, v6, relayed))
+    if any(it.found for it in inquiries):
+        return settled
+    return max(settled, all_ended_at([it for it in relayed if it.in_stream], STREAM_PATIENCE))
 
 
 def all_ended_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:

@@ -17,7 +17,7 @@ from natkit.ice import messages, nomination
 from natkit.ice.candidate import Candidate, CandidateType, Local, Remote
 from natkit.ice.candidates import MOST, Candidates
 from natkit.ice.checklist import LIMIT, CheckList
-from natkit.ice.checks import Check, Checks, schedule
+from natkit.ice.checks import PROMISING, Check, Checks, schedule
 from natkit.ice.credentials import Credentials
 from natkit.ice.messages import ROLE_CONFLICT, Checked
 from natkit.ice.nomination import Plan
@@ -257,7 +257,10 @@ class Session:
         request = messages.check(
             transaction_id, self.own, self.peer, self._role, priority, nominates=nominates
         )
-        resend = schedule(self._settings.pacing, self.pairs.count(WAITING, IN_PROGRESS))
+        if pair.history.received and not pair.is_relayed:
+            resend = PROMISING
+        else:
+            resend = schedule(self._settings.pacing, self.pairs.count(WAITING, IN_PROGRESS))
         transaction = Transaction(resend, now=now)
         role, heard = self._role.controlling, pair.history.heard
         check = Check(pair, request, nominates, role, priority, heard, transaction)
