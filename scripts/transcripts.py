@@ -19,7 +19,11 @@ from click.testing import CliRunner
 from natkit.cli.main import main
 
 ROOT = Path(__file__).parent.parent
-TARGETS = (ROOT / "README.md", ROOT / "docs" / "guide-probe.md")
+TARGETS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "guide-lab.md",
+    ROOT / "docs" / "guide-probe.md",
+)
 
 WIDTH = "100"
 """Columns of the terminal that the documents show."""
