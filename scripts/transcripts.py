@@ -21,8 +21,8 @@ from natkit.cli.main import main
 ROOT = Path(__file__).parent.parent
 TARGETS = (
     ROOT / "README.md",
-    ROOT / "docs" / "guide-lab.md",
     ROOT / "docs" / "guide-probe.md",
+    ROOT / "docs" / "guide-lab.md",
 )
 
 WIDTH = "100"
