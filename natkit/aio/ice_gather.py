@@ -180,7 +180,11 @@ class Gathering:
                 self.generation.spawn(self._ask_gateway(inquiry, host, gateway))
 
     async def _ask_gateway(self, inquiry: Inquiry, host: Local, gateway: str) -> None:
-        mapping = PortMapping(self._network, gateway, host.base, self._transport.randomness)
+        def lost(why: str) -> None:
+            inquiry.error = f"the mapping was not renewed: {why}"
+
+        random = self._transport.randomness
+        mapping = PortMapping(self._network, gateway, host.base, random, on_lost=lost)
         self.generation.mappings[host.base] = mapping  # it is closed with the socket
         try:
             found = await mapping.open()
