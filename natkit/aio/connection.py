@@ -15,6 +15,7 @@ from functools import partial
 from natkit.aio.ice import Event, IceTransport
 from natkit.aio.ice_gather import GatherPlan, gather
 from natkit.aio.ice_servers import ServerName, TurnServer, stun_uri
+from natkit.aio.inbox import Inbox
 from natkit.aio.mdns import Mdns
 from natkit.aio.network import SocketNetwork
 from natkit.errors import NatkitError, UsageError
@@ -165,9 +166,8 @@ class Connection:
         self._unresolved: list[Candidate] = []
         self._resolving = 0
         self._remote_end = self._closed = False
-        self._received: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
+        self._inbox = Inbox()
         self._changed = asyncio.Event()
-        self._closed_event: asyncio.Event = asyncio.Event()
 
     # What both sides tell each other.
 
@@ -289,9 +289,9 @@ class Connection:
 
     async def get_event(self) -> ConnectionEvent | None:
         """Return the next event; None: the connection is closed already."""
-        if self._closed_event.is_set():
+        if self._inbox.lost.is_set():
             return None
-        await self._closed_event.wait()
+        await self._inbox.lost.wait()
         return ConnectionClosed()
 
     async def recv(self) -> bytes:
@@ -301,12 +301,9 @@ class Connection:
 
     async def recvfrom(self) -> tuple[bytes, int]:
         """Return the next datagram and its component. Raises: as `recv`."""
-        if self._received.empty() and (self._closed or self._agent.path_of_any() is None):
+        if self._inbox.is_empty and (self._closed or self._agent.path_of_any() is None):
             raise ConnectionError("Cannot receive data, not connected")
-        received = await self._received.get()
-        if received is None:
-            raise ConnectionError("Connection lost while receiving data")
-        return received
+        return await self._inbox.get()
 
     async def send(self, data: bytes) -> None:
         """Send a datagram on the first component. Raises: ConnectionError: there is no path."""
@@ -374,7 +371,7 @@ class Connection:
         self._remote_end = False
         self.remote_username = self.remote_password = None
         if not self._closed:
-            self._found_again()
+            self._inbox.find()
         self._kick()
 
     # Within.
@@ -386,7 +383,7 @@ class Connection:
                 self._agent,
                 self._randomness,
                 on_event=self._heard,
-                on_data=lambda data, component: self._received.put_nowait((data, component)),
+                on_data=self._inbox.put,
             )
         return self._transport
 
@@ -455,15 +452,7 @@ class Connection:
     def _lost(self) -> None:
         """Wake up everybody who waits for this connection."""
         self._changed.set()
-        self._closed_event.set()
-        self._received.put_nowait(None)
-
-    def _found_again(self) -> None:
-        """Undo `_lost`: those who wait from now on wait for the new path."""
-        self._closed_event.clear()
-        kept = [self._received.get_nowait() for _ in range(self._received.qsize())]
-        for received in filter(None, kept):
-            self._received.put_nowait(received)
+        self._inbox.lose()
 
     def _kick(self) -> None:
         if self._transport is not None:
