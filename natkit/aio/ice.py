@@ -96,7 +96,9 @@ class Generation:
     ports: dict[Name, Port] = field(default_factory=dict)
     mappings: dict[TransportAddress, PortMapping] = field(default_factory=dict)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` as long as this generation gathers."""
@@ -108,32 +110,31 @@ class Generation:
         """Gather no more."""
         for task in self.tasks:
             task.cancel()
-        self.ended.set()
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 class IceTransport:
     """Runs an agent, and the gatherers of its sessions.
 
     Args:
-        randomness: returns that many unpredictable bytes.
-        on_event:   hears what happened, in order.
-        on_data:    hears data of the peer's, with its component.
+        on_event: hears what happened, in order.
+        on_data:  hears data of the peer's, with its component.
     """
 
     def __init__(
         self,
         network: Network,
         agent: IceAgent,
-        randomness: Callable[[int], bytes],
         *,
         on_event: Callable[[Event], None],
         on_data: Callable[[bytes, int], None],
     ) -> None:
-        self.network, self.agent, self.randomness = network, agent, randomness
+        self.network, self.agent = network, agent
         self._on_event, self._on_data = on_event, on_data
         self._alarm = Alarm(self._tick)
         self._ports: dict[Name, Port] = {}
-        self._generations = [Generation(Gatherer(randomness))]
+        self._generations = [Generation(Gatherer(self.agent.randomness))]
         self._settling = self._closed = False
         self._work: set[asyncio.Task[None]] = set()
 
@@ -145,7 +146,7 @@ class IceTransport:
     def renew(self) -> None:
         """Begin another generation: the agent was restarted. The old one goes when that is done."""
         self.generation.stop()
-        self._generations.append(Generation(Gatherer(self.randomness)))
+        self._generations.append(Generation(Gatherer(self.agent.randomness)))
 
     def adopt(self, port: Port, base: TransportAddress, generation: Generation) -> None:
         """Take in a port that is open; one that comes after `close` is closed."""

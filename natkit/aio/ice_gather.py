@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -54,11 +55,11 @@ async def gather(transport: IceTransport, plan: GatherPlan) -> None:
     gathering = Gathering(transport, plan)
     if plan.hosts:
         await gathering.open_hosts()
-    if gathering.generation.ended.is_set():  # closed, or restarted, in the meantime
+    if gathering.generation.ended.done():  # closed, or restarted, in the meantime
         return
     gathering.ask_all()
     transport.kick()
-    await gathering.generation.ended.wait()
+    await asyncio.wait([gathering.generation.ended])
 
 
 class Gathering:
@@ -178,7 +179,7 @@ class Gathering:
         def lost(why: str) -> None:
             inquiry.error = f"the mapping was not renewed: {why}"
 
-        random = self._transport.randomness
+        random = self._transport.agent.randomness
         mapping = PortMapping(self._network, gateway, host.base, random, on_lost=lost)
         self.generation.mappings[host.base] = mapping  # it is closed with the socket
         try:
@@ -199,10 +200,15 @@ class Gathering:
     ) -> None:
         found = await self._network.resolve(uri.host, family)
         now = self._network.now()
-        for inquiry, host in asked:
-            if found:
-                server = TransportAddress(found[0], uri.port or uri.transport.port)
-                self._gatherer.ask(inquiry, host, server, now=now)
-            else:
+        if not found:
+            for inquiry, _ in asked:
                 self._gatherer.failed(inquiry, f"it has no IPv{family:d} address", now=now)
+            self._transport.kick()
+            return
+        server = TransportAddress(found[0], uri.port or uri.transport.port)
+        source = self._network.source_for(server)
+        leads_there = {host.base.ip for _, host in asked} & {source}
+        for inquiry, host in asked:
+            inquiry.on_route = not leads_there or host.base.ip == source
+            self._gatherer.ask(inquiry, host, server, now=now)
         self._transport.kick()

@@ -75,7 +75,7 @@ class Relays:
             Server(address, turn.transport, tls),
             turn.login,
             ports,
-            randomness=self._transport.randomness,
+            randomness=self._transport.agent.randomness,
             wish=Wish(families),
         )
         if isinstance(relay, Failure):

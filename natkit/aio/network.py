@@ -80,7 +80,7 @@ class SocketNetwork:
             lambda: self._bound(socket.SOCK_DGRAM, bound, interface=interface)
         )
         endpoint = SocketDatagramEndpoint(sock, receiver, self._scopes)
-        await endpoint.start()
+        endpoint.start()
         return endpoint
 
     async def open_stream(

@@ -132,16 +132,10 @@ class _Printer:
 
     def end(self, found: Survey) -> None:
         """Print what it means."""
-        verdict: Json = {
-            "schema": SCHEMA,
-            "works": found.exit_code == 0,
-            "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
-            "findings": list(found.findings),
-        }
         if self._lines:
-            emit_json(verdict, compact=True)
+            emit_json(_outcome_json(found), compact=True)
         elif self._json:
-            emit_json({**verdict, "steps": [_step_json(step) for step in found.steps]})
+            emit_json(as_document(found))
         else:
             click.echo("\n".join(["", *map(_verdict_text, found.verdicts)]))
             click.echo("\n".join(f"\n{finding}." for finding in found.findings), nl=False)
@@ -187,6 +181,20 @@ def _step_json(step: Step) -> Json:
         "asked_from": None if inquiry is None or inquiry.base is None else str(inquiry.base),
         "took_ms": None if inquiry is None else milliseconds(inquiry.took),
         "error": None if inquiry is None else inquiry.error,
+    }
+
+
+def as_document(found: Survey) -> Json:
+    """Return the JSON form: docs/schema/ice-survey-1.json."""
+    return {**_outcome_json(found), "steps": [_step_json(step) for step in found.steps]}
+
+
+def _outcome_json(found: Survey) -> Json:
+    return {
+        "schema": SCHEMA,
+        "works": found.exit_code == 0,
+        "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
+        "findings": list(found.findings),
     }
 
 

@@ -69,7 +69,7 @@ class IceAgent:
         self.settings = settings
         self.state = State.NEW
         self.reason = ""
-        self._randomness, self._components, self._lite = randomness, components, lite
+        self.randomness, self._components, self._lite = randomness, components, lite
         self.session = self._new_session(credentials)
         self._previous: Session | None = None
         self._consents: dict[int, Consent] = {}
@@ -85,8 +85,9 @@ class IceAgent:
         """Take the peer's credentials, and whether it is lite."""
         self.session.peer, self.session.peer_is_lite = peer, lite
         if lite and not self._lite and not self.role.controlling:  # RFC 8445 §6.1.1
-            self._switch_role()
-        self.tick(now=now)
+            self._switch_role(now)
+        self.session.tick(now=now)
+        self._review(now)
 
     def add_local(self, local: Local, *, now: Instant) -> None:
         """Take a candidate of ours, at any time."""
@@ -96,7 +97,8 @@ class IceAgent:
     def end_of_local(self, *, now: Instant) -> None:
         """Take that gathering is over."""
         self.session.local_done = True
-        self.tick(now=now)
+        self.session.tick(now=now)
+        self._review(now)
 
     def add_remote(
         self, candidate: Candidate, address: TransportAddress | None = None, *, now: Instant
@@ -218,7 +220,8 @@ class IceAgent:
 
     def tick(self, *, now: Instant) -> None:
         """Do what is due."""
-        if self.state is not State.FAILED:
+        next_at = self.session.deadline()
+        if self.state is not State.FAILED and next_at is not None and next_at <= now:
             self.session.tick(now=now)
         for consent in self._consents.values():
             if (due := consent.tick(self.role, now=now)) is not None:
@@ -267,7 +270,7 @@ class IceAgent:
         code = messages.fault_in(request, own)
         if code is None and self.role.conflicts(request):
             if self.role.yields_to(request):
-                self._switch_role()
+                self._switch_role(now)
             else:
                 code = ROLE_CONFLICT
         if session is None or own is None or code is not None:
@@ -292,14 +295,15 @@ class IceAgent:
     # What follows.
 
     def _new_session(self, credentials: Credentials | None) -> Session:
-        own = credentials or Credentials.fresh(self._randomness)
+        own = credentials or Credentials.fresh(self.randomness)
         return Session(
-            own, self.role, self._randomness, self.settings, self._components, lite=self._lite
+            own, self.role, self.randomness, self.settings, self._components, lite=self._lite
         )
 
-    def _switch_role(self) -> None:
+    def _switch_role(self, now: Instant) -> None:
         self.role.switch()
         self.session.pairs.reorder(controlling=self.role.controlling)
+        self.session.tick(now=now)
         self._events.append(RoleSwitched(self.role.controlling))
 
     def _review(self, now: Instant) -> None:
@@ -328,7 +332,7 @@ class IceAgent:
         if consent is None or consent.pair is not pair:
             own, peer = self.session.own, self.session.asks_consent
             self._vouch(pair.remote.address)
-            self._consents[component] = Consent(pair, own, peer, self._randomness, now=now)
+            self._consents[component] = Consent(pair, own, peer, self.randomness, now=now)
         seen_as = (pair.seen_as or pair.local).candidate
         selected = PairSelected(component, seen_as, pair.remote.candidate, pair.nominated)
         if selected != self._selected.get(component):

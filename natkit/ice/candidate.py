@@ -188,7 +188,7 @@ class Candidate:
 
     def __str__(self) -> str:
         where = TransportAddress(self.host, self.port)
-        if self.transport == "udp":
+        if self.transport.lower() == "udp":
             return f"{self.type} {where}"
         return f"{self.type} {where} {self.transport.upper()} {self.tcptype or ''}".rstrip()
 

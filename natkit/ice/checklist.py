@@ -7,7 +7,6 @@ candidate of ours makes no pair: what it would send leaves from its base, whose 
 from __future__ import annotations
 
 import ipaddress
-from collections import deque
 from dataclasses import dataclass
 
 from natkit.ice.candidate import CandidateType, Local, Remote, TcpType
@@ -41,7 +40,7 @@ class CheckList:
         self.unpaired: list[Unpaired] = []
         self.running = False
         self._by_path: dict[Path, Pair] = {}
-        self._triggered: deque[Pair] = deque()
+        self._triggered: list[Pair] = []
         self._numbers = 0
 
     def find(self, path: Path) -> Pair | None:
@@ -103,7 +102,7 @@ class CheckList:
     def next(self, *, now: Instant) -> Pair | None:
         """Return the pair to check now, which is waiting; None: there is none (§6.1.4.2)."""
         while self._triggered:
-            pair = self._triggered.popleft()
+            pair = self._triggered.pop(0)
             if pair.state is WAITING:
                 return pair
         chosen = self._choose() if self.running else None

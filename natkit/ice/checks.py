@@ -18,7 +18,6 @@ class Check:
         nominates:   it has USE-CANDIDATE.
         controlling: our role when it was sent.
         priority:    what it said; a candidate learnt from its answer gets it.
-        heard:       how often the peer had been heard on the pair by then.
         discarded:   what an answer said that the peer's password does not sign; empty: none came.
         quiet:       not sent again, but its answer still counts.
     """
@@ -28,7 +27,6 @@ class Check:
     nominates: bool
     controlling: bool
     priority: int
-    heard: int
     transaction: Transaction
     discarded: str = ""
     quiet: bool = False

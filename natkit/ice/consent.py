@@ -83,6 +83,7 @@ class Consent:
         if message.message_class is MessageClass.SUCCESS:
             self.heard_at, self.expires_at = now, asked_at + EXPIRY
             self.pair.history.answered += 1
+            self.pair.history.answered_at = now
             self.pair.history.round_trip = now - asked_at
         elif (error := message.find(ErrorCode)) is not None and error.code == FORBIDDEN:
             self.pair.history.note("the peer has withdrawn its consent (403)", now=now)

@@ -192,6 +192,8 @@ class Gatherer:
         """Keep mappings alive no longer: the chosen pair does from now on."""
         self._kept.clear()
         self._refresh_at = None
+        if self._over:
+            self._clients.clear()
 
     # The contract.
 
@@ -251,8 +253,10 @@ class Gatherer:
         return wait(self.inquiries, self._patience)
 
     def _settle(self, now: Instant) -> None:
+        if self._over:
+            return
         at = self.settles_at()
-        if self._over or at is None or now < at:
+        if at is None or now < at:
             return
         self._over = True
         for inquiry in self.inquiries:

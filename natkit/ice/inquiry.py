@@ -43,6 +43,8 @@ class Inquiry:
         component: that it is for.
         found:     what came of it; None: nothing, and `error` says why.
         is_new:    `found` was not known before.
+        on_route:  packets to the server leave from this base; others are asked as well, but as a
+                   rule only what the routing table names gets answers, so they are not waited for.
     """
 
     kind: Kind
@@ -54,6 +56,7 @@ class Inquiry:
     ended_at: Instant | None = None
     found: Local | None = None
     is_new: bool = False
+    on_route: bool = True
     error: str | None = None
 
     @property
@@ -97,12 +100,13 @@ def all_ended_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:
 def _group_settled_at(asked: Sequence[Inquiry], patience: Seconds) -> Instant:
     """Return when a group of inquiries has said enough.
 
-    At once when every base has an answer, whichever server gave it: a dead server costs nothing. A
-    silent base, or another TURN server, has as much time again as the first answer took.
+    At once when every base on the route has an answer, whichever server gave it: a dead server
+    costs nothing, nor does an interface that leads nowhere. Where the one on the route is silent
+    and another answers, or one of several TURN servers, it has as much time again as that took.
     """
     answered = [it for it in asked if it.found is not None and it.ended_at is not None]
     served = {it.asker for it in answered}
-    left = [it for it in asked if it.asker not in served]
+    left = [it for it in asked if it.asker not in served and (it.on_route or not answered)]
     if not answered or all(it.ended_at is not None for it in left):
         return all_ended_at(left, patience)
     first = min(answered, key=lambda it: it.ended_at or 0.0)

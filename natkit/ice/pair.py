@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -59,6 +58,7 @@ class History:
         changes:        (when, to which state), from the beginning.
         sent, answered: how often checks were sent (again), and how many were answered well.
         received:       how often the peer checked it.
+        answered_at:    when the latest answer came; None: none has.
         round_trip:     seconds, from the latest check that was answered at first try.
         notes:          (when, what) for people: errors, why it was given up.
         nominated_by:   who; None: nobody.
@@ -68,14 +68,10 @@ class History:
     sent: int = 0
     answered: int = 0
     received: int = 0
+    answered_at: Instant | None = None
     round_trip: Seconds | None = None
     notes: list[tuple[Instant, str]] = field(default_factory=list)
     nominated_by: Side | None = None
-
-    @property
-    def heard(self) -> int:
-        """How often the peer was heard."""
-        return self.answered + self.received
 
     def note(self, what: str, *, now: Instant) -> None:
         """Remember `what`, once, and no more than a person reads."""
@@ -165,8 +161,3 @@ class Pair:
 
     def __str__(self) -> str:
         return f"{self.local.candidate} → {self.remote.candidate}"
-
-
-def best(pairs: Iterable[Pair]) -> Pair | None:
-    """Return the pair of the highest priority; None of none."""
-    return max(pairs, key=lambda pair: pair.priority, default=None)

@@ -103,9 +103,7 @@ async def survey(
         on_step(steps[-1])
 
     agent = IceAgent(controlling=True, randomness=randomness)
-    transport = IceTransport(
-        network, agent, randomness, on_event=heard, on_data=lambda _data, _component: None
-    )
+    transport = IceTransport(network, agent, on_event=heard, on_data=lambda _data, _component: None)
     try:
         await gather(transport, plan)
     finally:

@@ -155,6 +155,7 @@ def test_data_goes_both_ways_and_the_pair_names_both_kinds():
         pair = a.selected_pair()
         assert pair is not None
         assert (str(pair.local.type), str(pair.remote.type)) == ("srflx", "srflx")
+        assert (pair.origin.interface, pair.origin.server) == ("eth0", "stun:stun:3478")
         assert not pair.is_relayed
         assert pair.round_trip == pytest.approx(0.04)
         await asyncio.gather(a.close(), b.close())

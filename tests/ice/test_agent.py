@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from natkit.errors import UsageError
-from natkit.ice import messages
 from natkit.ice.candidate import CandidateType
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import (
@@ -554,24 +553,6 @@ def test_role_survives_a_restart():
     duo = simple()
     duo.a.agent.restart(now=0.0)
     assert duo.a.agent.role.attribute() == IceControlling(duo.a.agent.role.tie_breaker)
-
-
-def test_aggressive_peer_gets_the_best_of_what_it_nominates():
-    duo = Duo()
-    duo.give(duo.a, local(A), local(A6, preference=65534))
-    duo.give(duo.b, local(B), local(B6, preference=65534))
-    duo.end()
-    duo.introduce()
-    duo.b.agent.start(now=0.0)
-    own, peer, role = duo.a.agent.session.own, duo.b.agent.session.own, duo.a.agent.role
-    for at, source in ((B6, A6), (B, A)):  # the worse one first, as RFC 5245 allowed it
-        check = messages.check(
-            source.ip[:12].encode().ljust(12), own, peer, role, 1, nominates=True
-        )
-        duo.b.agent.receive(check, source, at=at, now=0.0)
-    duo.run(1.0)
-    assert all(pair.nominated for pair in duo.b.agent.session.pairs.working(1))
-    assert duo.b.agent.path(1, now=duo.now) == Path(B, A)
 
 
 def host_and_relay() -> Duo:
