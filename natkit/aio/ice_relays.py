@@ -44,7 +44,11 @@ class Relays:
     def ask(self, server: TurnServer, place: int, component: int) -> None:
         """Ask the `place`th server for a component; what it says goes to the gatherer."""
         inquiry = self._gatherer.begin(
-            Kind.RELAYED, server.name, component=component, now=self._network.now()
+            Kind.RELAYED,
+            server.name,
+            component=component,
+            in_stream=server.transport.is_stream,
+            now=self._network.now(),
         )
         self._generation.spawn(self._ask(inquiry, server, place, self._families))
 
@@ -120,7 +124,11 @@ class Relays:
     def _again(self, inquiry: Inquiry) -> Inquiry:
         """Return another inquiry for the same question: it had two parts."""
         return self._gatherer.begin(
-            inquiry.kind, inquiry.server, component=inquiry.component, now=inquiry.asked_at
+            inquiry.kind,
+            inquiry.server,
+            component=inquiry.component,
+            in_stream=inquiry.in_stream,
+            now=inquiry.asked_at,
         )
 
     async def _find(self, turn: TurnServer) -> TransportAddress | None:
