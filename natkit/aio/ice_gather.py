@@ -6,21 +6,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from natkit.aio.ice import BothFamilies, Generation, IceTransport, Port
+from natkit.aio.ice import Generation, IceTransport, Port
+from natkit.aio.ice_relays import Relays
 from natkit.aio.ice_servers import TurnServer, host_addresses, relay_families
 from natkit.aio.ice_tcp import TcpEndpoint
 from natkit.aio.port_mapping import PortMapping, gateway_of
-from natkit.aio.turn_client import allocate
-from natkit.aio.turn_failure import Server
 from natkit.errors import NatkitError
 from natkit.ice.candidate import DISCARD_PORT, Candidate, CandidateType, Local, Origin, TcpType
 from natkit.ice.inquiry import Inquiry, Kind
 from natkit.ice.priority import local_preferences, priority, tcp_priority
-from natkit.network import Family, Interface, Tls
+from natkit.network import Family, Interface
 from natkit.stun.uri import StunUri
-from natkit.turn.client_allocation import Wish
-from natkit.turn.client_events import Failure
-from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
 
 
@@ -150,16 +146,12 @@ class Gathering:
                 if asked:
                     self.generation.spawn(self._ask_stun(uri, family, asked))
         families = relay_families(self._network, self.plan.families, self.plan.wanted)
+        relays = Relays(
+            self._transport, self.plan.families, families, hide_mapped=self.plan.hide_mapped
+        )
         for place, server in enumerate(self.plan.turn):
             for component in self.plan.components:
-                inquiry = self._gatherer.begin(
-                    Kind.RELAYED,
-                    server.name,
-                    component=component,
-                    in_stream=server.transport.is_stream,
-                    now=self._network.now(),
-                )
-                self.generation.spawn(self._ask_turn(inquiry, server, place, families))
+                relays.ask(server, place, component)
         if self.plan.mapping:
             self._ask_gateways()
         self._gatherer.complete(now=self._network.now())
@@ -184,7 +176,11 @@ class Gathering:
                 self.generation.spawn(self._ask_gateway(inquiry, host, gateway))
 
     async def _ask_gateway(self, inquiry: Inquiry, host: Local, gateway: str) -> None:
-        mapping = PortMapping(self._network, gateway, host.base, self._transport.agent.randomness)
+        def lost(why: str) -> None:
+            inquiry.error = f"the mapping was not renewed: {why}"
+
+        random = self._transport.agent.randomness
+        mapping = PortMapping(self._network, gateway, host.base, random, on_lost=lost)
         self.generation.mappings[host.base] = mapping  # it is closed with the socket
         try:
             found = await mapping.open()
@@ -216,74 +212,3 @@ class Gathering:
             inquiry.on_route = not leads_there or host.base.ip == source
             self._gatherer.ask(inquiry, host, server, now=now)
         self._transport.kick()
-
-    async def _ask_turn(
-        self, inquiry: Inquiry, server: TurnServer, place: int, families: tuple[Family, ...]
-    ) -> None:
-        try:
-            why = await self._allocate(inquiry, server, place, families)
-        except NatkitError as error:
-            why = str(error)
-        if why is not None:
-            self._gatherer.failed(inquiry, why, now=self._network.now())
-        self._transport.kick()
-
-    async def _allocate(
-        self, inquiry: Inquiry, turn: TurnServer, place: int, families: tuple[Family, ...]
-    ) -> str | None:
-        """Get relayed addresses from a server; return why there is none."""
-        address = await self._find(turn)
-        if address is None:
-            return "it has no address"
-        tls = None
-        if turn.transport is Transport.TLS:
-            tls = Tls(turn.parsed.host, turn.verify, turn.ca_file)
-        ports = BothFamilies(*(Port(self._transport, inquiry.component) for _ in range(2)))
-        relay = await allocate(
-            self._network,
-            Server(address, turn.transport, tls),
-            turn.login,
-            ports,
-            randomness=self._transport.agent.randomness,
-            wish=Wish(families),
-        )
-        if isinstance(relay, Failure):
-            return str(relay)
-        for number, at in enumerate(relay.allocated.relayed):
-            port = ports.v6 if at.is_ipv6 else ports.v4
-            port.endpoint = relay
-            self._transport.adopt(port, at, self.generation)
-            self._gatherer.relayed(
-                inquiry if number == 0 else self._again(inquiry),
-                at,
-                relay.allocated.mapped,
-                server=address,
-                transport=turn.transport.value,
-                preference=turn.preference(place) - at.is_ipv6,
-                hide_mapped=self.plan.hide_mapped,
-                now=self._network.now(),
-            )
-        for refused in relay.allocated.refused:
-            why = f"no IPv{refused.family:d} address: {refused.code} {refused.reason}".rstrip()
-            self._gatherer.failed(self._again(inquiry), why, now=self._network.now())
-        if len(families) > len(relay.allocated.relayed) + len(relay.allocated.refused):
-            # It does not know RFC 8656's attribute for a second family, as coturn 4.6 does not:
-            # then that takes an allocation of its own.
-            rest = self._ask_turn(self._again(inquiry), turn, place, (Family.IPV6,))
-            self.generation.spawn(rest)
-        return None
-
-    def _again(self, inquiry: Inquiry) -> Inquiry:
-        """Return another inquiry for the same question: it had two parts."""
-        return self._gatherer.begin(
-            inquiry.kind, inquiry.server, component=inquiry.component, now=inquiry.asked_at
-        )
-
-    async def _find(self, turn: TurnServer) -> TransportAddress | None:
-        """Return where a server is, over IPv4 where it has both: more networks carry it."""
-        families = sorted(self.plan.families)
-        found = await asyncio.gather(
-            *(self._network.resolve(turn.parsed.host, family) for family in families)
-        )
-        port = turn.parsed.port_for(turn.transport)
-        return next((TransportAddress(ips[0], port) for ips in found if ips), None)

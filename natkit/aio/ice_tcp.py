@@ -27,6 +27,9 @@ PATIENCE: Seconds = RELIABLE.patience
 MOST_CONNECTIONS = 100
 """Of one endpoint: pairs are no more, and strangers can connect, too."""
 
+HELLO: Seconds = 10.0
+"""For who connects to say something; the peer's check comes with the connection."""
+
 _COOKIE = MAGIC_COOKIE.to_bytes(4, "big")
 
 
@@ -134,10 +137,15 @@ class TcpEndpoint:
         link = self._links.setdefault(stream.remote, _Link())
         if not link.stands:
             self._attach(stream, link)
+        try:
+            async with asyncio.timeout(HELLO):
+                await link.heard.wait()
+        except TimeoutError:
+            self._drop(stream.remote, link)
         await link.over.wait()
 
     def _attach(self, stream: StreamEndpoint, link: _Link) -> None:
-        receiver = _Unframing(self._receiver, stream.remote)
+        receiver = _Unframing(self._receiver, stream.remote, link)
         link.attach(stream, receiver, partial(self._ended, stream.remote, link))
 
     def _ended(self, remote: TransportAddress, link: _Link, why: str) -> None:
@@ -162,11 +170,11 @@ class TcpEndpoint:
 class _Link:
     """One connection, or one that is being made.
 
-    Attributes: over: it has ended.
+    Attributes: heard: the other end has sent something; over: it has ended.
     """
 
     def __init__(self) -> None:
-        self.over = asyncio.Event()
+        self.heard, self.over = asyncio.Event(), asyncio.Event()
         self._carrier: StreamCarrier | None = None
         self._waiting: list[bytes] = []
 
@@ -189,6 +197,7 @@ class _Link:
             self.send(frame)
 
     def close(self) -> None:
+        self.heard.set()
         self.over.set()
         if self._carrier is not None:
             self._carrier.close()
@@ -201,13 +210,14 @@ class _Link:
 class _Unframing(DatagramReceiver):
     """Cuts what a connection brings into packets."""
 
-    def __init__(self, receiver: DatagramReceiver, remote: TransportAddress) -> None:
-        self._receiver, self._remote = receiver, remote
+    def __init__(self, receiver: DatagramReceiver, remote: TransportAddress, link: _Link) -> None:
+        self._receiver, self._remote, self._link = receiver, remote, link
         self._reader = PacketReader()
 
     def datagram_received(self, data: bytes, source: TransportAddress) -> None:
         del source
         for packet in self._reader.feed(data):
+            self._link.heard.set()
             self._receiver.datagram_received(packet, self._remote)
 
     def error_received(self, error: IcmpError) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import NamedTuple
 
 from natkit.aio.driver import Driver
@@ -20,7 +21,7 @@ from natkit.nat.addresses import is_local
 from natkit.network import Family, Network
 from natkit.portmap import pcp, ssdp
 from natkit.portmap.client import Answered, Randomness
-from natkit.portmap.lease import LIFETIME, Deleted, Granted, Lease, LeaseEvent, NotGranted
+from natkit.portmap.lease import LIFETIME, Deleted, Granted, Lease, LeaseEvent, Lost, NotGranted
 from natkit.wire import TransportAddress
 
 PATIENCE: Seconds = 0.4
@@ -48,13 +49,20 @@ def gateway_of(network: Network, ip: str) -> str | None:
 class PortMapping:
     """A mapping of one UDP socket of ours on one gateway.
 
-    Args: internal: the address of the socket.
+    Args:
+        internal: the address of the socket.
+        on_lost:  told in words when the mapping was not renewed.
     """
 
     def __init__(
-        self, network: Network, gateway: str, internal: TransportAddress, randomness: Randomness
+        self,
+        network: Network,
+        gateway: str,
+        internal: TransportAddress,
+        randomness: Randomness,
+        on_lost: Callable[[str], None],
     ) -> None:
-        self.gateway = gateway
+        self.gateway, self._on_lost = gateway, on_lost
         self._network, self._internal, self._randomness = network, internal, randomness
         self._lease = Lease(
             gateway, internal.ip, internal.port, patience=PATIENCE, randomness=randomness
@@ -114,6 +122,8 @@ class PortMapping:
     def _heard(self, event: LeaseEvent) -> None:
         if isinstance(event, Deleted):
             self._deleted.set()
+        elif isinstance(event, Lost):
+            self._on_lost(event.why)
         elif not self._answer.done():
             self._answer.set_result(event)
 
@@ -153,6 +163,8 @@ class PortMapping:
 
     async def _renew(self, mapping: UpnpMapping) -> None:
         while True:
-            await self._network.sleep(LIFETIME / 2)
-            with contextlib.suppress(NatkitError):  # there is time for another attempt
+            await self._network.sleep(LIFETIME / 3)  # there is time for another attempt
+            try:
                 await mapping.make()
+            except NatkitError as error:
+                self._on_lost(str(error))

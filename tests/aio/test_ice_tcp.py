@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import natkit
-from natkit.aio.ice_tcp import MOST_CONNECTIONS, TcpEndpoint
+from natkit.aio.ice_tcp import HELLO, MOST_CONNECTIONS, TcpEndpoint
 from natkit.aio.network import SocketNetwork
 from natkit.ice.candidate import TcpType
 from natkit.ice.events import State
@@ -228,6 +228,21 @@ async def test_strangers_take_no_more_than_their_share_of_connections():
     await passive.close_and_wait()
     for stranger in strangers:
         await stranger.close()
+
+
+def test_stranger_who_says_nothing_is_sent_away():
+    async def main(world: World) -> None:
+        network = world.network("bob")
+        passive = await TcpEndpoint.open(network, Inbox(), TcpType.PASSIVE, "203.0.113.101", 1)
+        alice = world.network("alice")
+        stranger = await alice.open_stream(passive.local)
+        began = alice.now()
+        assert await stranger.read() == b""
+        assert HELLO <= alice.now() - began < HELLO + 1
+        await stranger.close()
+        await passive.close_and_wait()
+
+    run(ONE_PUBLIC, main)
 
 
 async def test_only_the_chosen_connection_is_kept():

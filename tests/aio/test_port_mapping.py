@@ -88,6 +88,19 @@ def test_mapping_is_renewed_while_the_connection_lives_and_deleted_when_it_is_cl
     run(HOMES, main)
 
 
+def test_mapping_that_the_gateway_forgets_is_told_in_the_report():
+    async def main(world: World) -> None:
+        server = await PcpServer.start(world)
+        a, _ = await gathered(world)
+        server.endpoint.send = lambda *_: None
+        await world.network("alice").sleep(LIFETIME + 1)
+        (told,) = a.report()["inquiries"]
+        assert told["error"] == "the mapping was not renewed: PCP was not answered"
+        await a.close()
+
+    run(HOMES, main)
+
+
 def test_gateway_that_does_not_answer_delays_no_candidate_and_the_end_by_a_second():
     async def main(world: World) -> None:
         silent = await PcpServer.start(world)
