@@ -111,7 +111,7 @@ def _head(head: bytes) -> tuple[tuple[str, str, str], dict[str, str]]:
 
 def _size(headers: Mapping[str, str], most: int) -> int:
     if "transfer-encoding" in headers:
-        raise MalformedMessage("body", f"{_RFC} §6.1", "it is chunked")
+        raise MalformedMessage("Transfer-Encoding", f"{_RFC} §6.1", "it is not understood")
     text = headers.get("content-length", "0")
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         raise MalformedMessage("Content-Length", f"{_RFC} §6.2", f"{text[:20]!r}")
