@@ -63,7 +63,9 @@ class Code:
         typed = re.findall(r"[^\W\d_]+", text.lower())
         if len(typed) != LENGTH:
             raise UsageError(
-                f"{text!r} is no code", why=f"a code has {LENGTH} words, this has {len(typed)}"
+                f"{text!r} is no code",
+                why=f"a code has {LENGTH} words, this has {len(typed)}",
+                hint="The other side's natkit connect shows it",
             )
         return cls(tuple(_word(one) for one in typed))
 
