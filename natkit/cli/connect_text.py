@@ -48,8 +48,9 @@ class Live:
         from rich.text import Text
 
         while True:
-            pairs = pairs_table(self._report(), _LIVE_PAIRS)
-            self._live.update(Text.from_ansi(f"{self.title}\n\n{pairs}"), refresh=True)
+            report = self._report()
+            pairs = pairs_table(report, _LIVE_PAIRS) if report["pairs"] else ""
+            self._live.update(Text.from_ansi(f"\n{self.title}\n\n{pairs}"), refresh=True)
             await asyncio.sleep(_REFRESH)
 
 
@@ -95,7 +96,8 @@ def path_found(report: Json) -> str:
 
     What is known about why it is this path belongs below the last line.
     """
-    return "\n".join([*candidate_lines(report), "", pairs_table(report), "", _path_line(report)])
+    parts = [*candidate_lines(report), "", pairs_table(report), "", _path_line(report)]
+    return "\n".join(["", *parts])
 
 
 def _path_line(report: Json) -> str:

@@ -42,11 +42,13 @@ def _time(at: Seconds) -> str:
     return f"{at * 1000:7.1f} ms"
 
 
+_PAIR_HEADERS = ("", "ours", "peer's", "state", "answered", "round trip")
 _COLOURS = {"succeeded": "green", "failed": "red", "in-progress": "yellow"}
 
 
 def pairs_table(report: Json, most: int | None = None) -> str:
-    """Return the pairs of a natkit.ice/1 report, the selected ones first, then by priority.
+    """Return the pairs of a natkit.ice/1 report, the selected ones first, then by priority: how
+    many of the checks that we sent were answered, and how fast.
 
     Args: most: rows to show; None: all.
     """
@@ -54,7 +56,7 @@ def pairs_table(report: Json, most: int | None = None) -> str:
     pairs = sorted(report["pairs"], key=lambda it: (it["number"] not in selected, -it["priority"]))
     rows = [_pair_row(pair, pair["number"] in selected) for pair in pairs[:most]]
     more = len(pairs) - len(rows)
-    text = table(("", "ours", "peer's", "state", "sent", "answered", "asked", "round trip"), rows)
+    text = table(_PAIR_HEADERS, rows)
     return f"{text}\n  and {more} more" if more > 0 else text
 
 
@@ -66,9 +68,7 @@ def _pair_row(pair: Json, selected: bool) -> tuple[str, ...]:
         _seen_as(pair),
         pair["remote"],
         click.style(state, fg=_COLOURS.get(state)),
-        str(pair["checks_sent"]),
-        str(pair["checks_answered"]),
-        str(pair["checks_received"]),
+        f"{pair['checks_answered']} of {pair['checks_sent']}",
         "" if trip is None else f"{trip:.1f} ms",
     )
 

@@ -16,6 +16,9 @@ from enum import IntEnum
 
 from natkit.machine import Instant, Seconds, soonest
 
+HEAD_START: Seconds = 0.25
+"""Before the first ping: both are busy showing the path that they have just found."""
+
 INTERVAL: Seconds = 1.0
 PATIENCE: Seconds = 2.0
 """For an answer: longer than that is lost to any call."""
@@ -83,7 +86,7 @@ class Pinger:
 
     def start(self, *, now: Instant) -> None:
         """Begin to ping."""
-        self._next_at = now
+        self._next_at = now + HEAD_START
         self._heard_at = now
         self.tick(now=now)
 

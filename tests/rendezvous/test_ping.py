@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from natkit.rendezvous.ping import PingAnswered, Pinger, PingLost
+from natkit.rendezvous.ping import HEAD_START, PingAnswered, Pinger, PingLost
 
 KEY = bytes(32)
 WAY = 0.02
@@ -14,6 +14,14 @@ WAY = 0.02
 
 def pair(count_a: int = 3, count_b: int = 3) -> tuple[Pinger, Pinger]:
     return Pinger(KEY, b"a", b"b", count_a), Pinger(KEY, b"b", b"a", count_b)
+
+
+def started(count: int = 3) -> Pinger:
+    """Return one that has sent its first ping at 0."""
+    pinger, _ = pair(count)
+    pinger.start(now=-HEAD_START)
+    pinger.tick(now=0.0)
+    return pinger
 
 
 def keep_all(_: int) -> bool:
@@ -51,13 +59,13 @@ def test_every_ping_is_answered_in_a_round_trip():
     a, b = pair()
     run(a, b)
     assert [ping.round_trip for ping in a.pings] == pytest.approx([2 * WAY] * 3)
-    assert [ping.sent_at for ping in a.pings] == [0.0, 1.0, 2.0]
+    assert [ping.sent_at for ping in a.pings] == [0.25, 1.25, 2.25]
     assert [event.number for event in a.events() if isinstance(event, PingAnswered)] == [0, 1, 2]
 
 
 def test_both_end_soon_after_the_last_answer():
     a, b = pair()
-    assert run(a, b) < 2.2
+    assert run(a, b) < 2.5
     assert a.finished
     assert b.finished
 
@@ -88,13 +96,11 @@ def test_both_end_with_a_part_of_all_lost(period: int):
 
 
 def test_an_answer_counts_up_to_its_patience():
-    a, b = pair(1)
-    a.start(now=0.0)
+    a, b = started(1), pair()[1]
     [ping] = a.outgoing()
     b.receive(ping, now=0.0)
     [pong] = b.outgoing()
-    late, _ = pair(1)
-    late.start(now=0.0)
+    late = started(1)
     a.receive(pong, now=1.9)
     late.tick(now=2.0)
     late.receive(pong, now=2.0)
@@ -103,19 +109,18 @@ def test_an_answer_counts_up_to_its_patience():
 
 
 def test_pings_are_answered_before_we_start():
-    a, b = pair()
-    a.start(now=0.0)
+    a, b = started(), pair()[1]
     b.receive(a.outgoing()[0], now=0.0)
     assert b.peer_started
     assert len(b.outgoing()) == 1
 
 
 def test_what_is_not_the_peers_is_ignored():
-    a, b = pair()
-    a.start(now=0.0)
+    a, b = started(), pair()[1]
     [ping] = a.outgoing()
     stranger = Pinger(bytes(31) + b"x", b"b", b"a", 1)
-    stranger.start(now=0.0)
+    stranger.start(now=-HEAD_START)
+    stranger.tick(now=0.0)
     forged = stranger.outgoing()
     for data in (ping, b"", ping[:-1], ping + b"x", b"\0" * 25, *forged):  # ping: sent back to us
         a.receive(data, now=0.1)
