@@ -52,15 +52,14 @@ async def by_code(
     else:
         async with _rendezvous_here(network) as own:
             meeting = await _hosted(network, where, "", say)
-            say(_HERE_ALONE.format("in this command" if own else "here already"))
+            say(_HERE_ALONE.format("in this command" if own else "which runs"))
             yield meeting
 
 
-_HERE_ALONE = (
-    f"It uses a rendezvous on this machine alone (http://{_HERE}), which runs {{}}.\n"
-    "For two machines run natkit rendezvous serve where both reach it, and give both"
-    " --rendezvous URL."
-)
+_HERE_ALONE = f"""\
+That works on this machine alone: the rendezvous is http://{_HERE}, {{}}.
+For two machines run natkit rendezvous serve where both reach it, and give both
+--rendezvous URL."""
 
 
 async def _hosted(

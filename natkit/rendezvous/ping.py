@@ -20,11 +20,11 @@ HEAD_START: Seconds = 0.25
 """Before the first ping: both are busy showing the path that they have just found."""
 
 INTERVAL: Seconds = 1.0
-PATIENCE: Seconds = 2.0
-"""For an answer: longer than that is lost to any call."""
+PATIENCE: Seconds = 5.0
+"""For an answer: any path is faster; a busy machine at its end may not be."""
 _AGAIN: Seconds = 0.5
-_SILENCE: Seconds = 3.0
-"""After which a peer that has not said DONE is taken to be done: six of its DONEs would be lost."""
+_SILENCE: Seconds = 6.0
+"""After which a peer that has not said DONE is taken to be done: twelve of its DONEs were lost."""
 _LAST_WORDS = 3
 
 _MAGIC = b"natk"

@@ -175,7 +175,6 @@ class Call:
         Raises: NatkitError: signalling broke before there was any.
         """
         self.attempts += 1
-        self._enter(Stage.CONNECTING)
         first = self.attempts == 1
         try:
             # A person may take any time to paste a line; a restart is answered at once.
@@ -192,6 +191,7 @@ class Call:
 
     async def _look(self, patience: Seconds) -> str:
         """Check pairs until one is chosen; return why none was."""
+        self._enter(Stage.CONNECTING)
         try:
             async with asyncio.timeout(patience):
                 await self._find()

@@ -194,7 +194,7 @@ def test_without_a_rendezvous_one_runs_on_this_machine(monkeypatch: pytest.Monke
         result = run(code)
         out, errors = rest(host)
     assert result.exit_code == host.returncode == 0, (result.output, out, errors)
-    assert "on this machine alone (http://127.0.0.1:7478)" in out
+    assert "on this machine alone: the rendezvous is http://127.0.0.1:7478," in out
 
 
 # What is shown.
