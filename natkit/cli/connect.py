@@ -14,6 +14,7 @@ from natkit.cli.ice_options import IceServers, ice_options
 from natkit.cli.params import DURATION
 from natkit.errors import UsageError
 from natkit.rendezvous.code import Code
+from natkit.rendezvous.description import LONGEST_SEARCH
 from natkit.tools.connect import Call, Wishes
 
 
@@ -59,6 +60,9 @@ async def connect(
     if manual and (words or url is not None or until_direct):
         hint = "Leave CODE, --rendezvous and --until-direct out"
         raise UsageError("--manual has one line each way, and nothing else", hint=hint)
+    if until_direct and timeout > LONGEST_SEARCH:
+        hint = f"Give --timeout {LONGEST_SEARCH / 60:g}m or less"
+        raise UsageError("--until-direct cannot go on for so long", hint=hint)
     network = SocketNetwork()
     wishes = Wishes(
         servers.stun,

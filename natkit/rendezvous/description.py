@@ -22,7 +22,8 @@ _MOST_CANDIDATES = 100
 _MARK = "natkit1:"
 _WHERE = "natkit's docs/guide-connect.md"
 _GENERATIONS = range(1000)
-_MOST_SECONDS = 3600
+LONGEST_SEARCH: Seconds = 1200.0
+"""For a direct path: as long as a room lasts, and restarts can be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Description:
             None if password is None else _text(password, "password"),
             tuple(_text(candidate, "candidate") for candidate in candidates),
             said.get("end") is True,
-            _number(said.get("until_direct", 0), "until_direct", _MOST_SECONDS),
+            _number(said.get("until_direct", 0), "until_direct", LONGEST_SEARCH),
         )
 
     def to_line(self) -> str:
@@ -103,9 +104,9 @@ class Description:
         return cls.from_json(plain)
 
 
-def _number(value: object, where: str, most: int) -> float:
+def _number(value: object, where: str, most: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise _malformed(where, f"it is not a number, 0 .. {most}")
+        raise _malformed(where, f"it is not a number, 0 .. {most:g}")
     return value
 
 

@@ -113,16 +113,16 @@ class Talk:
     async def tell(self, generation: Generation) -> None:
         """Tell of an attempt as candidates are found, until its end, or a newer one begins."""
         self._newest = generation.number
-        await self._tell_found(generation)
-        while not generation.ended or generation.found:
-            if not generation.found:
+        end_told = await self._tell_found(generation)
+        while not end_told:
+            while not (generation.found or generation.ended):
                 await self.news.wait()
-            if self._newest != generation.number:
-                return
-            if generation.found or generation.ended:
-                await self._tell_found(generation)
+                if self._newest != generation.number:
+                    return
+            end_told = await self._tell_found(generation)
 
-    async def _tell_found(self, generation: Generation) -> None:
+    async def _tell_found(self, generation: Generation) -> bool:
+        """Tell what was not told yet; True: that was all there will be."""
         own, lines = generation.own, tuple(c.to_sdp() for c in generation.found)
         generation.found.clear()
         follows = self._signalling.password(own.ufrag) is not None
@@ -135,6 +135,7 @@ class Talk:
             self._ours_until_direct,
         )
         await self._signalling.tell(part)
+        return part.end
 
     # Hearing.
 

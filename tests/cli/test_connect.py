@@ -164,6 +164,7 @@ def test_end_of_input_in_place_of_a_line_is_an_error():
         (("--manual", "--until-direct"), 2, "--manual has one line each way"),
         (("--rendezvous", "ftp://x", UNKNOWN), 2, "is no rendezvous"),
         (("--policy", "relay"), 2, "needs a TURN server"),
+        (("--until-direct", "--timeout", "21m"), 2, "--timeout 20m or less"),
         (("--count", "0"), 2, "--count"),
         (("--rendezvous", "http://127.0.0.1:9", UNKNOWN), 3, "cannot be reached"),
         (("--rendezvous", "http://127.0.0.1:9"), 3, "natkit rendezvous serve"),

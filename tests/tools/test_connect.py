@@ -12,11 +12,13 @@ from jsonschema import Draft202012Validator
 
 from natkit.aio.connection import TransportPolicy
 from natkit.errors import NatkitError, NetworkUnreachable
+from natkit.ice.credentials import Credentials
 from natkit.rendezvous.description import Description
 from natkit.rendezvous.ping import PingAnswered
 from natkit.tools.connect import Stage, StageBegun
 from natkit.tools.connect_manual import Pasting
-from tests.tools.meeting import Outcome, Queues, meet, wishes
+from natkit.tools.connect_talk import Generation, Talk
+from tests.tools.meeting import Outcome, Queues, meet, queues, wishes
 
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs" / "schema" / "connect-1.json").read_text(encoding="utf-8")
@@ -213,6 +215,22 @@ def test_signalling_that_breaks_ends_the_search_for_a_direct_path():
     outcome = meet("symmetric", "symmetric", patient, kind=BrokenLater)
     assert outcome.alice.path == "relayed"
     assert outcome.alice.attempts == 1
+
+
+async def test_the_end_is_told_also_when_it_comes_while_something_is_being_told():
+    """Else the peer would go on waiting for candidates."""
+    generation = Generation(0, Credentials("abcd", "p" * 24))
+
+    class Slow(Queues):
+        async def tell(self, part: Description) -> None:
+            await super().tell(part)
+            talk.found(generation, None)
+
+    signalling, _ = queues(Slow)
+    talk = Talk(signalling, 0.0)
+    async with asyncio.timeout(5):
+        await talk.tell(generation)
+    assert [part.end for part in signalling.told] == [False, True]
 
 
 async def test_own_line_is_not_taken_for_the_peers():
