@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -159,6 +160,29 @@ def test_a_direct_path_is_not_looked_for_again():
     outcome = meet("full-cone", "full-cone", wishes(until_direct=True))
     assert outcome.alice.attempts == 1
     assert outcome.alice.exit_code == 0
+
+
+class Coy(Queues):
+    """Tells of relays alone, at first: the peer's NAT does not let in whom it does not know."""
+
+    async def tell(self, part: Description) -> None:
+        if part.generation == 0:
+            relays = tuple(line for line in part.candidates if "typ relay" in line)
+            part = replace(part, candidates=relays)
+        await super().tell(part)
+
+
+def test_a_restart_finds_the_direct_path_that_the_first_attempt_has_missed():
+    patient = wishes(until_direct=True)
+    outcome = meet("port-restricted", "port-restricted", patient, kind=Coy)
+    for report in (outcome.alice, outcome.bob):
+        assert (report.path, report.attempts, report.exit_code) == ("direct", 2, 0)
+    assert outcome.alice.round_trips == pytest.approx([0.04, 0.04])
+
+
+def test_without_the_wish_the_first_path_stays():
+    outcome = meet("port-restricted", "port-restricted", wishes(), kind=Coy)
+    assert (outcome.alice.path, outcome.alice.attempts) == ("relayed", 1)
 
 
 def test_rests_between_attempts_grow():
