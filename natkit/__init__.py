@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     )
     from natkit.aio.ice_servers import TurnServer
     from natkit.ice.candidate import Candidate
+    from natkit.tools.path_explanation import explain_path
+    from natkit.tools.path_values import PathExplanation
 
 __version__ = "0.1.0"
 
@@ -23,14 +25,18 @@ __all__ = [
     "Connection",
     "ConnectionClosed",
     "ConnectionEvent",
+    "PathExplanation",
     "SelectedPair",
     "TransportPolicy",
     "TurnServer",
+    "explain_path",
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "Candidate": "natkit.ice.candidate",
+    "PathExplanation": "natkit.tools.path_values",
     "TurnServer": "natkit.aio.ice_servers",
+    "explain_path": "natkit.tools.path_explanation",
 }
 
 

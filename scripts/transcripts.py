@@ -10,6 +10,7 @@ In the simulator all follows from the seed, the clock included, so the whole out
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -19,7 +20,11 @@ from click.testing import CliRunner
 from natkit.cli.main import main
 
 ROOT = Path(__file__).parent.parent
-TARGETS = (ROOT / "README.md", ROOT / "docs" / "guide-probe.md")
+TARGETS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "guide-probe.md",
+    ROOT / "docs" / "reading-an-ice-report.md",
+)
 
 WIDTH = "100"
 """Columns of the terminal that the documents show."""
@@ -35,7 +40,8 @@ def transcript(command: str) -> str:
     Raises: RuntimeError: it failed.
     """
     words, _, lines = command.partition(" | head -")
-    done = CliRunner(env={"COLUMNS": WIDTH}).invoke(main, shlex.split(words)[1:])
+    with contextlib.chdir(ROOT):
+        done = CliRunner(env={"COLUMNS": WIDTH}).invoke(main, shlex.split(words)[1:])
     if done.exit_code != 0:
         raise RuntimeError(f"{command} ended with {done.exit_code}: {done.output}")
     shown = done.stdout.rstrip().splitlines()[: int(lines) if lines else None]

@@ -6,18 +6,13 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 from natkit.aio.sockaddr import Scopes
 from natkit.aio.streams import SocketStreamEndpoint
 from natkit.errors import NatkitError
 from natkit.machine import Seconds
-from natkit.network import StreamEndpoint
+from natkit.network import StreamHandler
 from natkit.wire import TransportAddress
-
-StreamHandler: TypeAlias = Callable[[StreamEndpoint], Awaitable[None]]
-"""What serves one connection; the stream is closed when it returns."""
 
 HANDSHAKE: Seconds = 10.0
 """For TLS: until it is done a connection counts nowhere, and asyncio would wait for a minute."""

@@ -13,6 +13,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
 from natkit.cli.ice_options import IceServers, ice_options
 from natkit.cli.ice_text import CANDIDATE_HEADERS, candidate_row, without_candidate
+from natkit.ice.candidate import TcpType
 from natkit.ice.report import Json, candidate_json, milliseconds
 from natkit.tools.ice import Outcome, Step, Survey, Verdict, survey
 
@@ -23,9 +24,22 @@ _COLOURS = {Outcome.WORKS: "green", Outcome.FAILS: "red", Outcome.NOT_ASKED: "ye
 
 @click.command(cls=Command)
 @ice_options
+@click.option(
+    "--tcp",
+    multiple=True,
+    type=click.Choice([kind.value for kind in TcpType]),
+    help="Offer candidates over TCP, too; may be repeated.",
+)
+@click.option(
+    "--port-mapping",
+    is_flag=True,
+    help="Ask the gateway for an outside port, too: PCP, NAT-PMP, UPnP. It is given back.",
+)
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each candidate.")
-async def ice(servers: IceServers, as_json: bool, jsonl: bool) -> int:
+async def ice(
+    servers: IceServers, tcp: tuple[str, ...], port_mapping: bool, as_json: bool, jsonl: bool
+) -> int:
     """Gather ICE candidates as a call would, and say of each kind whether it works.
 
     URI is stun:HOST[:PORT], and turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST (TLS). Without
@@ -41,6 +55,8 @@ async def ice(servers: IceServers, as_json: bool, jsonl: bool) -> int:
         hide_mapped=relayed_only,
         wanted=None if servers.interfaces is None else frozenset(servers.interfaces).__contains__,
         thorough=True,
+        tcp=tuple(TcpType(kind) for kind in tcp),
+        mapping=port_mapping,
     )
     printer = _Printer(as_json, jsonl)
     found = await survey(SocketNetwork(), plan, secrets.token_bytes, printer.step)
@@ -65,16 +81,10 @@ class _Printer:
 
     def end(self, found: Survey) -> None:
         """Print what it means."""
-        verdict: Json = {
-            "schema": SCHEMA,
-            "works": found.exit_code == 0,
-            "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
-            "findings": list(found.findings),
-        }
         if self._lines:
-            emit_json(verdict, compact=True)
+            emit_json(_outcome_json(found), compact=True)
         elif self._json:
-            emit_json({**verdict, "steps": [_step_json(step) for step in found.steps]})
+            emit_json(as_document(found))
         else:
             click.echo("\n".join(["", *map(_verdict_text, found.verdicts)]))
             click.echo("\n".join(f"\n{finding}." for finding in found.findings), nl=False)
@@ -107,6 +117,20 @@ def _step_json(step: Step) -> Json:
         "asked_from": None if inquiry is None or inquiry.base is None else str(inquiry.base),
         "took_ms": None if inquiry is None else milliseconds(inquiry.took),
         "error": None if inquiry is None else inquiry.error,
+    }
+
+
+def as_document(found: Survey) -> Json:
+    """Return the JSON form: docs/schema/ice-survey-1.json."""
+    return {**_outcome_json(found), "steps": [_step_json(step) for step in found.steps]}
+
+
+def _outcome_json(found: Survey) -> Json:
+    return {
+        "schema": SCHEMA,
+        "works": found.exit_code == 0,
+        "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
+        "findings": list(found.findings),
     }
 
 

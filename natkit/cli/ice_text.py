@@ -29,6 +29,8 @@ def candidate_row(
     """Return a line for a candidate of ours: when it was found, what it is, who told it."""
     priority = " | ".join(map(str, parts(candidate.priority)))
     address = f"{candidate.host}:{candidate.port}"
+    if candidate.is_tcp:
+        address = f"{address} TCP {candidate.tcptype}"
     time = "" if took is None else f"{took * 1000:.1f} ms"
     return _row(_time(at), str(candidate.type), address, priority, interface, server, time)
 
