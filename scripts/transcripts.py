@@ -24,6 +24,7 @@ TARGETS = (
     ROOT / "README.md",
     ROOT / "docs" / "guide-probe.md",
     ROOT / "docs" / "reading-an-ice-report.md",
+    ROOT / "docs" / "guide-lab.md",
 )
 
 WIDTH = "100"
