@@ -8,7 +8,7 @@ from random import Random
 
 from natkit.aio.ice_servers import TurnServer
 from natkit.ice.report import Json
-from natkit.lab.call import RELAY_PORT, relay
+from natkit.lab.call import relay
 from natkit.lab.homes import HOMES, two_homes
 from natkit.lab.servers import STUN_SERVERS, stun_servers
 from natkit.lab.sim import SimWorld, run
@@ -90,7 +90,7 @@ def meet(
     async def main(world: SimWorld) -> Outcome:
         events: list[CallEvent] = []
         ends = queues(kind, **how)
-        async with stun_servers(world), turn_host(world, port=RELAY_PORT):
+        async with stun_servers(world), turn_host(world):
             alice, bob = (
                 Call(
                     world.network(name),
