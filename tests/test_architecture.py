@@ -68,7 +68,7 @@ _WIRE = ("wire", "errors")
 _MACHINE = ("machine", *_WIRE)
 _NETWORK = ("network", *_MACHINE)
 _STUN = ("stun", *_NETWORK)
-_PROTOCOLS = ("nat", "portmap", "turn", "ice", *_STUN)
+_PROTOCOLS = ("nat", "portmap", "turn", "ice", "rendezvous", *_STUN)
 _AIO = ("aio", "dataplane", *_PROTOCOLS)
 
 LAYERS = {
@@ -80,6 +80,7 @@ LAYERS = {
     "turn": Layer(_STUN, sans_io=True),
     "nat": Layer(_STUN, sans_io=True),
     "portmap": Layer(_STUN, sans_io=True),
+    "rendezvous": Layer(_MACHINE, sans_io=True),
     "ice": Layer(_STUN, sans_io=True),
     "dataplane": Layer(("turn", *_MACHINE), forbidden=TERMINAL),
     "aio": Layer(("dataplane", *_PROTOCOLS), forbidden=TERMINAL),

@@ -30,6 +30,10 @@ COMMANDS = {
     "stun": Entry("natkit.cli.stun:stun", "Ask a STUN server, or be one."),
     "turn": Entry("natkit.cli.turn:turn", "Be a TURN server, or find out what is wrong with one."),
     "ice": Entry("natkit.cli.ice:ice", "Gather ICE candidates, and say what works and what not."),
+    "connect": Entry("natkit.cli.connect:connect", "Connect to somebody, and ping over the path."),
+    "rendezvous": Entry(
+        "natkit.cli.rendezvous:rendezvous", "Be where users of natkit connect find each other."
+    ),
     "lab": Entry("natkit.cli.lab:lab", "Build networks with NATs in them, simulated or real."),
     "help": Entry("natkit.cli.help:help_", "Show the help of a command, or of a topic."),
     "completion": Entry("natkit.cli.completion:completion", "Print a shell's completion script."),
