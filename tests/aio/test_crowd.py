@@ -19,6 +19,7 @@ from natkit.ice.events import State
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(240),
     pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc"),
 ]
 
@@ -42,10 +43,10 @@ def room_for_their_sockets() -> Iterator[None]:
 
 @pytest.fixture
 async def crowd(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Pair]]:
-    """All pairs, connected; who is not asked for consent every half second is lost after five."""
+    """All pairs, connected; who is not asked for consent every two seconds is lost after twelve."""
     asyncio.get_running_loop().set_debug(False)  # tracks where each of so many handles was made
-    monkeypatch.setattr(consent, "INTERVAL", 0.5)
-    monkeypatch.setattr(consent, "EXPIRY", 5.0)
+    monkeypatch.setattr(consent, "INTERVAL", 2.0)
+    monkeypatch.setattr(consent, "EXPIRY", 12.0)
     pairs = [await introduced() for _ in range(PAIRS)]
     await asyncio.gather(*(side.connect() for side in chain(*pairs)))
     yield pairs
@@ -74,13 +75,13 @@ def descriptors() -> int:
 
 
 async def test_all_connect_carry_data_and_go_on_consenting(crowd: list[Pair]):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(100):
         await asyncio.gather(*(talk(number, pair) for number, pair in enumerate(crowd)))
         sides = list(chain(*crowd))
         before = {side: answered(side) for side in sides}
-        await asyncio.sleep(6)  # longer than consent lasts
+        await asyncio.sleep(13)  # longer than consent lasts
         assert {side.state for side in sides} == {State.COMPLETED}
-        assert min(answered(side) - before[side] for side in sides) >= 6
+        assert min(answered(side) - before[side] for side in sides) >= 3
         await asyncio.gather(*(talk(number, pair) for number, pair in enumerate(crowd)))
 
 
