@@ -44,6 +44,7 @@ def paths(matrix: Matrix) -> list[str]:
     return [cell.path for cell in matrix.cells()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [0.0, 0.1], ids=["clean", "lossy"])
 def test_every_pair_takes_the_best_path_there_is(loss: float):
     assert paths(Matrix(loss=loss)) == golden()
@@ -175,6 +176,7 @@ def test_schema_knows_every_kind():
     assert json.loads(SCHEMA.read_text())["$defs"]["kind"]["enum"] == list(HOMES)
 
 
+@pytest.mark.slow
 def test_grid_fits_a_terminal():
     result = matrix()
     assert result.exit_code == 0

@@ -337,7 +337,7 @@ def test_evidence_counts_the_checks_of_both_sides():
     found = missed(explanation, PathKind.THROUGH_NAT)
     assert (found.checks.sent, found.checks.answered, found.checks.received) == (6, 0, 0)
     assert found.peer_checks is not None
-    assert (found.peer_checks.sent, found.peer_checks.received) == (3, 0)
+    assert (found.peer_checks.sent, found.peer_checks.received) == (4, 0)
 
 
 # -- what was measured --------------------------------------------------------------------------
