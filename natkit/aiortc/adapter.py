@@ -31,6 +31,7 @@ from natkit.aiortc.stats import transport_stats
 from natkit.aiortc.values import from_aiortc, servers, to_aiortc
 from natkit.ice.candidate import Candidate
 from natkit.ice.events import State
+from natkit.network import Network
 
 STANDS_ON = {
     rtcicetransport.RTCIceGatherer: (
@@ -105,6 +106,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
         iceTransportPolicy: RTCIceTransportPolicy = RTCIceTransportPolicy.ALL,
         local_username: str | None = None,
         local_password: str | None = None,
+        network: Network | None = None,
     ) -> None:
         super().__init__([])  # it makes a connection of aioice's, which is never used
         stun, turn = servers(self.getDefaultIceServers() if iceServers is None else iceServers)
@@ -116,6 +118,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
             stun_servers=stun,
             turn_servers=turn,
             on_candidate=self._found,
+            network=network,
         )
         self._connection: Any = self.connection
         self._news = asyncio.Event()
@@ -259,8 +262,10 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
     - every server of the configuration, and the selected pair in `getStats()`.
     """
 
-    def __init__(self, configuration: RTCConfiguration | None = None) -> None:
-        self._restart_is_due = False
+    def __init__(
+        self, configuration: RTCConfiguration | None = None, *, network: Network | None = None
+    ) -> None:
+        self._restart_is_due, self._network = False, network
         self._gathering: set[asyncio.Future[None]] = set()
         super().__init__(configuration)
 
@@ -353,6 +358,7 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
             self.__configuration.iceTransportPolicy,
             same.usernameFragment,
             same.password,
+            self._network,
         )
         ice = RTCIceTransport(gatherer)
         dtls = RTCDtlsTransport(ice, self.__certificates)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from random import Random
 
+from natkit.dataplane import Counters
 from natkit.lab.topology import World
 from natkit.network import DatagramEndpoint, IcmpError, StreamEndpoint
 from natkit.turn.credentials import Credentials
@@ -55,6 +56,7 @@ class TurnHost:
         deaf:      peers other than itself are not heard, as by a firewall on the relay ports.
         dumb:      what it relays goes nowhere but to itself.
         advertise: what clients are told in place of its own IP.
+        carried:   payloads relayed so far.
     """
 
     udp: DatagramEndpoint
@@ -65,6 +67,7 @@ class TurnHost:
         self.machine = TurnServer(settings, randomness=Random(3).randbytes, epoch=1.8e9)
         self.deaf = self.dumb = False
         self.advertise = IP
+        self.carried = Counters()
         self.clients: dict[Path, Callable[[bytes], None]] = {}
         self.relays: dict[TransportAddress, Relay] = {}
         self.channels: dict[tuple[Path, int], ChannelBound] = {}
@@ -113,6 +116,8 @@ class TurnHost:
     def from_peer(self, local: TransportAddress, data: bytes, peer: TransportAddress) -> None:
         if self.deaf and peer.ip != IP:
             return
+        self.carried.from_peers += 1
+        self.carried.from_peers_bytes += len(data)
         told = local._replace(ip=self.advertise)
         for (path, channel), bound in self.channels.items():
             if (bound.relayed, bound.peer) == (told, peer):
@@ -124,6 +129,8 @@ class TurnHost:
 
     def to_peer(self, relayed: TransportAddress, peer: TransportAddress, data: bytes) -> None:
         if not self.dumb or peer.ip == IP:
+            self.carried.to_peers += 1
+            self.carried.to_peers_bytes += len(data)
             self.relays[relayed].endpoint.send(data, peer)
 
     def settle(self) -> None:
