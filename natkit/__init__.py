@@ -18,47 +18,15 @@ if TYPE_CHECKING:
     from natkit.aio.ice_servers import TurnServer
     from natkit.aio.network import SocketNetwork
     from natkit.cli.common import Command, emit_json, json_option
-    from natkit.cli.lazy import Entry, LazyRoot
-    from natkit.cli.lazy import settings as cli_settings
+    from natkit.cli.lazy import Entry, LazyRoot, cli_settings
     from natkit.cli.params import DURATION, SHARE
     from natkit.cli.render import Progress, table
-    from natkit.dataplane import Counters
-    from natkit.errors import NatkitError, NetworkUnreachable, Unsupported, UsageError
+    from natkit.errors import NatkitError, Unsupported, UsageError
     from natkit.ice.candidate import Candidate
-    from natkit.lab.stage import Drop, Stage, kinds_of, on_stage
+    from natkit.lab.stage import Drop, Stage, on_stage
     from natkit.network import Network, StreamEndpoint
-    from natkit.tools.relay import serve as serve_relay
-    from natkit.tools.relay_config import read_config as relay_config
+    from natkit.tools.relay import Relay, serve_relay
     from natkit.wire import TransportAddress
-
-_HOMES = {
-    "natkit.aio.connection": (
-        "Connection",
-        "ConnectionClosed",
-        "ConnectionEvent",
-        "SelectedPair",
-        "TransportPolicy",
-    ),
-    "natkit.aio.ice_servers": ("TurnServer",),
-    "natkit.aio.network": ("SocketNetwork",),
-    # The frame of a command line whose errors and options are like natkit's.
-    "natkit.cli.common": ("Command", "emit_json", "json_option"),
-    "natkit.cli.lazy": ("Entry", "LazyRoot", "cli_settings"),
-    "natkit.cli.params": ("DURATION", "SHARE"),
-    "natkit.cli.render": ("Progress", "table"),
-    "natkit.dataplane": ("Counters",),
-    "natkit.errors": ("NatkitError", "NetworkUnreachable", "Unsupported", "UsageError"),
-    "natkit.ice.candidate": ("Candidate",),
-    "natkit.lab.stage": ("Drop", "Stage", "kinds_of", "on_stage"),
-    "natkit.network": ("Network", "StreamEndpoint"),
-    "natkit.tools.relay": ("serve_relay",),
-    "natkit.tools.relay_config": ("relay_config",),
-    "natkit.wire": ("TransportAddress",),
-}
-_THERE = {"cli_settings": "settings", "serve_relay": "serve", "relay_config": "read_config"}
-"""What has a longer name here than where it is at home, among others of its kind."""
-
-_PLACES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DURATION",
@@ -68,14 +36,13 @@ __all__ = [
     "Connection",
     "ConnectionClosed",
     "ConnectionEvent",
-    "Counters",
     "Drop",
     "Entry",
     "LazyRoot",
     "NatkitError",
     "Network",
-    "NetworkUnreachable",
     "Progress",
+    "Relay",
     "SelectedPair",
     "SocketNetwork",
     "Stage",
@@ -89,16 +56,41 @@ __all__ = [
     "cli_settings",
     "emit_json",
     "json_option",
-    "kinds_of",
     "on_stage",
-    "relay_config",
     "serve_relay",
     "table",
 ]
 
+_HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
+    "DURATION": "natkit.cli.params",
+    "SHARE": "natkit.cli.params",
+    "Candidate": "natkit.ice.candidate",
+    "Command": "natkit.cli.common",
+    "Drop": "natkit.lab.stage",
+    "Entry": "natkit.cli.lazy",
+    "LazyRoot": "natkit.cli.lazy",
+    "NatkitError": "natkit.errors",
+    "Network": "natkit.network",
+    "Progress": "natkit.cli.render",
+    "Relay": "natkit.tools.relay",
+    "SocketNetwork": "natkit.aio.network",
+    "Stage": "natkit.lab.stage",
+    "StreamEndpoint": "natkit.network",
+    "TransportAddress": "natkit.wire",
+    "TurnServer": "natkit.aio.ice_servers",
+    "Unsupported": "natkit.errors",
+    "UsageError": "natkit.errors",
+    "cli_settings": "natkit.cli.lazy",
+    "emit_json": "natkit.cli.common",
+    "json_option": "natkit.cli.common",
+    "on_stage": "natkit.lab.stage",
+    "serve_relay": "natkit.tools.relay",
+    "table": "natkit.cli.render",
+}
+
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: `natkit --help` needs none of them."""
-    if name not in _PLACES:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), _THERE.get(name, name))
+    return getattr(import_module(_HOMES[name]), name)

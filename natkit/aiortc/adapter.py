@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import dis
 import importlib.metadata
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, cast
@@ -107,6 +108,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
         local_username: str | None = None,
         local_password: str | None = None,
         network: Network | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         super().__init__([])  # it makes a connection of aioice's, which is never used
         stun, turn = servers(self.getDefaultIceServers() if iceServers is None else iceServers)
@@ -119,6 +121,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
             turn_servers=turn,
             on_candidate=self._found,
             network=network,
+            randomness=randomness,
         )
         self._connection: Any = self.connection
         self._news = asyncio.Event()
@@ -260,12 +263,21 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
     - `restartIce()`, and answers to the peer's restarts;
     - "disconnected", as a state of ICE and of the connection, while the peer is silent;
     - every server of the configuration, and the selected pair in `getStats()`.
+
+    Args:
+        network:    what ICE runs on; None: this machine's.
+        randomness: of ICE, as `natkit.Connection` takes it.
     """
 
     def __init__(
-        self, configuration: RTCConfiguration | None = None, *, network: Network | None = None
+        self,
+        configuration: RTCConfiguration | None = None,
+        *,
+        network: Network | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self._restart_is_due, self._network = False, network
+        self._restart_is_due = False
+        self._network, self._randomness = network, randomness
         self._gathering: set[asyncio.Future[None]] = set()
         super().__init__(configuration)
 
@@ -359,6 +371,7 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
             same.usernameFragment,
             same.password,
             self._network,
+            self._randomness,
         )
         ice = RTCIceTransport(gatherer)
         dtls = RTCDtlsTransport(ice, self.__certificates)

@@ -68,7 +68,7 @@ def load(entry: Entry) -> click.Command:
     return command
 
 
-def settings(name: str) -> dict[str, Any]:
+def cli_settings(name: str) -> dict[str, Any]:
     """Return the context settings of the program of that name."""
     return {
         "help_option_names": ["-h", "--help"],

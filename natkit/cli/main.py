@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from natkit.cli.lazy import Entry, LazyRoot, settings
+from natkit.cli.lazy import Entry, LazyRoot, cli_settings
 from natkit.version import __version__
 
 COMMANDS = {
@@ -20,7 +20,7 @@ COMMANDS = {
 }
 
 
-@click.group("natkit", cls=LazyRoot, table=COMMANDS, context_settings=settings("natkit"))
+@click.group("natkit", cls=LazyRoot, table=COMMANDS, context_settings=cli_settings("natkit"))
 @click.version_option(__version__, prog_name="natkit")
 def main() -> None:
     """Find out what NAT you are behind, and whether calls from here go directly.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from natkit.aio.ice_servers import TurnServer
@@ -16,8 +16,9 @@ from natkit.lab.scenarios import STUN
 from natkit.lab.servers import STUN_SERVERS, stun_servers
 from natkit.lab.sim.packet import Proto
 from natkit.lab.sim.trace import Record
-from natkit.lab.topology import LabNetwork, World
+from natkit.lab.topology import LabNetwork, Link, Topology, World
 from natkit.lab.turn import turn_host
+from natkit.machine import Seconds
 from natkit.wire import TransportAddress
 
 T = TypeVar("T")
@@ -27,6 +28,8 @@ MEETING = TransportAddress(STUN[0], 8080)
 
 ALSO_CALLED = {"home": "port-restricted"}
 """What people call a kind, as `natkit lab list` does."""
+
+SERVERS = ("stun", "stun2")
 
 BETWEEN = "-vs-"
 
@@ -92,6 +95,7 @@ def on_stage(
     backend: str = "sim",
     seed: int = 0,
     loss: float = 0.0,
+    relay_away: Seconds = 0.0,
 ) -> T:
     """Await `play(stage)` between two homes, and return what it returns.
 
@@ -99,10 +103,11 @@ def on_stage(
         pair:    "A-vs-B", kinds of `natkit lab matrix`: alice's home and bob's.
         backend: "sim" or "netns".
         loss:    0 .. 1, on each one's way to the internet, each way.
+        relay_away: from the middle of the internet to the servers, one way; "sim" alone has delays.
     Raises: UsageError: no such pair, or called inside an event loop. Unsupported: netns cannot.
     """
     a, b = kinds_of(pair)
-    topology = two_homes(HOMES[a], HOMES[b], loss=loss)
+    topology = _away(two_homes(HOMES[a], HOMES[b], loss=loss), relay_away)
     drops: list[Drop] = []
 
     async def watched(world: sim.SimWorld) -> T:
@@ -117,6 +122,14 @@ def on_stage(
         return sim.run(topology, watched, seed=seed)
     netns.prepare()
     return netns.run(topology, staged, seed=seed)
+
+
+def _away(topology: Topology, seconds: Seconds) -> Topology:
+    hosts = (
+        replace(host, link=Link(latency=seconds)) if host.name in SERVERS else host
+        for host in topology.hosts
+    )
+    return replace(topology, hosts=tuple(hosts))
 
 
 def _note(record: Record, drops: list[Drop]) -> None:
