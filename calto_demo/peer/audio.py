@@ -146,9 +146,10 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = wave.open(str(path), "wb")  # noqa: SIM115 - open as long as the call
+            self._raw = path.open("wb")
         except OSError as error:
             raise UsageError(f"cannot write {path}", why=str(error)) from error
+        self._file = wave.open(self._raw, "wb")  # noqa: SIM115 - `close` closes it
         self._file.setnchannels(1)
         self._file.setsampwidth(2)
         self._file.setframerate(RATE)
@@ -160,6 +161,7 @@ class Recorder:
     def close(self) -> None:
         """Finish the file's header."""
         self._file.close()
+        self._raw.close()
 
 
 class ToneMeter:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LEAST, FIRST, MOST = 16_000, 32_000, 64_000
-"""Bits a second. Opus is good speech at 32 kb/s, mono; below 16 kb/s it carries no FEC."""
+LEAST, FIRST, MOST = 20_000, 32_000, 64_000
+"""Bits a second. Opus is good speech at 32 kb/s, mono; below 20 kb/s libopus adds no FEC."""
 
-STEPS = (16_000, 20_000, 24_000, 32_000, 40_000, 48_000, 64_000)
+STEPS = (20_000, 24_000, 32_000, 40_000, 48_000, 64_000)
 """What the encoder is really set to, since each change may be heard as a click."""
 
 LOSS_STEP = 0.05
