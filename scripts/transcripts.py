@@ -16,16 +16,23 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from calto_demo.cli import main as calto
 from natkit.cli.main import main
 
 ROOT = Path(__file__).parent.parent
-TARGETS = (ROOT / "README.md", ROOT / "docs" / "guide-probe.md")
+TARGETS = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"guide-{name}.md" for name in ("probe", "compare")),
+)
+
+PROGRAMS = {"natkit": main, "calto": calto}
 
 WIDTH = "100"
 """Columns of the terminal that the documents show."""
 
 MARK = re.compile(
-    r"(?P<mark><!-- transcript: (?P<command>natkit [^\n]*) -->)\n```console\n.*?```\n", re.S
+    r"(?P<mark><!-- transcript: (?P<command>(?:natkit|calto) [^\n]*) -->)\n```console\n.*?```\n",
+    re.S,
 )
 
 
@@ -35,7 +42,8 @@ def transcript(command: str) -> str:
     Raises: RuntimeError: it failed.
     """
     words, _, lines = command.partition(" | head -")
-    done = CliRunner(env={"COLUMNS": WIDTH}).invoke(main, shlex.split(words)[1:])
+    program, *rest = shlex.split(words)
+    done = CliRunner(env={"COLUMNS": WIDTH}).invoke(PROGRAMS[program], rest)
     if done.exit_code != 0:
         raise RuntimeError(f"{command} ended with {done.exit_code}: {done.output}")
     shown = done.stdout.rstrip().splitlines()[: int(lines) if lines else None]

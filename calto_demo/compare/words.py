@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from natkit import Drop
@@ -18,36 +18,35 @@ def explain(report: Report, remote_report: Report) -> str:
     selected = [pair for pair in report["pairs"] if pair["number"] in report["selected"]]
     if not selected:
         tried = len(report["pairs"])
-        return f"No path: {report['reason'] or 'nothing answered'}; {tried} pairs were tried."
+        why = report["reason"] or "nothing answered"
+        return f"alice and bob have no path: {why}; {tried} were tried."
     (pair,) = selected[:1]
     local, remote = (pair["seen_as"] or pair["local"]).split(), pair["remote"].split()
-    ours, theirs = _kind(local, report["local"]), _kind(remote, remote_report["local"])
-    if ours == "relay":
-        return f"Relayed at alice's side by {_server(report, local)}, to bob at {_address(remote)}."
-    if theirs == "relay":
-        return f"Relayed at bob's side by {_server(remote_report, remote)}."
-    if ours == theirs == "host":
-        return "Direct, in one network: both reach each other's own addresses."
-    return f"Direct, through NAT: alice as {_address(local)}, bob as {_address(remote)}."
+    ends = f"alice at {local[1]}, bob at {remote[1]}"
+    kinds = _kind(local, report["local"]), _kind(remote, remote_report["local"])
+    if "relay" in kinds:
+        owner, ours, words = (
+            ("alice", report, local) if kinds[0] == "relay" else ("bob", remote_report, remote)
+        )
+        return f"alice and bob talk over {owner}'s relay, {_server(ours, words)}: {ends}."
+    if kinds == ("host", "host"):
+        return f"alice and bob talk directly, in one network: {ends}."
+    return f"alice and bob talk directly, through NAT: {ends}."
 
 
 def _kind(words: Sequence[str], candidates: Iterable[Mapping[str, Any]]) -> str:
     """Return the type of a candidate; what its owner calls it counts more than what is seen."""
-    known = [it["type"] for it in candidates if _address(words) == f"{it['address']}:{it['port']}"]
-    return str(known[0]) if known else words[0]
+    return next((str(it["type"]) for it in _at(words, candidates)), words[0])
 
 
 def _server(report: Report, words: Sequence[str]) -> str:
-    servers = [
-        it["server"]
-        for it in report["local"]
-        if it["type"] == "relay" and _address(words) == f"{it['address']}:{it['port']}"
-    ]
-    return str(servers[0]) if servers and servers[0] else "a relay"
+    return next((str(it["server"]) for it in _at(words, report["local"])), "a relay")
 
 
-def _address(words: Sequence[str]) -> str:
-    return words[-1]
+def _at(
+    words: Sequence[str], candidates: Iterable[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    return (it for it in candidates if f"{it['address']}:{it['port']}" == words[1])
 
 
 def died(drops: Iterable[Drop]) -> list[dict[str, Any]]:

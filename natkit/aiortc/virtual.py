@@ -71,7 +71,7 @@ class _Handshake(SSL.Connection):
             return None
         if self.due is None or left > self.left:  # OpenSSL has begun to wait anew
             # Its timeouts are whole seconds (RFC 6347 §4.2.4.1), of which hardly any has passed.
-            self.due = self.now() + math.ceil(left)
+            self.due = self.now() + max(1, math.ceil(left))
         self.left = left
         return max(0.0, self.due - self.now())
 
