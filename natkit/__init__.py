@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from natkit.ice.candidate import Candidate
     from natkit.lab.stage import Drop, Stage, on_stage
     from natkit.network import Network, StreamEndpoint
+    from natkit.tools.path_explanation import explain_path
+    from natkit.tools.path_values import PathExplanation
     from natkit.tools.relay import Relay, serve_relay
     from natkit.wire import TransportAddress
 
@@ -41,6 +43,7 @@ __all__ = [
     "LazyRoot",
     "NatkitError",
     "Network",
+    "PathExplanation",
     "Progress",
     "Relay",
     "SelectedPair",
@@ -55,6 +58,7 @@ __all__ = [
     "__version__",
     "cli_settings",
     "emit_json",
+    "explain_path",
     "json_option",
     "on_stage",
     "serve_relay",
@@ -62,17 +66,18 @@ __all__ = [
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
-    "DURATION": "natkit.cli.params",
-    "SHARE": "natkit.cli.params",
     "Candidate": "natkit.ice.candidate",
     "Command": "natkit.cli.common",
+    "DURATION": "natkit.cli.params",
     "Drop": "natkit.lab.stage",
     "Entry": "natkit.cli.lazy",
     "LazyRoot": "natkit.cli.lazy",
     "NatkitError": "natkit.errors",
     "Network": "natkit.network",
+    "PathExplanation": "natkit.tools.path_values",
     "Progress": "natkit.cli.render",
     "Relay": "natkit.tools.relay",
+    "SHARE": "natkit.cli.params",
     "SocketNetwork": "natkit.aio.network",
     "Stage": "natkit.lab.stage",
     "StreamEndpoint": "natkit.network",
@@ -82,6 +87,7 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "UsageError": "natkit.errors",
     "cli_settings": "natkit.cli.lazy",
     "emit_json": "natkit.cli.common",
+    "explain_path": "natkit.tools.path_explanation",
     "json_option": "natkit.cli.common",
     "on_stage": "natkit.lab.stage",
     "serve_relay": "natkit.tools.relay",
