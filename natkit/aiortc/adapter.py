@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import dis
 import importlib.metadata
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, cast
@@ -110,6 +111,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
         *,
         interfaces: Sequence[str] | None = None,
         network: Network | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         super().__init__([])  # it makes a connection of aioice's, which is never used
         stun, turn = servers(self.getDefaultIceServers() if iceServers is None else iceServers)
@@ -123,6 +125,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
             on_candidate=self._found,
             interfaces=interfaces,
             network=network,
+            randomness=randomness,
         )
         self._connection: Any = self.connection
         self._news = asyncio.Event()
@@ -268,6 +271,7 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
     Args:
         interfaces: names of the interfaces to gather on; None: all but loopback.
         network:    where to open sockets; None: this machine.
+        randomness: of ICE, as `natkit.Connection` takes it.
     """
 
     def __init__(
@@ -276,8 +280,9 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
         *,
         interfaces: Sequence[str] | None = None,
         network: Network | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
-        self._interfaces, self._network = interfaces, network
+        self._interfaces, self._network, self._randomness = interfaces, network, randomness
         self._restart_is_due = False
         self._gathering: set[asyncio.Future[None]] = set()
         super().__init__(configuration)
@@ -373,6 +378,7 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
             same.password,
             interfaces=self._interfaces,
             network=self._network,
+            randomness=self._randomness,
         )
         ice = RTCIceTransport(gatherer)
         dtls = RTCDtlsTransport(ice, self.__certificates)

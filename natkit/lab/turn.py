@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 
+from natkit.dataplane import Counters
 from natkit.lab.scenarios import INTERNET, STUN
 from natkit.lab.topology import World
 from natkit.network import DatagramEndpoint, IcmpError, StreamEndpoint, StreamListener
@@ -63,6 +64,7 @@ class TurnHost:
         listener: where clients come, over UDP and TCP; it relays from IPv4 alone.
     Attributes:
         relays:   the receivers of what comes from peers, by relayed address.
+        carried:  payloads relayed so far.
     """
 
     udp: DatagramEndpoint
@@ -72,6 +74,7 @@ class TurnHost:
         self.network = world.network("stun")
         self.machine = TurnServer(settings, randomness=Random(3).randbytes, epoch=1.8e9)
         self.relays: dict[TransportAddress, Relay] = {}
+        self.carried = Counters()
         self._clients: dict[Path, Callable[[bytes], None]] = {}
         self._channels: dict[tuple[Path, int], ChannelBound] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -133,6 +136,8 @@ class TurnHost:
 
     def from_peer(self, relayed: TransportAddress, data: bytes, peer: TransportAddress) -> None:
         """Take what a peer sent to a relayed address, by channel where there is one."""
+        self.carried.from_peers += 1
+        self.carried.from_peers_bytes += len(data)
         for (path, channel), bound in self._channels.items():
             if (bound.relayed, bound.peer) == (relayed, peer):
                 padded = path.transport.is_stream
@@ -143,6 +148,8 @@ class TurnHost:
 
     def to_peer(self, relayed: TransportAddress, peer: TransportAddress, data: bytes) -> None:
         """Send to a peer from a relayed address."""
+        self.carried.to_peers += 1
+        self.carried.to_peers_bytes += len(data)
         self.relays[relayed].endpoint.send(data, peer)
 
     def settle(self) -> None:

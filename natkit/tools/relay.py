@@ -16,7 +16,14 @@ from natkit.aio.turn_report import Live, Report
 from natkit.aio.turn_tls import server_context
 from natkit.aio.turn_users import LookUp
 from natkit.errors import NetworkUnreachable, UsageError
-from natkit.tools.relay_config import Listen, RelayConfig, differences, without_restart
+from natkit.tools.relay_config import (
+    Listen,
+    Options,
+    RelayConfig,
+    differences,
+    read_config,
+    without_restart,
+)
 from natkit.tools.relay_pages import OwnerPages
 from natkit.tools.relay_places import (
     Opening,
@@ -229,6 +236,17 @@ async def serve(
         await relay.close()
         raise
     return relay
+
+
+async def serve_relay(options: Options, report: Callable[[Report], None]) -> Relay:
+    """Run a TURN server in this program, on this machine's network.
+
+    Args:   options: as `natkit turn serve` has them: {"secret": "…", "listen": ["udp://[::]"]}.
+            report:  hears of sessions and refusals.
+    Raises: UsageError:         an option makes no sense, or cannot work on this machine.
+            NetworkUnreachable: an address cannot be bound.
+    """
+    return await serve(SocketNetwork(), read_config(options), report)
 
 
 def _workforce(
