@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from natkit.aio.ice_servers import TurnServer
     from natkit.aio.network import SocketNetwork
+    from natkit.aio.turn_report import SessionEnded
     from natkit.cli.common import Command, emit_json, json_option
     from natkit.cli.lazy import Entry, LazyRoot, cli_settings
     from natkit.cli.params import DURATION, SHARE
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from natkit.lab.stage import Drop, Stage, on_stage
     from natkit.network import Network, StreamEndpoint
     from natkit.tools.relay import Relay, serve_relay
+    from natkit.turn.credentials import rest_password, rest_username
+    from natkit.turn.events import RequestRefused
     from natkit.wire import TransportAddress
 
 __all__ = [
@@ -43,7 +46,9 @@ __all__ = [
     "Network",
     "Progress",
     "Relay",
+    "RequestRefused",
     "SelectedPair",
+    "SessionEnded",
     "SocketNetwork",
     "Stage",
     "StreamEndpoint",
@@ -57,15 +62,16 @@ __all__ = [
     "emit_json",
     "json_option",
     "on_stage",
+    "rest_password",
+    "rest_username",
     "serve_relay",
     "table",
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
-    "DURATION": "natkit.cli.params",
-    "SHARE": "natkit.cli.params",
     "Candidate": "natkit.ice.candidate",
     "Command": "natkit.cli.common",
+    "DURATION": "natkit.cli.params",
     "Drop": "natkit.lab.stage",
     "Entry": "natkit.cli.lazy",
     "LazyRoot": "natkit.cli.lazy",
@@ -73,6 +79,9 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "Network": "natkit.network",
     "Progress": "natkit.cli.render",
     "Relay": "natkit.tools.relay",
+    "RequestRefused": "natkit.turn.events",
+    "SHARE": "natkit.cli.params",
+    "SessionEnded": "natkit.aio.turn_report",
     "SocketNetwork": "natkit.aio.network",
     "Stage": "natkit.lab.stage",
     "StreamEndpoint": "natkit.network",
@@ -84,6 +93,8 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "emit_json": "natkit.cli.common",
     "json_option": "natkit.cli.common",
     "on_stage": "natkit.lab.stage",
+    "rest_password": "natkit.turn.credentials",
+    "rest_username": "natkit.turn.credentials",
     "serve_relay": "natkit.tools.relay",
     "table": "natkit.cli.render",
 }
