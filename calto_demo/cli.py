@@ -12,6 +12,8 @@ COMMANDS = {
     "serve": Entry(
         "calto_demo.server.command:serve", "Be the server of Calto: one process, all in it."
     ),
+    "call": Entry("calto_demo.peer.command:call", "Call somebody, without a browser."),
+    "answer": Entry("calto_demo.peer.command:answer", "Answer calls, without a browser."),
     "compare": Entry(
         "calto_demo.compare.command:compare", "Make the same call directly and through a relay."
     ),

@@ -10,8 +10,12 @@ from natkit import Drop
 Report = Mapping[str, Any]
 
 
-def explain(report: Report, remote_report: Report) -> str:
-    """Return a sentence or two on the path that `report`, alice's, has chosen, or on why not.
+def explain(
+    report: Report,
+    remote_report: Report | None = None,
+    names: tuple[str, str] = ("alice", "bob"),
+) -> str:
+    """Return a sentence on the path that `report`, the first one's, has chosen, or on why not.
 
     The one place that turns reports into words: `natkit.explain_path` is to stand here.
     """
@@ -19,19 +23,20 @@ def explain(report: Report, remote_report: Report) -> str:
     if not selected:
         tried = len(report["pairs"])
         why = report["reason"] or "nothing answered"
-        return f"alice and bob have no path: {why}; {tried} were tried."
+        return f"{names[0]} and {names[1]} have no path: {why}; {tried} were tried."
     (pair,) = selected[:1]
     local, remote = (pair["seen_as"] or pair["local"]).split(), pair["remote"].split()
-    ends = f"alice at {local[1]}, bob at {remote[1]}"
-    kinds = _kind(local, report["local"]), _kind(remote, remote_report["local"])
-    if "relay" in kinds:
-        owner, ours, words = (
-            ("alice", report, local) if kinds[0] == "relay" else ("bob", remote_report, remote)
-        )
-        return f"alice and bob talk over {owner}'s relay, {_server(ours, words)}: {ends}."
+    theirs = report["remote"] if remote_report is None else remote_report["local"]
+    talk = f"{names[0]} and {names[1]} talk"
+    ends = f"{names[0]} at {local[1]}, {names[1]} at {remote[1]}"
+    kinds = _kind(local, report["local"]), _kind(remote, theirs)
+    if kinds[0] == "relay":
+        return f"{talk} over {names[0]}'s relay, {_server(local, report['local'])}: {ends}."
+    if kinds[1] == "relay":
+        return f"{talk} over {names[1]}'s relay, {_server(remote, theirs)}: {ends}."
     if kinds == ("host", "host"):
-        return f"alice and bob talk directly, in one network: {ends}."
-    return f"alice and bob talk directly, through NAT: {ends}."
+        return f"{talk} directly, in one network: {ends}."
+    return f"{talk} directly, through NAT: {ends}."
 
 
 def _kind(words: Sequence[str], candidates: Iterable[Mapping[str, Any]]) -> str:
@@ -39,8 +44,9 @@ def _kind(words: Sequence[str], candidates: Iterable[Mapping[str, Any]]) -> str:
     return next((str(it["type"]) for it in _at(words, candidates)), words[0])
 
 
-def _server(report: Report, words: Sequence[str]) -> str:
-    return next((str(it["server"]) for it in _at(words, report["local"])), "a relay")
+def _server(words: Sequence[str], candidates: Iterable[Mapping[str, Any]]) -> str:
+    known = (it.get("server") for it in _at(words, candidates))
+    return next((str(server) for server in known if server), "of which its own side knows more")
 
 
 def _at(
