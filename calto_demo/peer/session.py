@@ -58,22 +58,21 @@ class Session:
 
     async def run(self, opened: asyncio.Event) -> None:
         """Hold a socket open until cancelled, or until the server does not come back."""
-        tries = iter(PAUSES)
-        for pause in tries:
-            await asyncio.sleep(pause)
+        failures = 0
+        while self.lost is None and failures < len(PAUSES):
+            await asyncio.sleep(PAUSES[failures])
+            failures += 1
             try:
                 async with self._connection() as socket:
                     await self._greet(socket)
                     opened.set()
-                    tries = iter(PAUSES)
+                    failures = 0
                     await self._listen(socket)
             except ServerRefused as error:
                 self.lost = error
-                break
-            except (OSError, WebSocketException, TimeoutError) as error:
+            except (OSError, WebSocketException) as error:  # a timeout is an OSError
                 if not opened.is_set():
                     self.lost = ServerRefused("there is no session", why=str(error))
-                    break
         self.lost = self.lost or ServerRefused("the server has been away for too long")
         opened.set()
         self.frames.put_nowait(None)
@@ -82,8 +81,10 @@ class Session:
     async def _connection(self) -> AsyncIterator[ClientConnection]:
         url = self._account.url.replace("http", "ws", 1) + "/ws"
         async with connect(url, ssl=self._account.trust, max_size=1 << 17, close_timeout=1) as one:
-            yield one
-        self._socket = None
+            try:
+                yield one
+            finally:
+                self._socket = None
 
     async def _greet(self, socket: ClientConnection) -> None:
         hello = {
@@ -107,14 +108,13 @@ class Session:
             await self._write(frame)
 
     async def _listen(self, socket: ClientConnection) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            pinging = tasks.create_task(self._ping(socket))
-            try:
-                while True:
-                    frame = json.loads(await asyncio.wait_for(socket.recv(), SILENCE))
-                    self._take(frame)
-            finally:
-                pinging.cancel()
+        pinging = asyncio.create_task(self._ping(socket))
+        try:
+            while True:
+                self._take(json.loads(await asyncio.wait_for(socket.recv(), SILENCE)))
+        finally:
+            pinging.cancel()
+            await asyncio.gather(pinging, return_exceptions=True)
 
     def _take(self, frame: Frame) -> None:
         if "ack" in frame:
