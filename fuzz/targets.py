@@ -207,6 +207,7 @@ _CHANNEL_SAMPLES = tuple(
     ChannelData(0x4000 + size, bytes(size)).encode(padded=True) for size in (0, 1, 4, 100)
 )
 _PCP_ANNOUNCE = bytes((2, 0x80, 0, 0)) + bytes(20)
+_MAP_PORT = natpmp.MapPort(pcp.Protocol.UDP, 5000, 5000, 600)
 _PCP_MAP = bytes((2, 0x81, 0, 0)) + bytes(20) + bytes(12) + bytes((17, 0, 0, 0)) + bytes(20)
 _SSDP_FOUND = (
     f"HTTP/1.1 200 OK\r\nST: {ssdp.GATEWAY}\r\nLOCATION: http://[::1]:80/a\r\n\r\n".encode()
@@ -225,6 +226,7 @@ TARGETS = (
     Target("nonce cookie", _nonce, (b"obMatJos2AAAD0", b"obMatJos2"), allowed=()),
     Target("PCP reply", pcp.decode_reply, (_PCP_ANNOUNCE, _PCP_MAP)),
     Target("NAT-PMP reply", natpmp.decode_reply, (bytes((0, 128)) + bytes(10),)),
+    Target("NAT-PMP mapping", _MAP_PORT.answer, (bytes((0, 129)) + bytes(14),)),
     Target("ICE candidate", _candidate, _CANDIDATES),
     Target("ICE agent", _ice_agent, (*_ice_samples(), *_STUN_SAMPLES), allowed=()),
     Target("SSDP reply", ssdp.SearchGateway().answer, (_SSDP_FOUND,)),

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from natkit.ice.candidate import Candidate
     from natkit.lab.stage import Drop, Stage, on_stage
     from natkit.network import Network, StreamEndpoint
+    from natkit.tools.path_explanation import explain_path
+    from natkit.tools.path_values import PathExplanation
     from natkit.tools.relay import Relay, serve_relay
     from natkit.turn.credentials import rest_password, rest_username
     from natkit.turn.events import RequestRefused
@@ -44,6 +46,7 @@ __all__ = [
     "LazyRoot",
     "NatkitError",
     "Network",
+    "PathExplanation",
     "Progress",
     "Relay",
     "RequestRefused",
@@ -60,6 +63,7 @@ __all__ = [
     "__version__",
     "cli_settings",
     "emit_json",
+    "explain_path",
     "json_option",
     "on_stage",
     "rest_password",
@@ -77,6 +81,7 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "LazyRoot": "natkit.cli.lazy",
     "NatkitError": "natkit.errors",
     "Network": "natkit.network",
+    "PathExplanation": "natkit.tools.path_values",
     "Progress": "natkit.cli.render",
     "Relay": "natkit.tools.relay",
     "RequestRefused": "natkit.turn.events",
@@ -91,6 +96,7 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "UsageError": "natkit.errors",
     "cli_settings": "natkit.cli.lazy",
     "emit_json": "natkit.cli.common",
+    "explain_path": "natkit.tools.path_explanation",
     "json_option": "natkit.cli.common",
     "on_stage": "natkit.lab.stage",
     "rest_password": "natkit.turn.credentials",

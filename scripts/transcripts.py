@@ -10,6 +10,7 @@ In the simulator all follows from the seed, the clock included, so the whole out
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
@@ -22,7 +23,9 @@ from natkit.cli.main import main
 ROOT = Path(__file__).parent.parent
 TARGETS = (
     ROOT / "README.md",
-    *(ROOT / "docs" / f"guide-{name}.md" for name in ("probe", "compare")),
+    ROOT / "docs" / "guide-probe.md",
+    ROOT / "docs" / "guide-compare.md",
+    ROOT / "docs" / "reading-an-ice-report.md",
 )
 
 PROGRAMS = {"natkit": main, "calto": calto}
@@ -43,7 +46,8 @@ def transcript(command: str) -> str:
     """
     words, _, lines = command.partition(" | head -")
     program, *rest = shlex.split(words)
-    done = CliRunner(env={"COLUMNS": WIDTH}).invoke(PROGRAMS[program], rest)
+    with contextlib.chdir(ROOT):
+        done = CliRunner(env={"COLUMNS": WIDTH}).invoke(PROGRAMS[program], rest)
     if done.exit_code != 0:
         raise RuntimeError(f"{command} ended with {done.exit_code}: {done.output}")
     shown = done.stdout.rstrip().splitlines()[: int(lines) if lines else None]

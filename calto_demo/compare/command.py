@@ -77,7 +77,7 @@ def compare(
     try:
         from calto_demo.compare.places import Lab, ThisMachine
         from calto_demo.compare.run import compare as run
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise Unsupported(
             "calls need aiortc", why=str(error), hint="pip install 'natkit[calls]'"
         ) from error

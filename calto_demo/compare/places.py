@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from calto_demo.peer.peer import Servers
 from calto_demo.peer.signalling import LineSignalling, Switchboard
@@ -41,6 +41,7 @@ class Place:
         carried: bytes of payload that the relay has carried so far.
         drops:   datagrams that ended on their way; None: nobody can tell here.
         randomness: hers or his.
+        nats:    hers and his, as `natkit.explain_path` takes them; None: not known.
     """
 
     servers: Servers
@@ -49,6 +50,7 @@ class Place:
     carried: Callable[[], Awaitable[int]]
     drops: list[Drop] | None = None
     randomness: Callable[[str], Callable[[int], bytes]] = lambda _: secrets.token_bytes
+    nats: tuple[Any, Any] = (None, None)
 
     async def signalling(self, name: str) -> LineSignalling:
         """Return her or his signalling."""
@@ -110,6 +112,7 @@ class Lab:
             carried,
             stage.drops,
             lambda name: Random(f"{name} {self.seed}").randbytes,
+            stage.nats,
         )
         board = Switchboard()
         listener = await stage.network("stun").listen_stream(board.serve, local=stage.meeting)

@@ -63,10 +63,10 @@ async def one_call(place: Place, path: str, seconds: float) -> Leg:
     ways = await asyncio.gather(place.signalling("alice"), place.signalling("bob"))
     try:
         why = await _set_up(alice, bob, ways)
-        reports = alice.report(), bob.report()
         drops = None if place.drops is None else died(place.drops)
         if why is not None:
-            return Leg("failed", explain(*reports), drops=drops)
+            explanation = explain((alice.report(), bob.report()), place.nats)
+            return Leg("failed", explanation, drops=drops)
         # Not at the instant of a packet, of which there is one every 20 ms: whether it counts would
         # be a matter of chance.
         await alice.network.sleep(FRAME / RATE / 4)
@@ -77,7 +77,7 @@ async def one_call(place: Place, path: str, seconds: float) -> Leg:
         leg = _leg(alice, samples, last, max(it.phases.audio or 0.0 for it in (alice, bob)))
         return replace(
             leg,
-            explanation=explain(alice.report(), bob.report()),
+            explanation=explain((alice.report(), bob.report()), place.nats),
             heard=min(1.0, heard * FRAME / RATE / seconds),
             carried=carried,
             drops=drops,

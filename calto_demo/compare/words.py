@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from natkit import Drop
+from natkit import Drop, explain_path
 
 Report = Mapping[str, Any]
 
 
-def explain(
-    report: Report,
-    remote_report: Report | None = None,
-    names: tuple[str, str] = ("alice", "bob"),
-) -> str:
-    """Return a sentence on the path that `report`, the first one's, has chosen, or on why not.
+def explain(reports: tuple[Report, Report], nats: tuple[Any, Any]) -> str:
+    """Say which path alice and bob, whose reports these are, have found, why, or why none.
 
-    The one place that turns reports into words: `natkit.explain_path` is to stand here.
+    Args: nats: hers and his; None: not known.
     """
-    selected = [pair for pair in report["pairs"] if pair["number"] in report["selected"]]
-    if not selected:
-        tried = len(report["pairs"])
-        why = report["reason"] or "nothing answered"
-        return f"{names[0]} and {names[1]} have no path: {why}; {tried} were tried."
-    (pair,) = selected[:1]
-    local, remote = (pair["seen_as"] or pair["local"]).split(), pair["remote"].split()
-    theirs = report["remote"] if remote_report is None else remote_report["local"]
-    talk = f"{names[0]} and {names[1]} talk"
-    ends = f"{names[0]} at {local[1]}, {names[1]} at {remote[1]}"
-    kinds = _kind(local, report["local"]), _kind(remote, theirs)
-    if kinds[0] == "relay":
-        return f"{talk} over {names[0]}'s relay, {_server(local, report['local'])}: {ends}."
-    if kinds[1] == "relay":
-        return f"{talk} over {names[1]}'s relay, {_server(remote, theirs)}: {ends}."
-    if kinds == ("host", "host"):
-        return f"{talk} directly, in one network: {ends}."
-    return f"{talk} directly, through NAT: {ends}."
-
-
-def _kind(words: Sequence[str], candidates: Iterable[Mapping[str, Any]]) -> str:
-    """Return the type of a candidate; what its owner calls it counts more than what is seen."""
-    return next((str(it["type"]) for it in _at(words, candidates)), words[0])
-
-
-def _server(words: Sequence[str], candidates: Iterable[Mapping[str, Any]]) -> str:
-    known = (it.get("server") for it in _at(words, candidates))
-    return next((str(server) for server in known if server), "of which its own side knows more")
-
-
-def _at(
-    words: Sequence[str], candidates: Iterable[Mapping[str, Any]]
-) -> Iterator[Mapping[str, Any]]:
-    return (it for it in candidates if f"{it['address']}:{it['port']}" == words[1])
+    return explain_path(
+        reports[0],
+        remote_report=reports[1],
+        local_nat=nats[0],
+        remote_nat=nats[1],
+        names=("alice", "bob"),
+    ).paragraph
 
 
 def died(drops: Iterable[Drop]) -> list[dict[str, Any]]:

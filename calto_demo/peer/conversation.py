@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from calto_demo.compare.words import explain
 from calto_demo.peer.account import Account, ServerRefused
 from calto_demo.peer.audio import (
     SILENCE,
@@ -25,6 +24,7 @@ from calto_demo.peer.peer import Peer, Phases
 from calto_demo.peer.session import CallSignalling, Session
 from calto_demo.peer.signalling import Description
 from calto_demo.peer.stats import PathStats
+from natkit import explain_path
 
 SCHEMA = "calto.call/1"
 
@@ -74,7 +74,7 @@ class Conversation:
         """Return what is known (calto.call/1), and tell the server for its history."""
         stats, name = await self.peer.stats(), self._person["name"]
         measured = {
-            "explanation": explain(self.peer.report(), names=("this side", name)),
+            "explanation": explain_path(self.peer.report(), names=("this side", name)).paragraph,
             "quality": quality(self._since, stats, self.peer.phases),
         }
         kind = {True: "relayed", False: "direct", None: "unknown"}[stats.relayed]

@@ -6,17 +6,12 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 from natkit.aio.sockaddr import Scopes
 from natkit.aio.streams import SocketStreamEndpoint
 from natkit.errors import NatkitError
-from natkit.network import StreamEndpoint
+from natkit.network import StreamHandler
 from natkit.wire import TransportAddress
-
-StreamHandler: TypeAlias = Callable[[StreamEndpoint], Awaitable[None]]
-"""What serves one connection; the stream is closed when it returns."""
 
 STREAM_LIMIT = 500
 """Connections served at once: each holds a descriptor, of which 1024 is a usual limit."""

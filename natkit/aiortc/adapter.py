@@ -13,7 +13,7 @@ import asyncio
 import dis
 import importlib.metadata
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, cast
@@ -98,6 +98,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
 
     It emits "localcandidate" for every candidate as it is found, which aiortc's does not.
 
+    Args:   interfaces, network: see `RTCPeerConnection`.
     Raises: ValueError: a URL is none of a STUN or TURN server.
     """
 
@@ -107,6 +108,8 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
         iceTransportPolicy: RTCIceTransportPolicy = RTCIceTransportPolicy.ALL,
         local_username: str | None = None,
         local_password: str | None = None,
+        *,
+        interfaces: Sequence[str] | None = None,
         network: Network | None = None,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
@@ -120,6 +123,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
             stun_servers=stun,
             turn_servers=turn,
             on_candidate=self._found,
+            interfaces=interfaces,
             network=network,
             randomness=randomness,
         )
@@ -265,7 +269,8 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
     - every server of the configuration, and the selected pair in `getStats()`.
 
     Args:
-        network:    what ICE runs on; None: this machine's.
+        interfaces: names of the interfaces to gather on; None: all but loopback.
+        network:    where to open sockets; None: this machine.
         randomness: of ICE, as `natkit.Connection` takes it.
     """
 
@@ -273,11 +278,12 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
         self,
         configuration: RTCConfiguration | None = None,
         *,
+        interfaces: Sequence[str] | None = None,
         network: Network | None = None,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
+        self._interfaces, self._network, self._randomness = interfaces, network, randomness
         self._restart_is_due = False
-        self._network, self._randomness = network, randomness
         self._gathering: set[asyncio.Future[None]] = set()
         super().__init__(configuration)
 
@@ -370,8 +376,9 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
             self.__configuration.iceTransportPolicy,
             same.usernameFragment,
             same.password,
-            self._network,
-            self._randomness,
+            interfaces=self._interfaces,
+            network=self._network,
+            randomness=self._randomness,
         )
         ice = RTCIceTransport(gatherer)
         dtls = RTCDtlsTransport(ice, self.__certificates)

@@ -14,6 +14,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
 from natkit.cli.turn_check import given_login, login_options
 from natkit.errors import UsageError
+from natkit.ice.candidate import TcpType
 from natkit.ice.priority import parts
 from natkit.ice.report import Json, candidate_json, milliseconds
 from natkit.network import Network
@@ -39,6 +40,17 @@ _COLOURS = {Outcome.WORKS: "green", Outcome.FAILS: "red", Outcome.NOT_ASKED: "ye
 @click.option(
     "--interface", multiple=True, metavar="NAME", help="Use this interface; may be repeated."
 )
+@click.option(
+    "--tcp",
+    multiple=True,
+    type=click.Choice([kind.value for kind in TcpType]),
+    help="Offer candidates over TCP, too; may be repeated.",
+)
+@click.option(
+    "--port-mapping",
+    is_flag=True,
+    help="Ask the gateway for an outside port, too: PCP, NAT-PMP, UPnP. It is given back.",
+)
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each candidate.")
 async def ice(
@@ -51,6 +63,8 @@ async def ice(
     insecure: bool,
     policy: str,
     interface: tuple[str, ...],
+    tcp: tuple[str, ...],
+    port_mapping: bool,
     as_json: bool,
     jsonl: bool,
 ) -> int:
@@ -82,6 +96,8 @@ async def ice(
         hide_mapped=policy == "relay",
         wanted=_known(network, interface).__contains__ if interface else None,
         thorough=True,
+        tcp=tuple(TcpType(kind) for kind in tcp),
+        mapping=port_mapping,
     )
     printer = _Printer(as_json, jsonl)
     found = await survey(network, plan, secrets.token_bytes, printer.step)
@@ -116,16 +132,10 @@ class _Printer:
 
     def end(self, found: Survey) -> None:
         """Print what it means."""
-        verdict: Json = {
-            "schema": SCHEMA,
-            "works": found.exit_code == 0,
-            "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
-            "findings": list(found.findings),
-        }
         if self._lines:
-            emit_json(verdict, compact=True)
+            emit_json(_outcome_json(found), compact=True)
         elif self._json:
-            emit_json({**verdict, "steps": [_step_json(step) for step in found.steps]})
+            emit_json(as_document(found))
         else:
             click.echo("\n".join(["", *map(_verdict_text, found.verdicts)]))
             click.echo("\n".join(f"\n{finding}." for finding in found.findings), nl=False)
@@ -154,6 +164,8 @@ def _step_text(step: Step) -> str:
     priority = " | ".join(map(str, parts(candidate.priority)))
     took = "" if origin.round_trip is None else f"{origin.round_trip * 1000:.1f} ms"
     address = f"{candidate.host}:{candidate.port}"
+    if candidate.is_tcp:
+        address = f"{address} TCP {candidate.tcptype}"
     where = origin.interface or ""
     return _row(at, str(candidate.type), address, priority, where, origin.server or "", took)
 
@@ -169,6 +181,20 @@ def _step_json(step: Step) -> Json:
         "asked_from": None if inquiry is None or inquiry.base is None else str(inquiry.base),
         "took_ms": None if inquiry is None else milliseconds(inquiry.took),
         "error": None if inquiry is None else inquiry.error,
+    }
+
+
+def as_document(found: Survey) -> Json:
+    """Return the JSON form: docs/schema/ice-survey-1.json."""
+    return {**_outcome_json(found), "steps": [_step_json(step) for step in found.steps]}
+
+
+def _outcome_json(found: Survey) -> Json:
+    return {
+        "schema": SCHEMA,
+        "works": found.exit_code == 0,
+        "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
+        "findings": list(found.findings),
     }
 
 

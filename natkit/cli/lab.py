@@ -124,16 +124,28 @@ def probe(
 @backend_option
 @seed_option
 @click.option("--loss", type=PERCENT, default="0", help="Percent lost on each side, each way.")
+@click.option(
+    "--explain", nargs=2, metavar="A B", help="Call from A to B alone, and explain the path."
+)
 @json_option
-def matrix(kinds: str | None, backend: str, seed: int, loss: float, as_json: bool) -> int:
+def matrix(
+    kinds: str | None,
+    backend: str,
+    seed: int,
+    loss: float,
+    explain: tuple[str, str] | None,
+    as_json: bool,
+) -> int:
     """Call from every kind of NAT to every other: direct, relayed, or failed, and how fast.
 
     Both sides run ICE with a STUN and a TURN server. Ends with 1 when a pair fails to connect.
     """
     # Here because it brings ICE, the servers and a world, which `list` need not pay for.
-    from natkit.cli.lab_matrix import as_document, as_text
+    from natkit.cli.lab_matrix import as_document, as_text, show_explained
     from natkit.lab.matrix import Matrix, kinds_named
 
+    if explain is not None:
+        return show_explained(Matrix(explain, backend, loss / 100, seed), as_json=as_json)
     chosen = kinds_named(kinds)
     played = Matrix(chosen, backend, loss / 100, seed)
     with Progress() as progress:

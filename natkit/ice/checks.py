@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from natkit.ice.messages import Outgoing
 from natkit.ice.pair import Pair
 from natkit.machine import Instant, Seconds, soonest
-from natkit.stun.transaction import UNRELIABLE, Retransmission, Step, Transaction
+from natkit.stun.transaction import RELIABLE, UNRELIABLE, Retransmission, Step, Transaction
 
 
 @dataclass(slots=True)
@@ -18,6 +18,7 @@ class Check:
         nominates:   it has USE-CANDIDATE.
         controlling: our role when it was sent.
         priority:    what it said; a candidate learnt from its answer gets it.
+        discarded:   what an answer said that the peer's password does not sign; empty: none came.
         quiet:       not sent again, but its answer still counts.
     """
 
@@ -27,14 +28,17 @@ class Check:
     controlling: bool
     priority: int
     transaction: Transaction
+    discarded: str = ""
     quiet: bool = False
 
 
-def schedule(pacing: Seconds, busy: int) -> Retransmission:
+def schedule(pacing: Seconds, busy: int, *, tcp: bool) -> Retransmission:
     """Return how a check is sent again: the more of them there are, the slower (§14.3).
 
-    Args: busy: pairs that are checked or wait for it.
+    Args: busy: pairs that are checked or wait for it; tcp: TCP sends again by itself.
     """
+    if tcp:
+        return RELIABLE
     return Retransmission(max(UNRELIABLE.rto, pacing * busy))
 
 
@@ -101,5 +105,5 @@ class Checks:
 
     def _send(self, check: Check) -> None:
         check.pair.history.sent += 1
-        base, remote = check.pair.key
-        self.outgoing.append(Outgoing(check.request, remote, base))
+        base, remote, tcp = check.pair.path
+        self.outgoing.append(Outgoing(check.request, remote, base, tcp))

@@ -44,6 +44,17 @@ class Outcome:
     reports: tuple[dict[str, Any], dict[str, Any]]
 
 
+class CallFailed(ConnectionError):
+    """There is no path, or it carries nothing.
+
+    Attributes: reports: alice's and bob's, as `Connection.report`.
+    """
+
+    def __init__(self, why: str, reports: tuple[dict[str, Any], dict[str, Any]]) -> None:
+        super().__init__(why)
+        self.reports = reports
+
+
 def relay(transport: str = "udp") -> TurnServer:
     """Return the lab's TURN server, to be reached over `transport` ("udp" or "tcp")."""
     return TurnServer(f"turn:{STUN[0]}:{RELAY_PORT}?transport={transport}", *USER)
@@ -74,7 +85,7 @@ async def call(world: World, *, seed: int, transports: tuple[str, ...] = ("udp",
     """Connect alice and bob in `world`, which `two_homes` is built into, and let them talk.
 
     Args:   transports: to the TURN server.
-    Raises: ConnectionError: there is no path, or it carries nothing; TimeoutError.
+    Raises: CallFailed: there is no path, it carries nothing, or it all takes too long.
     """
     changed = asyncio.Event()
     async with stun_servers(world), turn_host(world, port=RELAY_PORT):
@@ -92,6 +103,8 @@ async def call(world: World, *, seed: int, transports: tuple[str, ...] = ("udp",
         try:
             async with asyncio.timeout(PATIENCE):
                 return await _connected(a, b, world, changed)
+        except (ConnectionError, TimeoutError) as error:
+            raise CallFailed(str(error), (a.report(), b.report())) from error
         finally:
             await asyncio.gather(a.close(), b.close())
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
+from typing import Any
 
 from natkit.errors import UsageError
 from natkit.lab import netns, sim
-from natkit.lab.call import Outcome, call
+from natkit.lab.call import CallFailed, Outcome, call
 from natkit.lab.homes import HOMES, two_homes
 from natkit.lab.topology import World
 
@@ -20,12 +21,14 @@ class Cell:
     Attributes:
         path:       "direct", "relayed" or "failed".
         connect_ms: from both having all candidates until both could send; None: failed.
+        reports:    of both sides, as `Connection.report`.
     """
 
     a: str
     b: str
     path: str
     connect_ms: int | None
+    reports: tuple[dict[str, Any], dict[str, Any]] = field(repr=False)
 
 
 def kinds_named(text: str | None) -> tuple[str, ...]:
@@ -69,6 +72,12 @@ class Matrix:
         for a, b in self.pairs:
             yield self._play(a, b)
 
+    def cell(self, a: str, b: str) -> Cell:
+        """Play one cell. Raises: Unsupported: this machine cannot."""
+        if self.backend == "netns":
+            netns.prepare()
+        return self._play(a, b)
+
     def _play(self, a: str, b: str) -> Cell:
         topology = two_homes(HOMES[a], HOMES[b], loss=self.loss)
         run: Callable[..., Outcome] = sim.run if self.backend == "sim" else netns.run
@@ -78,6 +87,6 @@ class Matrix:
 
         try:
             found = run(topology, main, seed=self.seed)
-        except (ConnectionError, TimeoutError):
-            return Cell(a, b, "failed", None)
-        return Cell(a, b, found.path, round(found.seconds * 1000))
+        except CallFailed as failed:
+            return Cell(a, b, "failed", None, failed.reports)
+        return Cell(a, b, found.path, round(found.seconds * 1000), found.reports)

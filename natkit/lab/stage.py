@@ -16,9 +16,11 @@ from natkit.lab.scenarios import STUN
 from natkit.lab.servers import STUN_SERVERS, stun_servers
 from natkit.lab.sim.packet import Proto
 from natkit.lab.sim.trace import Record
-from natkit.lab.topology import LabNetwork, Link, Topology, World
+from natkit.lab.topology import Link, Topology, World
 from natkit.lab.turn import turn_host
 from natkit.machine import Seconds
+from natkit.nat.verdict import Behaviour
+from natkit.network import Network
 from natkit.wire import TransportAddress
 
 T = TypeVar("T")
@@ -69,6 +71,7 @@ class Stage:
     """What a call has to work with.
 
     Attributes:
+        nats:    what stands before alice and before bob, as a probe would find it.
         stun:    servers, as `Connection` takes them.
         turn:    the lab's relay over UDP and over TCP.
         meeting: where on `network("stun")` a program may listen, and alice and bob reach it.
@@ -77,13 +80,14 @@ class Stage:
     """
 
     world: World
+    nats: tuple[Behaviour, Behaviour]
     carried: Counters
     drops: list[Drop] | None = None
     stun: tuple[tuple[str, int], ...] = STUN_SERVERS
     turn: tuple[TurnServer, ...] = field(default_factory=lambda: (relay("udp"), relay("tcp")))
     meeting: TransportAddress = MEETING
 
-    def network(self, name: str) -> LabNetwork:
+    def network(self, name: str) -> Network:
         """Return the network as "alice", "bob" or "stun" sees it."""
         return self.world.network(name)
 
@@ -108,6 +112,7 @@ def on_stage(
     """
     a, b = kinds_of(pair)
     topology = _away(two_homes(HOMES[a], HOMES[b], loss=loss), relay_away)
+    nats = HOMES[a].behaviour, HOMES[b].behaviour
     drops: list[Drop] = []
 
     async def watched(world: sim.SimWorld) -> T:
@@ -116,7 +121,7 @@ def on_stage(
 
     async def staged(world: World, drops: list[Drop] | None = None) -> T:
         async with stun_servers(world), turn_host(world, port=RELAY_PORT) as host:
-            return await play(Stage(world, host.carried, drops))
+            return await play(Stage(world, nats, host.carried, drops))
 
     if backend == "sim":
         return sim.run(topology, watched, seed=seed)

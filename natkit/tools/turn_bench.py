@@ -20,6 +20,7 @@ from natkit.network import DatagramEndpoint, Family, Network, Tls
 from natkit.tools.stun import BOTH_FAMILIES, Trust
 from natkit.tools.turn_load import BenchReport, Direction, Flow, Histogram, Load
 from natkit.tools.turn_path import Inbox, Outside
+from natkit.tools.turn_words import permission_problem
 from natkit.turn.client_allocation import Wish
 from natkit.turn.client_auth import Login
 from natkit.turn.client_uri import TurnUri
@@ -155,7 +156,7 @@ class _Setup:
         )
         outside = Outside(self.network, self.randomness, up)
         try:
-            await relay.permit(relay.allocated.mapped.ip)
+            await _permit(relay)
             crossing = await outside.into(relay, down)
             if crossing is None:
                 raise NetworkUnreachable(
@@ -168,6 +169,15 @@ class _Setup:
             await relay.close_and_wait()
             raise
         return _Call(relay, outside, crossing.source)
+
+
+async def _permit(relay: RelayedEndpoint) -> None:
+    """Let ourselves be sent to. Raises: NatkitError."""
+    ip = relay.allocated.mapped.ip
+    failure = await relay.try_to_permit(ip)
+    if failure is not None:
+        problem = permission_problem(failure, ip, own=ip == relay.local.ip)
+        raise NatkitError(problem.what, hint=problem.mend)
 
 
 async def _send(

@@ -67,7 +67,6 @@ class CloseReason(Enum):
     EXPIRED = "it expired"
     DISCONNECTED = "the client's connection closed"
     STOPPED = "the server stopped"
-    RELAY_LOST = "its relayed address failed"
     WORKER_LOST = "the worker process that had it ended"
 
 

@@ -237,13 +237,6 @@ class TurnServer:
         told = () if password is None else (prepared(password),)
         self._request(waiting.message, waiting.path, told=told, now=now)
 
-    def relay_lost(self, relayed: TransportAddress, *, now: Instant) -> None:
-        """Take that the socket of a relayed address is gone, and its allocation with it."""
-        self.tick(now=now)
-        allocation = self._register.by_relayed.get(relayed)
-        if allocation is not None:
-            self._register.close(allocation, CloseReason.RELAY_LOST)
-
     def reconfigure(self, settings: Settings, *, now: Instant) -> None:
         """Go on with other settings. Allocations stay, also those of users who are gone;
         permissions, channels and connections that the new policy refuses end.

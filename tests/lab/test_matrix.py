@@ -12,6 +12,8 @@ from click.testing import CliRunner, Result
 from natkit.cli.main import main
 from natkit.lab.homes import HOMES
 from natkit.lab.matrix import Matrix
+from natkit.tools.path_side import known
+from tests.tools.path_grid import probed
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schema" / "matrix-1.json"
 
@@ -71,6 +73,49 @@ def test_json_keeps_to_its_schema():
     assert [cell["path"] for cell in document["cells"]] == ["direct", "direct", "relayed"]
 
 
+def test_every_cell_explains_its_path():
+    document = json.loads(matrix("--json", "--kinds", "full-cone,symmetric").stdout)
+    explained = [cell["explanation"] for cell in document["cells"]]
+    assert [it["kind"] for it in explained] == ["direct-through-nat"] * 2 + ["relayed"]
+    assert "gives every destination another port and filters by port" in explained[2]["paragraph"]
+
+
+def test_call_is_explained_from_the_side_that_is_named_first():
+    a, b = "port-restricted", "symmetric"
+    assert matrix("--explain", a, b).stdout.startswith(f"A: {a}, B: {b}\n\nA and B talk over ")
+    explanation = json.loads(matrix("--explain", b, a, "--json").stdout)
+    assert explanation["schema"] == "natkit.path/1"
+    through_nat = explanation["missed"][-1]["faults"]
+    assert [f"{it['side']}: {it['cause']}" for it in through_nat] == [
+        "local: port-per-destination",
+        "local: port-filter",
+        "remote: port-filter",
+    ]
+
+
+def test_failed_call_is_explained_and_ends_with_1():
+    result = matrix("--explain", "none", "none", "--loss", "100")
+    assert result.exit_code == 1
+    assert "A and B found no path." in result.stdout
+
+
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.needs("root", "nft", "ip")
+def test_linux_nats_are_explained_alike():
+    def causes(backend: str) -> list[list[str]]:
+        result = matrix("--explain", "port-restricted", "symmetric", "--json", "--backend", backend)
+        missed = json.loads(result.stdout)["missed"]
+        return [[it["kind"], *(fault["cause"] for fault in it["faults"])] for it in missed]
+
+    assert causes("netns") == causes("sim")
+
+
+def test_what_a_home_does_is_what_a_probe_finds_there():
+    for kind, home in HOMES.items():
+        assert known(probed(kind)).behaviour == home.behaviour, kind
+
+
 def test_schema_knows_every_kind():
     assert json.loads(SCHEMA.read_text())["$defs"]["kind"]["enum"] == list(HOMES)
 
@@ -86,6 +131,7 @@ def test_all_lost_is_a_failed_call_and_exit_code_1():
     result = matrix("--json", "--kinds", "none", "--loss", "100")
     (cell,) = json.loads(result.stdout)["cells"]
     assert (cell["path"], cell["connect_ms"], result.exit_code) == ("failed", None, 1)
+    assert cell["explanation"]["kind"] == "failed"
 
 
 def test_seed_changes_when_loss_strikes():
@@ -98,7 +144,13 @@ def test_seed_changes_when_loss_strikes():
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--kinds", "cone"), ("--kinds", "none,none"), ("--loss", "101"), ("--backend", "docker")],
+    [
+        ("--kinds", "cone"),
+        ("--kinds", "none,none"),
+        ("--loss", "101"),
+        ("--backend", "docker"),
+        ("--explain", "none", "cone"),
+    ],
 )
-def test_bad_input_is_a_usage_error(wrong: tuple[str, str]):
+def test_bad_input_is_a_usage_error(wrong: tuple[str, ...]):
     assert matrix(*wrong).exit_code == 2

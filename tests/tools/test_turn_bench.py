@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -19,6 +20,7 @@ from natkit.tools.turn_load import BenchReport, Direction, Histogram, Load
 from natkit.turn.client_auth import Login
 from natkit.turn.client_uri import TurnUri
 from natkit.turn.forwarding import Transport
+from natkit.turn.policy import PeerPolicy
 from natkit.turn.quota import Limits
 from natkit.wire import TransportAddress
 
@@ -94,6 +96,15 @@ def test_client_that_fails_is_told_and_the_others_go_on() -> None:
 def test_not_one_client_is_an_error_that_says_why() -> None:
     with pytest.raises(AuthenticationFailed, match="error 401"):
         measure(login=Login("alice", "wrong"))
+
+
+def test_server_that_relays_to_nobody_here_is_an_error_that_says_what_to_allow() -> None:
+    def spoil(host: TurnHost) -> None:
+        strict = replace(SETTINGS, policy=PeerPolicy())
+        host.machine.reconfigure(strict, now=0.0)
+
+    with pytest.raises(NatkitError, match=r"403: the server does not relay to .* --allow-peer"):
+        measure(spoil=spoil)
 
 
 def test_relay_that_hears_nobody_is_an_error_that_names_the_doctor() -> None:

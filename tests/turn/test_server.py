@@ -298,14 +298,6 @@ def test_stop_closes_all_there_is() -> None:
     assert desk.server.deadline() is None
 
 
-def test_relay_that_is_lost_ends_its_allocation() -> None:
-    desk = Desk()
-    relayed = desk.allocate()
-    desk.server.relay_lost(relayed, now=desk.now)
-    desk.settle()
-    assert [closed.reason for closed in desk.pop(AllocationClosed)] == [CloseReason.RELAY_LOST]
-
-
 def test_stream_that_closes_without_allocation_is_no_matter() -> None:
     desk = Desk()
     desk.server.path_closed(DATA_TCP, now=desk.now)

@@ -2,61 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from calto_demo.compare.charts import QUANTITIES, lines, timeline, way
 from calto_demo.compare.result import Comparison, Leg, Phase, Sample
 from calto_demo.compare.run import phases
 from calto_demo.compare.text import as_text, kilobits, milliseconds, percent, size
-from calto_demo.compare.words import died, died_words, explain
+from calto_demo.compare.words import died, died_words
 from calto_demo.peer.peer import Phases
 from natkit import Drop
-
-HOST = {"type": "host", "address": "10.0.1.2", "port": 5, "server": None}
-RELAY = {"type": "relay", "address": "203.0.113.10", "port": 7, "server": "turn.example over udp"}
-
-
-def report(local: str, remote: str, *candidates: dict[str, Any]) -> dict[str, Any]:
-    pair = {"number": 1, "local": local, "seen_as": None, "remote": remote}
-    return {"pairs": [pair], "selected": [1], "local": list(candidates), "reason": ""}
-
-
-@pytest.mark.parametrize(
-    ("mine", "theirs", "said"),
-    [
-        (
-            report("host 10.0.1.2:5", "host 10.0.1.3:6", HOST),
-            report("host 10.0.1.3:6", "host 10.0.1.2:5"),
-            "directly, in one network",
-        ),
-        (
-            report("srflx 203.0.113.7:5", "prflx 203.0.113.8:6"),
-            report("host 10.0.1.3:6", "srflx 203.0.113.7:5"),
-            "directly, through NAT: alice at 203.0.113.7:5, bob at 203.0.113.8:6",
-        ),
-        (
-            report("relay 203.0.113.10:7", "srflx 203.0.113.8:6", RELAY),
-            report("srflx 203.0.113.8:6", "relay 203.0.113.10:7"),
-            "over alice's relay, turn.example over udp",
-        ),
-        (
-            # What comes from bob's relay is peer-reflexive to alice, until bob's report is asked.
-            report("srflx 203.0.113.7:5", "prflx 203.0.113.10:7"),
-            report("relay 203.0.113.10:7", "srflx 203.0.113.7:5", RELAY),
-            "over bob's relay, turn.example over udp",
-        ),
-    ],
-)
-def test_a_path_is_told_by_the_ends_it_has(mine: dict[str, Any], theirs: dict[str, Any], said: str):
-    assert said in explain(mine, theirs)
-
-
-def test_no_path_is_told_with_the_reason():
-    pairs = [{"number": 1}, {"number": 2}]
-    failed = {"pairs": pairs, "selected": [], "reason": "no pair works", "local": []}
-    assert "no pair works; 2 were tried" in explain(failed, failed)
 
 
 def drop(node: str, why: str, at: float = 0.1) -> Drop:
