@@ -89,10 +89,11 @@ async def fresh_token(request: Request) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    """End the tokens of this device."""
+    """End the tokens and sockets of this device."""
     services = services_of(request)
-    _, device = await services.guard.caller(request)
+    user, device = await services.guard.caller(request)
     await services.people.sign_out(device, now=services.clock())
+    await services.hub.sign_out(user.id, device)
     return Response(status_code=204)
 
 

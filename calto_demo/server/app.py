@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from calto_demo.server import api, socket
+from calto_demo.server import api, peerjs, socket
 from calto_demo.server.guard import refusal
 from calto_demo.server.refusal import Refused
 from calto_demo.server.services import Services, derived
@@ -47,6 +47,7 @@ def make_app(services: Services) -> Starlette:
     routes: list[BaseRoute] = [
         Mount("/api", routes=api.ROUTES, middleware=[cors]),
         WebSocketRoute("/ws", socket.talk),
+        peerjs.mount(),
         Route("/healthz", _healthy),
         Route("/readyz", _ready),
         Route("/metrics", _metrics),

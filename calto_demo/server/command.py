@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from calto_demo.server.certificates import self_signed
-from calto_demo.server.journal import write_log
-from calto_demo.server.running import Server
-from calto_demo.server.running import serve as run
 from calto_demo.server.settings import Certificate, Provider, Settings
 from natkit import UsageError
+
+if TYPE_CHECKING:
+    from calto_demo.server.running import Server
 
 GOOGLE = "https://accounts.google.com"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -54,6 +53,10 @@ def serve(log_format: str, **given: Any) -> None:
     The line that begins with "ready" has the address to open. SIGTERM lets calls end for
     --drain-time and takes no new ones; a second one stops at once.
     """
+    # Takes more than a second, which who asks for --help need not wait.
+    from calto_demo.server.journal import write_log
+    from calto_demo.server.running import serve as run
+
     write_log(as_json=log_format == "json")
     with tempfile.TemporaryDirectory(prefix="calto-") as directory:
         settings = _settings(Path(directory), **given)
@@ -111,6 +114,8 @@ def _certificate(
     if tls is None:
         return None
     if tls == "self-signed":
+        from calto_demo.server.certificates import self_signed
+
         return self_signed(host, directory)
     if not Path(tls).is_file():
         raise UsageError(f"--tls {tls} is no file", hint="Write self-signed, or a PEM file's name")

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
+from aiortc.exceptions import InvalidAccessError, InvalidStateError
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from calto_demo.server import frames
@@ -58,9 +59,7 @@ class EchoCall:
             frame = await self._frames.get()
             try:
                 await self._handle(frame)
-            except Refused as error:
-                _log.info("the echo is refused", extra={"call": self._call, "why": str(error)})
-            except (*FAILURES, ValueError):
+            except (ValueError, InvalidStateError, InvalidAccessError):
                 _log.exception("the echo cannot go on", extra={"call": self._call})
                 await self._say(frames.HangUp(0, self._call, "failed", "the echo failed"))
 
@@ -176,7 +175,12 @@ class Echo:
             self._calls[call].hear(incoming)
 
     async def _say(self, frame: frames.CallFrame) -> None:
-        await self._services.switchboard.handle(self._user, self._session, frame)
+        try:
+            await self._services.switchboard.handle(self._user, self._session, frame)
+        except Refused as error:  # the call has ended meanwhile, mostly
+            _log.debug("the echo is refused", extra={"call": frame.call, "why": str(error)})
+        except FAILURES:
+            _log.exception("the echo cannot say what it has to", extra={"call": frame.call})
 
     def _configuration(self, call: str) -> RTCConfiguration:
         minted: IceServers = self._services.ice

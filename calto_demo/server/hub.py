@@ -20,7 +20,7 @@ KEPT = 60.0
 MOST_SESSIONS = 20
 """Of one user on one process."""
 
-TAKEN_OVER = 4409
+TAKEN_OVER, SIGNED_OUT = 4409, 4401
 
 
 class Line(Protocol):
@@ -37,13 +37,17 @@ class Line(Protocol):
 class Member:
     """A session that is here.
 
-    Attributes: line: None: its socket is away since `gone_at`.  is_open: frames go to it.
+    Attributes:
+        line:    None: its socket is away since `gone_at`.
+        is_open: frames go to it.
+        device:  that its token is of.
     """
 
     session: Session = field(default_factory=Session)
     line: Line | None = None
     is_open: bool = False
     gone_at: float = 0.0
+    device: str = ""
 
     def open(self, first: bytes) -> None:
         """Let frames go to the socket: `first`, those that wait, and all that come."""
@@ -86,7 +90,9 @@ class Hub:
         """How many sessions have one."""
         return sum(one.line is not None for of in self._members.values() for one in of.values())
 
-    async def join(self, user: str, name: str, ack: int, line: Line, nat: str) -> Joined:
+    async def join(
+        self, user: str, name: str, ack: int, line: Line, nat: str, device: str = ""
+    ) -> Joined:
         """Give a session a socket; frames wait until it is opened.
 
         Args:   ack: the last frame that its client got.
@@ -101,7 +107,7 @@ class Hub:
         resumed = member is not None and member.session.resume(ack)
         if member is None or not resumed:
             member = mine[name] = Member()
-        member.line, member.is_open = line, False
+        member.line, member.is_open, member.device = line, False, device
         await self.backplane.listen(user)
         await self.backplane.come(user, name, nat)
         # If another process has it (half dead, perhaps), it lets go.
@@ -116,6 +122,10 @@ class Hub:
         member.line, member.gone_at = None, self._clock()
         await self.backplane.leave(user, name)
         return True
+
+    async def sign_out(self, user: str, device: str) -> None:
+        """End the sockets of a device, on every process."""
+        await self._publish(user, {"signed_out": device})
 
     async def forget(self) -> None:
         """Forget sessions that have not come back in time."""
@@ -149,15 +159,19 @@ class Hub:
 
     def _hear(self, user: str | None, data: bytes) -> None:
         message = msgspec.json.decode(data)
-        if "taken" in message:
-            if user is not None and message["by"] != self.process:
-                self._let_go(user, message["taken"])
-            return
-        listeners = list(self._members.values()) if user is None else [self._members.get(user, {})]
-        for mine in listeners:
-            for name, member in mine.items():
-                if message["only"] in (None, name) and name != message["but"]:
-                    member.push(message["frame"])
+        groups = list(self._members.values()) if user is None else [self._members.get(user, {})]
+        match message:
+            case {"taken": name, "by": process} if user is not None:
+                if process != self.process:
+                    self._let_go(user, name)
+            case {"signed_out": device}:
+                for member in (member for group in groups for member in group.values()):
+                    if member.device == device and member.line is not None:
+                        member.line.close(SIGNED_OUT, "signed-out")
+            case {"frame": frame, "only": only, "but": but}:
+                for name, member in [pair for group in groups for pair in group.items()]:
+                    if only in (None, name) and name != but:
+                        member.push(frame)
 
     def _let_go(self, user: str, name: str) -> None:
         member = self._members.get(user, {}).pop(name, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.starlette_client import OAuth
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from calto_demo.server.api import services_of
 from calto_demo.server.refusal import Refused
 from calto_demo.server.requests import LONGEST_NAME, clean_name
-from calto_demo.server.settings import Provider
+from calto_demo.server.settings import Provider, is_own_path
 
 _RETURN = "return_to"
 _log = logging.getLogger("calto.oidc")
@@ -37,9 +37,8 @@ def routes(provider: Provider) -> list[Route]:
     async def login(request: Request) -> Response:
         target = request.query_params.get(_RETURN, "/")
         services = services_of(request)
-        own = urlsplit(target)
-        is_path = not own.scheme and not own.netloc and target.startswith("/")
-        if not is_path and not services.guard.is_ours(target, request.headers.get("host", "")):
+        host = request.headers.get("host", "")
+        if not is_own_path(target) and not services.guard.is_ours(target, host):
             raise Refused("bad-origin", "that page may not sign anybody in here")
         request.session[_RETURN] = target
         callback = services.url_of(request) + "/auth/callback"

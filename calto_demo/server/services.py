@@ -28,6 +28,7 @@ from calto_demo.server.ledger import Ledger
 from calto_demo.server.metrics import Metrics
 from calto_demo.server.people import People
 from calto_demo.server.presence import Presence
+from calto_demo.server.realm import Realm
 from calto_demo.server.settings import Settings
 from calto_demo.server.switchboard import Switchboard
 from calto_demo.server.tables import keys
@@ -70,6 +71,7 @@ class Services:
     tokens: Tokens
     ice: IceServers
     metrics: Metrics
+    realm: Realm
     guests: Rate
     rings: Rate
     clock: Callable[[], float]
@@ -106,6 +108,7 @@ class Services:
         while True:
             try:
                 await self.switchboard.sweep()
+                self.realm.tick(now=self.monotonic())
                 if self.monotonic() >= next_look:
                     next_look = self.monotonic() + LOOK
                     await self._look()
@@ -157,6 +160,7 @@ async def _assemble(settings: Settings, database: Database) -> Services:
         tokens=tokens,
         ice=IceServers(settings.secret or derived(secret, "turn"), settings.turn_uris, clock),
         metrics=metrics,
+        realm=Realm(),
         guests=Rate(settings.guests_a_minute, monotonic),
         rings=Rate(RINGS_A_MINUTE, monotonic),
         clock=clock,
@@ -184,10 +188,9 @@ def derived(secret: str, purpose: str) -> str:
 
 async def _kept_secret(database: Database) -> str:
     """Return the secret that the database keeps, so that a restart signs nobody out."""
-    async with database.writing() as connection:
-        known = (await connection.execute(select(keys.c.secret))).scalar()
-        if known is not None:
-            return str(known)
-        made = secrets.token_hex(32)
-        await connection.execute(insert(keys).values(id=1, secret=made))
-    return made
+    with contextlib.suppress(IntegrityError):  # there is one, or another process is quicker
+        async with database.writing() as connection:
+            row = {"id": 1, "secret": secrets.token_hex(32)}
+            await connection.execute(insert(keys).values(row))
+    async with database.reading() as connection:
+        return str((await connection.execute(select(keys.c.secret))).scalar_one())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -85,14 +86,25 @@ class Settings:
         return "http" if self.certificate is None else "https"
 
 
+_PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+"""Printable ASCII without the backslash: of others browsers make something else than we do."""
+
+
+def is_own_path(url: str) -> bool:
+    """Tell whether a URL leads to a page of this server, whoever reads it."""
+    return url.startswith("/") and not url.startswith("//") and _PLAIN.fullmatch(url) is not None
+
+
 def origin_of(url: str) -> str | None:
     """Return the origin of a URL as browsers write it; None: it has none."""
+    if not _PLAIN.fullmatch(url):
+        return None
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]

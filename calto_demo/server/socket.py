@@ -103,9 +103,9 @@ class Conversation:
     async def _signed_in(self, hello: frames.Hello) -> None:
         services = self._services
         try:
-            user, _ = await services.guard.user(hello.token)
+            user, device = await services.guard.user(hello.token)
             joined = await services.hub.join(
-                user.id, hello.session, hello.ack, self._line, hello.nat
+                user.id, hello.session, hello.ack, self._line, hello.nat, device
             )
         except Refused as error:
             code = BAD_TOKEN if error.code in _SIGN_IN else TOO_MANY

@@ -39,6 +39,13 @@ async def test_a_guest_is_who_they_say_until_they_sign_out(world: World):
     assert await tab.closed() == (4401, "signed-out")
 
 
+async def test_signing_out_ends_the_sockets_of_that_device_and_no_others(world: World):
+    ada, bob = await world.tab("Ada"), await world.tab("Bob")
+    await world.api.ask("POST", "/api/sign-out", ada.token)
+    assert await ada.closed() == (4401, "signed-out")
+    assert await bob.quiet() == []
+
+
 async def test_a_fresh_token_is_of_the_same_device_and_ends_with_it(world: World):
     _, token = await world.api.guest("Ada")
     fresh = (await world.api.ask("POST", "/api/token", token)).json()["token"]
