@@ -26,6 +26,7 @@ TARGETS = (
     ROOT / "docs" / "guide-probe.md",
     ROOT / "docs" / "guide-compare.md",
     ROOT / "docs" / "reading-an-ice-report.md",
+    ROOT / "docs" / "guide-lab.md",
 )
 
 PROGRAMS = {"natkit": main, "calto": calto}

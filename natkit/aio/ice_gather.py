@@ -153,7 +153,11 @@ class Gathering:
         for place, server in enumerate(self.plan.turn):
             for component in self.plan.components:
                 inquiry = self._gatherer.begin(
-                    Kind.RELAYED, server.name, component=component, now=self._network.now()
+                    Kind.RELAYED,
+                    server.name,
+                    component=component,
+                    in_stream=server.transport.is_stream,
+                    now=self._network.now(),
                 )
                 self.generation.spawn(self._ask_turn(inquiry, server, place, families))
         if self.plan.mapping:

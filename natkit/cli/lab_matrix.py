@@ -27,19 +27,27 @@ def grid(cells: Sequence[Cell]) -> tuple[list[str], dict[tuple[str, str], Cell]]
     return kinds, {pair: c for c in cells for pair in ((c.a, c.b), (c.b, c.a))}
 
 
-def as_document(cells: Sequence[Cell]) -> dict[str, Any]:
+def as_document(played: Matrix, cells: Sequence[Cell]) -> dict[str, Any]:
     """Return the JSON form: docs/schema/matrix-1.json."""
-    fields = [
-        {
-            "a": c.a,
-            "b": c.b,
-            "path": c.path,
-            "connect_ms": c.connect_ms,
-            "explanation": explained(c).as_json(),
-        }
-        for c in cells
-    ]
-    return {"schema": "natkit.matrix/1", "cells": fields}
+    return {
+        "schema": "natkit.matrix/1",
+        "engine": played.engine,
+        "backend": played.backend,
+        "loss": played.loss,
+        "seed": played.seed,
+        "cells": [_cell_document(cell) for cell in cells],
+    }
+
+
+def _cell_document(cell: Cell) -> dict[str, Any]:
+    return {
+        "a": cell.a,
+        "b": cell.b,
+        "path": cell.path,
+        "connect_ms": cell.connect_ms,
+        "error": cell.error,
+        "explanation": explained(cell).as_json() if cell.reports else None,
+    }
 
 
 def as_text(cells: Sequence[Cell]) -> str:
@@ -52,12 +60,20 @@ def as_text(cells: Sequence[Cell]) -> str:
         row = "".join(f"{_short(found[a, b]):>5}" for b in kinds[:n])
         lines.append(f"{n:>2} {a:<{wide - 3}}{row}")
     lines += ["", "D direct, R relayed; milliseconds until connected.", summary(cells)]
+    lines += [f"{c.a} and {c.b} failed: {c.error}" for c in cells if c.path == "failed"]
     return "\n".join(lines)
 
 
 def _short(cell: Cell) -> str:
     time = "" if cell.connect_ms is None else str(cell.connect_ms)
     return _LETTERS[cell.path] + time
+
+
+def how(played: Matrix) -> str:
+    """Return in words who called whom over what."""
+    place = {"sim": "in the simulator", "netns": "over real Linux NATs"}[played.backend]
+    lost = f"{played.loss * 100:g} % of packets lost on each side, each way"
+    return f"{played.engine}'s ICE on both sides, {place}, {lost}, seed {played.seed}."
 
 
 def summary(cells: Sequence[Cell]) -> str:

@@ -108,13 +108,14 @@ class Gatherer:
         interface: str | None = None,
         *,
         component: int = 1,
+        in_stream: bool = False,
         now: Instant,
     ) -> Inquiry:
         """Record that a server is asked from now on; finding its address may take time, too.
 
         `ask`, `relayed` or `failed` follows.
         """
-        inquiry = Inquiry(kind, name, base, interface, now, component)
+        inquiry = Inquiry(kind, name, base, interface, now, component, in_stream)
         self.inquiries.append(inquiry)
         return inquiry
 

@@ -16,6 +16,10 @@ PATIENCE: Seconds = 2.0
 GATEWAY_PATIENCE: Seconds = 1.0
 """For the gateway, where it does not answer: it is next door, and may be asked in three languages.
 """
+STREAM_PATIENCE: Seconds = 10.0
+"""For a relay over TCP or TLS where nothing answers over UDP, so that there is no other way out:
+four SYNs, at 0, 1, 3 and 7 s, and the answers after the last. With a tenth lost each way, 2 s
+would miss it in one case of twenty."""
 
 GRACE: Seconds = 0.005
 """How long a silent base has at the least, once another one has been answered."""
@@ -41,6 +45,7 @@ class Inquiry:
         interface: of the base, where known.
         asked_at, ended_at: when; ended_at is None while it is open.
         component: that it is for.
+        in_stream: the server is asked over TCP or TLS.
         found:     what came of it; None: nothing, and `error` says why.
         is_new:    `found` was not known before.
         on_route:  packets to the server leave from this base; others are asked as well, but as a
@@ -53,6 +58,7 @@ class Inquiry:
     interface: str | None
     asked_at: Instant
     component: int = 1
+    in_stream: bool = False
     ended_at: Instant | None = None
     found: Local | None = None
     is_new: bool = False
@@ -80,6 +86,7 @@ def settled_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:
 
     Each kind of question has to be answered well enough (`_group_settled_at`). IPv6 is not waited
     for once IPv4 has its answer: addresses are seldom translated there, and the path often broken.
+    Where nobody has answered at all, what was asked over TCP has `STREAM_PATIENCE`.
     """
     asked = [it for it in inquiries if it.kind is Kind.REFLEXIVE]
     v4, v6 = ([it for it in asked if it.is_ipv6 is wanted] for wanted in (False, True))
@@ -87,8 +94,11 @@ def settled_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:
         v6 += v4
     relayed = [it for it in inquiries if it.kind is Kind.RELAYED]
     mapped = [it for it in inquiries if it.kind is Kind.MAPPED]
-    servers = max(_group_settled_at(group, patience) for group in (v4, v6, relayed))
-    return max(servers, _group_settled_at(mapped, min(patience, GATEWAY_PATIENCE)))
+    settled = max(_group_settled_at(group, patience) for group in (v4, v6, relayed))
+    settled = max(settled, _group_settled_at(mapped, min(patience, GATEWAY_PATIENCE)))
+    if any(it.found for it in inquiries):
+        return settled
+    return max(settled, all_ended_at([it for it in relayed if it.in_stream], STREAM_PATIENCE))
 
 
 def all_ended_at(inquiries: Sequence[Inquiry], patience: Seconds) -> Instant:

@@ -17,7 +17,7 @@ from natkit.ice import messages, nomination
 from natkit.ice.candidate import Candidate, CandidateType, Local, Remote
 from natkit.ice.candidates import MOST, Candidates
 from natkit.ice.checklist import LIMIT, CheckList
-from natkit.ice.checks import Check, Checks, schedule
+from natkit.ice.checks import PROMISING, Check, Checks, schedule
 from natkit.ice.credentials import Credentials
 from natkit.ice.messages import ROLE_CONFLICT, UNAUTHENTICATED, Checked
 from natkit.ice.nomination import Plan
@@ -307,8 +307,11 @@ class Session:
         request = messages.check(
             transaction_id, self.own, self.peer, self._role, priority, nominates=nominates
         )
-        busy = self.pairs.count(WAITING, IN_PROGRESS)
-        resend = schedule(self._settings.pacing, busy, tcp=pair.is_tcp)
+        if pair.history.received and not pair.is_relayed and not pair.is_tcp:
+            resend = PROMISING
+        else:
+            busy = self.pairs.count(WAITING, IN_PROGRESS)
+            resend = schedule(self._settings.pacing, busy, tcp=pair.is_tcp)
         transaction = Transaction(resend, now=now)
         check = Check(pair, request, nominates, self._role.controlling, priority, transaction)
         self.checks.send(transaction_id, check, now=now)

@@ -10,7 +10,7 @@ from natkit.aio.ice_servers import TurnServer
 from natkit.dataplane import Counters
 from natkit.errors import UsageError
 from natkit.lab import netns, sim
-from natkit.lab.call import RELAY_PORT, relay
+from natkit.lab.call import relay
 from natkit.lab.homes import HOMES, two_homes
 from natkit.lab.scenarios import STUN
 from natkit.lab.servers import STUN_SERVERS, stun_servers
@@ -120,7 +120,7 @@ def on_stage(
         return await staged(world, drops)
 
     async def staged(world: World, drops: list[Drop] | None = None) -> T:
-        async with stun_servers(world), turn_host(world, port=RELAY_PORT) as host:
+        async with stun_servers(world), turn_host(world) as host:
             return await play(Stage(world, nats, host.carried, drops))
 
     if backend == "sim":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
@@ -239,6 +240,9 @@ class World(Protocol):
 
     def network(self, node: str) -> Network:
         """Return the network as the host or router `node` sees it. Raises: UsageError."""
+
+    def as_host(self, node: str) -> AbstractContextManager[None]:
+        """Open the sockets of asyncio code inside this block on `node`, its tasks' too."""
 
 
 Main = Callable[[World], Awaitable[T]]

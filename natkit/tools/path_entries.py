@@ -42,6 +42,7 @@ class Shown:
         ip:      an address, or the mDNS name that hides it.
         related: the base of a reflexive, the mapped address of a relayed one; None: not told.
         server:  who told it, for a candidate of the reporter's.
+        priority: 0 where a pair or an inquiry names the candidate.
     """
 
     type: str
@@ -50,6 +51,7 @@ class Shown:
     transport: str = "udp"
     related: TransportAddress | None = None
     server: str | None = None
+    priority: int = 0
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Shown:
@@ -61,6 +63,7 @@ class Shown:
             read_as(str, told["transport"]).lower(),
             _related(told["related"]),
             _text_or_none(told.get("server")),
+            read_as(int, told["priority"]),
         )
 
     @classmethod
@@ -68,7 +71,7 @@ class Shown:
         """Read what pairs and inquiries name a candidate by: "srflx 203.0.113.7:4000"."""
         kind, where, *rest = text.split(" ")
         ip, _, port = where.rpartition(":")
-        return cls(kind, ip.strip("[]"), int(port), "tcp" if rest == ["TCP"] else "udp")
+        return cls(kind, ip.strip("[]"), int(port), "tcp" if rest[:1] == ["TCP"] else "udp")
 
     @property
     def at(self) -> TransportAddress:
@@ -103,7 +106,7 @@ class Asked:
     """A question to a server.
 
     Attributes:
-        kind: "stun", "turn" or "host".
+        kind: "stun", "turn", "host" or "gateway".
         base: where it was asked from; None: a socket of its own.
         error: in words; None: it was answered.
     """
@@ -199,6 +202,11 @@ class Tried:
             float(worked[0]) if worked else None,
             tuple(read_as(str, what) for _, what in row["notes"]),
         )
+
+    @property
+    def is_tcp(self) -> bool:
+        """True when it is a TCP connection."""
+        return self.local.transport == "tcp"
 
     @property
     def works(self) -> bool:

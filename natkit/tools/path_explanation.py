@@ -132,6 +132,8 @@ def _missed(
         PathKind.RELAYED: whole or relay_faults(ours, theirs),
     }
     yield from (missed(kind, causes[kind]) for kind in _BETTER[report.kind] if causes[kind])
+    if report.selected is not None and report.selected.is_tcp and not report.selected.relayed:
+        yield missed(report.kind, nat_faults(ours, theirs) or public_faults(ours, theirs), "udp")
     for relay in relays:
         if relay.transport in ("tcp", "tls"):
             view = ours if relay.side is Side.LOCAL else theirs

@@ -186,6 +186,12 @@ def _behaviour_faults(ours: SideView, theirs: SideView) -> Iterator[Fault]:
                 why += f" ({view.two_ports})"
             yield Fault(view.side, Cause.PORT_PER_DESTINATION, why, view.basis("steady"))
         yield from _filter(view)
+    for view in views:
+        if view.gateway_ports:
+            at = view.gateway_ports[0].at
+            yield unknown(
+                view.side, f"{view.name}'s gateway maps {at}, and yet nothing came in there"
+            )
     if direct is None:
         yield from (unknown(v.side, why) for v in views if (why := _missing(v)))
 

@@ -94,7 +94,7 @@ def _by_its_nat(view: SideView, other: SideView) -> Iterator[Improvement]:
     if not view.is_addressable or can_call_directly(nat, other.nat) is True:
         return
     opened = replace(nat, filtering=Filtering.ENDPOINT_INDEPENDENT)
-    if can_call_directly(opened, other.nat) is True:
+    if not view.gateway_ports and can_call_directly(opened, other.nat) is True:
         yield _opening(view)
     if nat.steady is False and can_call_directly(replace(nat, steady=True), other.nat) is True:
         yield Improvement(view.side, Change.STEADY_MAPPING, KEEP_ONE_PORT, enough=True)

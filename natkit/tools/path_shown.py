@@ -73,7 +73,7 @@ def _beyond_relay(candidate: Shown, report: IceReport) -> bool:
 def _udp(report: IceReport) -> bool | None:
     """Return whether UDP gets out; False only where several servers are silent and TCP works."""
     questions = report.questions("stun") + [a for a in report.questions("turn") if a.over == "udp"]
-    direct = [pair for pair in report.pairs if pair.local.type != "relay"]
+    direct = [p for p in report.pairs if p.local.type != "relay" and not p.is_tcp]
     if any(asked.found for asked in questions) or any(p.answered or p.received for p in direct):
         return True
     streams = [a for a in report.questions("turn") if a.over in ("tcp", "tls") and a.found]
@@ -84,15 +84,18 @@ def _udp(report: IceReport) -> bool | None:
 def shown_to_peer(report: IceReport) -> tuple[Behaviour, str]:
     """Return what the peer's candidates show of its NAT."""
     reflexive = of_type(report.remote, "srflx")
-    by_base: dict[TransportAddress, set[TransportAddress]] = {}
+    # By priority as well, which tells a port that the gateway maps from one that STUN saw.
+    by_base: dict[tuple[TransportAddress, int], set[TransportAddress]] = {}
     for candidate in reflexive:
         if candidate.related is not None and not candidate.is_private:
-            by_base.setdefault(candidate.related, set()).add(candidate.at)
-    checked = any(p.received for p in report.pairs if not p.relayed)
+            key = (candidate.related, candidate.priority)
+            by_base.setdefault(key, set()).add(candidate.at)
+    direct = [p for p in report.pairs if not p.relayed and not p.is_tcp]
+    checked = any(pair.received for pair in direct)
     udp = True if reflexive or checked else None
-    behind = [at for at in by_base if at not in by_base[at]]
+    behind = [base for (base, _), places in by_base.items() if base not in places]
     behaviour = Behaviour(udp, None, None, True if behind else None)
-    for base, places in by_base.items():
+    for (base, _), places in by_base.items():
         if len(places) > 1:
             listed = " and ".join(sorted(map(str, places)))
             return replace(behaviour, steady=False), f"{base} is seen at {listed}"
@@ -104,7 +107,8 @@ def _shown_at_our_relay(report: IceReport, behaviour: Behaviour) -> tuple[Behavi
 
     Only where the peer has one address: another one may have come from another socket.
     """
-    hosts, reflexive = of_type(report.remote, "host"), of_type(report.remote, "srflx")
+    hosts = [c for c in of_type(report.remote, "host") if c.transport == "udp"]
+    reflexive = of_type(report.remote, "srflx")
     if len(hosts) != 1 or len(reflexive) != 1:
         return behaviour, ""
     for pair in report.pairs:

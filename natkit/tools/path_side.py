@@ -108,6 +108,12 @@ class SideView:
                 told.add(relay.related.ip)
         return {ip for ip in told if ":" not in ip}
 
+    @property
+    def gateway_ports(self) -> list[Shown]:
+        """The public addresses that its gateway maps for it, where its own report is there."""
+        asked = [] if self.report is None else self.report.questions("gateway")
+        return [a.found for a in asked if a.found is not None and not a.found.is_private]
+
     def basis(self, aspect: str) -> Basis:
         """Return how `udp`, `steady`, `filtering` or `nat` of its behaviour is known."""
         if getattr(self.shown, aspect) is not None:

@@ -77,7 +77,7 @@ class Missed:
     """A better kind of path that was not to be had.
 
     Attributes:
-        over:        "udp" where the kind is RELAYED and another transport was taken; else None.
+        over:        "udp" where the kind is the one that won, over TCP or TLS; else None.
         faults:      what stood in the way, the heaviest first.
         checks:      what the reporter tried.
         peer_checks: what the other side tried; None: its report is not there.

@@ -33,7 +33,7 @@ class _Words:
         sentences = [self._path()]
         if explained.won is not None and explained.kind is not PathKind.FAILED:
             sentences += [self._nomination(explained.won)]
-        if explained.kind is PathKind.THROUGH_NAT:
+        if explained.kind is PathKind.THROUGH_NAT and not self._is_tcp:
             sentences += self._why_through_nat()
         sentences += self._stopped()
         sentences += self._improvements()
@@ -56,7 +56,12 @@ class _Words:
                 how = "between addresses of their own"
             case PathKind.THROUGH_NAT:
                 how = "through NAT"
-        return f"{both} talk directly, {how}{self._ends()}"
+        over = " over TCP" if self._is_tcp else ""
+        return f"{both} talk directly{over}, {how}{self._ends()}"
+
+    @property
+    def _is_tcp(self) -> bool:
+        return self._explained.won is not None and self._explained.won.pair.is_tcp
 
     def _ends(self) -> str:
         if self._explained.won is None:
@@ -126,6 +131,9 @@ class _Words:
         causes = {fault.cause for fault in missed.faults}
         if causes & {Cause.PEER_SILENT, Cause.NO_CANDIDATES, Cause.WRONG_PASSWORD}:
             yield whys
+            return
+        if missed.over is not None and missed.kind is not PathKind.RELAYED:
+            yield f"not over UDP: {whys}"
             return
         match missed.kind:
             case PathKind.SAME_NETWORK:

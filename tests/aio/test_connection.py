@@ -15,10 +15,10 @@ from natkit.ice.events import State
 from natkit.lab.servers import stun_servers
 from natkit.lab.sim import run
 from natkit.lab.topology import Nat, World
-from natkit.lab.turn import turn_host
 from natkit.tools.turn_path import Inbox
 from natkit.wire import TransportAddress
 from tests.ice.homes import KINDS, RELAY_PORT, server, tell, two_homes
+from tests.lab.turn import turn_host
 
 LIVE, DEAD = ("stun", 3478), ("203.0.113.250", 3478)
 

@@ -12,11 +12,11 @@ from natkit.errors import NetworkUnreachable
 from natkit.lab.servers import STUN_SERVERS, stun_servers
 from natkit.lab.sim import run
 from natkit.lab.topology import Topology, World
-from natkit.lab.turn import TurnHost, turn_host
 from natkit.network import Network
 from natkit.wire import TransportAddress
 from tests.aio.test_ice_tcp import Inbox
 from tests.ice.homes import KINDS, RELAY_PORT, server, tell, two_homes
+from tests.lab.turn import TurnHost, turn_host
 
 HOMES = two_homes(KINDS["full-cone"], KINDS["full-cone"])
 

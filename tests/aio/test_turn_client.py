@@ -17,13 +17,13 @@ from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable
 from natkit.lab import sim
 from natkit.lab.scenarios import WAN, scenario
 from natkit.lab.topology import World
-from natkit.lab.turn import IP, PORT, TurnHost, turn_host
 from natkit.network import IcmpError
 from natkit.tools.turn_path import Inbox
 from natkit.turn.client_auth import Login
 from natkit.turn.client_events import Cause, Failure
 from natkit.turn.forwarding import Transport
 from natkit.wire import AlternateServer, ChannelData, Data, Message, Method, TransportAddress
+from tests.lab.turn import IP, PORT, TurnHost, turn_host
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from natkit.ice.events import (
 )
 from natkit.ice.messages import Outgoing
 from natkit.ice.pair import PairState, Path, Side
-from natkit.wire import IceControlling, Message, UseCandidate
+from natkit.wire import IceControlling, Message, MessageClass, UseCandidate
 from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, Peer, local, requests, simple
 
 SRFLX, RELAY = CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED
@@ -79,6 +79,24 @@ def test_nomination_is_not_repeated_for_a_peer_that_has_gone():
     duo.run(45)
     assert duo.a.state is State.FAILED
     assert nominated[-1] - nominated[0] < 39.5
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["peer's check came", "peer silent"])
+def test_check_is_repeated_evenly_once_the_peers_own_has_come(heard: bool):
+    duo = simple()
+    sent: list[float] = []
+
+    def drops(out: Outgoing) -> bool:
+        if out.base == A and Message.decode(out.data).message_class is MessageClass.REQUEST:
+            sent.append(round(duo.now, 2))
+            return True
+        return not heard
+
+    duo.drops = drops
+    duo.start()
+    duo.run(3.9)
+    even = [0.05, 0.55, 1.05, 1.55, 2.05, 2.55, 3.05, 3.55]
+    assert [at for at in sent if at] == (even if heard else [0.5, 1.5, 3.5])
 
 
 def test_both_sides_send_on_the_same_path():

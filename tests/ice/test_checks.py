@@ -90,22 +90,3 @@ def test_of_several_nominated_pairs_the_best_is_sent_on_and_data_is_taken_from_a
         assert duo.b.agent.accepts(base, now=duo.now)
     duo.run(60)
     assert duo.b.state is State.COMPLETED
-
-
-def test_nomination_that_is_lost_on_a_path_that_works_is_sent_anew():
-    duo = simple()
-    lost: list[float] = []
-
-    def lose(out: Outgoing) -> bool:
-        nominates = Message.decode(out.data).find(UseCandidate) is not None
-        if nominates and duo.now < 39:
-            lost.append(duo.now)
-        return nominates and duo.now < 39
-
-    duo.drops = lose
-    duo.start()
-    duo.run(39)
-    assert len(lost) == 7
-    assert duo.a.state is State.CONNECTED
-    duo.run(2)
-    assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)

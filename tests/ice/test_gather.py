@@ -186,6 +186,21 @@ def test_servers_that_are_all_dead_are_given_up_after_two_seconds():
     assert inquiry.took == pytest.approx(2.0)
 
 
+@pytest.mark.parametrize("answered", [False, True], ids=["silence over UDP", "answer over UDP"])
+def test_relay_over_tcp_is_waited_for_where_it_is_the_only_way_out(answered: bool):
+    desk = Desk()
+    desk.ask(STUN, local(A))
+    desk.gatherer.begin(Kind.RELAYED, "turn over tcp", in_stream=True, now=0.0)
+    desk.complete()
+    if answered:
+        desk.answer(STUN, MAPPED, at=0.1)
+    ends = 2.0 if answered else 10.0
+    desk.wait(ends - 0.001)
+    assert not desk.ended
+    desk.wait(ends)
+    assert desk.ended
+
+
 def test_thorough_gathering_waits_for_all():
     desk = Desk()
     desk.gatherer.thorough = True

@@ -13,8 +13,8 @@ from natkit.lab.homes import HOMES, two_homes
 from natkit.lab.servers import STUN_SERVERS, stun_servers
 from natkit.lab.sim import run
 from natkit.lab.topology import Topology, World
-from natkit.lab.turn import turn_host
 from tests.ice.homes import RELAY_PORT, server, tell
+from tests.lab.turn import turn_host
 
 Report = dict[str, Any]
 

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 
 import natkit
 from natkit.cli.ice import as_document
+from natkit.ice.candidate import TcpType
 from natkit.tools.ice import Survey
 from tests.ice.homes import KINDS, server
 from tests.tools.path_calls import FULL, between, refused, reports
@@ -48,9 +49,11 @@ def test_reports_of_both_sides_of_every_cell_fit(a: str, b: str):
     assert [faults(report, ICE) for report in outcome(a, b).reports] == [[], []]
 
 
-def test_reports_of_calls_that_failed_or_have_not_begun_fit():
+def test_reports_of_calls_that_failed_go_over_tcp_or_have_not_begun_fit():
     wrong = reports(between("none", "none"), FULL, FULL, password="wrong" * 5, patience=60)
     silent = reports(between("none", "none"), FULL, FULL, silent=True)
+    over_tcp = reports(between("none", "none"), {"tcp": ["active"]}, {"tcp": ["passive", "so"]})
+    assert [faults(it, ICE) for it in over_tcp] == [[], []]
     fresh = natkit.Connection(ice_controlling=True).report()
     assert [faults(it, ICE) for it in (*refused(), *wrong, *silent, fresh)] == [[]] * 7
 
@@ -60,6 +63,8 @@ SURVEYS: dict[str, Callable[[], Survey]] = {
     "symmetric": lambda: gathered(KINDS["symmetric"], stun=LIVE),
     "dead server": lambda: gathered(stun=(DEAD,)),
     "refused": lambda: gathered(turn=(natkit.TurnServer(server().uri, "alice", "wrong"),)),
+    "over tcp": lambda: gathered(tcp=(TcpType.ACTIVE, TcpType.PASSIVE)),
+    "no gateway": lambda: gathered(mapping=True),
     "relay alone": lambda: gathered(hosts=False, turn=(server(),)),
 }
 

@@ -129,6 +129,24 @@ def test_stun_server_within_the_network_does_not_make_a_nat_symmetric(told_by: s
     assert f"{told_by}: unknown" in found
 
 
+def test_port_that_the_gateway_maps_does_not_make_a_nat_symmetric():
+    report = copy.deepcopy(outcome("symmetric", "port-restricted").reports[0])
+    (seen,) = (it for it in report["remote"] if it["type"] == "srflx")
+    report["remote"].append({**seen, "port": 4000, "priority": seen["priority"] + (5 << 24)})
+    found = causes(natkit.explain_path(report), PathKind.THROUGH_NAT)
+    assert "remote: port-per-destination" not in found
+
+
+def test_port_that_is_mapped_in_vain_is_told_and_not_advised_again():
+    report = copy.deepcopy(outcome("symmetric", "symmetric").reports[0])
+    asked = {**report["inquiries"][0], "kind": "gateway", "server": "10.0.1.1 by PCP"}
+    report["inquiries"].append({**asked, "found": "srflx 203.0.113.100:4000"})
+    explanation = natkit.explain_path(report, local_nat=KnownNat(HOMES["symmetric"].behaviour, 1))
+    assert "gateway maps 203.0.113.100:4000, and yet nothing came in" in explanation.paragraph
+    assert (Side.LOCAL, Change.MAP_A_PORT) not in changes(explanation)
+    assert (Side.REMOTE, Change.MAP_A_PORT) in changes(explanation)
+
+
 # -- relays -------------------------------------------------------------------------------------
 
 
@@ -209,6 +227,18 @@ def test_ipv6_path_past_a_nat_is_direct():
     explanation = natkit.explain_path(ours)
     assert explanation.kind is PathKind.DIRECT
     assert ours["pairs"][0]["local"].startswith("host [2001:db8:1::2]:")
+
+
+def test_path_over_tcp_is_direct_and_says_why_it_is_not_udp():
+    alice, bob = {**FULL, "tcp": ["active"]}, {**FULL, "tcp": ["passive"]}
+    alice["turn_servers"] = [server(), server("tcp")]
+    ours, theirs = reports(between("udp-blocked", "none"), alice, bob)
+    explanation = natkit.explain_path(ours, remote_report=theirs, names=("A", "B"))
+    assert explanation.kind is PathKind.THROUGH_NAT
+    assert explanation.as_json()["path"]["transport"] == "tcp"
+    assert explanation.paragraph.startswith("A and B talk directly over TCP, through NAT: A at ")
+    assert causes(explanation, PathKind.THROUGH_NAT) == ["local: udp-blocked"]
+    assert "Not over UDP: no UDP gets out of A's network" in explanation.paragraph
 
 
 def test_peer_without_candidates_is_why_nothing_works():
