@@ -26,6 +26,10 @@ TONE = 500
 """Hz, of the tone that is sent where nothing else is asked for."""
 
 
+SOUND_LIBRARY = "sounddevice"
+"""Reads microphones, where somebody has installed it; nothing else here needs it."""
+
+
 class Source(Protocol):
     """Something that sounds."""
 
@@ -99,7 +103,7 @@ class Microphone:
     def __init__(self) -> None:
         self._heard: deque[bytes] = deque(maxlen=10)
         try:
-            sounddevice: Any = importlib.import_module("sounddevice")
+            sounddevice: Any = importlib.import_module(SOUND_LIBRARY)
         except (ImportError, OSError) as error:  # OSError: there is no PortAudio
             raise Unsupported(
                 "no microphone can be used",
