@@ -76,7 +76,9 @@ class Memory:
 
     async def come(self, user: str, session: str, nat: str) -> None:
         """Note that a session has a socket."""
-        self._here.setdefault(user, {})[session] = nat
+        sessions = self._here.setdefault(user, {})
+        sessions.pop(session, None)  # so that the one told last is the last one
+        sessions[session] = nat
 
     async def leave(self, user: str, session: str) -> None:
         """Note that it has none any more."""

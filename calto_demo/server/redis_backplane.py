@@ -2,7 +2,7 @@
 
     calto:u:USER     channel: messages to a user's sessions
     calto:all        channel: messages to everybody's
-    calto:on:USER    hash: session → "UNTIL NAT"
+    calto:on:USER    hash: session → "UNTIL TOLD NAT": when its NAT was told
     calto:online     sorted set: user → UNTIL
 
 Every process says again and again that its sessions are here; one that is killed stops saying so.
@@ -43,7 +43,7 @@ class RedisBackplane:
             raise UsageError("--redis is no URL", why=str(error), hint=hint) from None
         self._clock = clock
         self._channel: Any = self._redis.pubsub(ignore_subscribe_messages=True)
-        self._here: dict[tuple[str, str], str] = {}
+        self._here: dict[tuple[str, str], tuple[float, str]] = {}
         self._listening: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -85,7 +85,7 @@ class RedisBackplane:
 
     async def come(self, user: str, session: str, nat: str) -> None:
         """Note that a session has a socket here."""
-        self._here[user, session] = nat
+        self._here[user, session] = self._clock(), nat
         await self._say([(user, session)])
 
     async def leave(self, user: str, session: str) -> None:
@@ -117,20 +117,20 @@ class RedisBackplane:
         return [user.decode() for user in users if await self._redis.zrem(_ONLINE, user)]
 
     async def _sessions(self, user: str) -> dict[str, tuple[float, str]]:
-        """Return somebody's sessions: until when they count, and their NAT."""
+        """Return somebody's sessions: when their NAT was told, and what it is."""
         found = {}
         for session, value in (await self._redis.hgetall(f"calto:on:{user}")).items():
-            until, _, nat = value.decode().partition(" ")
+            until, told, nat = value.decode().split(" ")
             if self._clock() < float(until):
-                found[session.decode()] = (float(until), nat)
+                found[session.decode()] = (float(told), nat)
         return found
 
     async def _say(self, places: list[tuple[str, str]]) -> None:
         until = self._clock() + LIFETIME
         async with self._redis.pipeline(transaction=False) as pipeline:
             for user, session in places:
-                key = f"calto:on:{user}"
-                pipeline.hset(key, session, f"{until} {self._here[user, session]}")
+                key, (told, nat) = f"calto:on:{user}", self._here[user, session]
+                pipeline.hset(key, session, f"{until} {told} {nat}")
                 pipeline.expire(key, int(LIFETIME * 2))
                 pipeline.zadd(_ONLINE, {user: until})
             await pipeline.execute()

@@ -61,6 +61,7 @@ class Switchboard:
             raise Refused("draining", "this server is about to stop", "Try again in a minute")
         if frame.to == user.id:
             raise Refused("no-such-user", "you cannot ring yourself")
+        await self._leave_others(user.id, session)
         now = self._clock()
         call = Call(frame.call, user.id, session, frame.to, frame.path, started_at=now)
         nat = await self._hub.backplane.nat_of(user.id) or "unknown"
@@ -91,6 +92,15 @@ class Switchboard:
             await self._presence.announce(call.caller, call.callee)
         else:
             await self._tell_end(change.after)
+
+    async def _leave_others(self, user: str, session: str) -> None:
+        """Hang up where somebody's socket is away: who rings from elsewhere has left that call."""
+        for call, _ in await self._ledger.live_of(user):
+            for side in Side:
+                mine = call.user(side) == user and call.session(side) not in (None, session)
+                if mine and call.away_since(side) is not None:
+                    did = Did(side, What.HANG_UP)
+                    await self._tell(await self._ledger.advance(call.id, did, now=self._clock()))
 
     async def _do(self, user: User, session: str, frame: frames.CallFrame) -> None:
         side = await self._side(user, session, frame.call)

@@ -50,7 +50,7 @@ class Api:
 
 @asynccontextmanager
 async def api(url: str) -> AsyncIterator[Api]:
-    async with AsyncClient(timeout=PATIENCE, trust_env=False) as http:
+    async with AsyncClient(timeout=PATIENCE, trust_env=False, verify=False) as http:
         yield Api(url, http)
 
 

@@ -78,9 +78,9 @@ def _postgresql(where: Path, tls: tuple[Path, Path] | None) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def redis(where: Path) -> Iterator[str]:
+def redis(where: Path, port: int | None = None) -> Iterator[str]:
     """Run Redis; gives its URL."""
-    port = free_port(1)
+    port = port or free_port(1)
     words = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     with subprocess.Popen([*words, "--dir", str(where)], stdout=subprocess.DEVNULL) as process:
         try:

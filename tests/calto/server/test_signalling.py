@@ -131,6 +131,17 @@ async def test_who_is_in_a_call_cannot_ring(world: World):
     assert await cleo.quiet() == []
 
 
+async def test_who_closed_the_tab_of_a_call_can_ring_from_another_at_once(world: World):
+    ada, bob, call = await world.talking()
+    cleo = await world.tab("Cleo")
+    await ada.drop()
+    await bob.expect("peer", signalling="lost")
+    again = await world.another(ada)
+    await again.ring(cleo.user)
+    await cleo.expect("incoming")
+    await bob.expect("ended", call=call, reason="hangup", by=ada.user)
+
+
 async def test_two_who_ring_each_other_have_one_call(world: World):
     ada, bob = await world.tab("Ada"), await world.tab("Bob")
     first = await ada.ring(bob.user)
