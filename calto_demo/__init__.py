@@ -1,1 +1,1 @@
-"""A calling app on natkit. Nothing of it is written yet; README.md says what comes."""
+"""A calling app on natkit, which shows which way each call goes: `calto serve`."""

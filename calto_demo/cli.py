@@ -9,6 +9,11 @@ import click
 from natkit import Entry, LazyRoot, __version__, cli_settings
 
 COMMANDS = {
+    "serve": Entry(
+        "calto_demo.server.command:serve", "Be the server of Calto: one process, all in it."
+    ),
+    "call": Entry("calto_demo.peer.command:call", "Call somebody, without a browser."),
+    "answer": Entry("calto_demo.peer.command:answer", "Answer calls, without a browser."),
     "compare": Entry(
         "calto_demo.compare.command:compare", "Make the same call directly and through a relay."
     ),
@@ -18,7 +23,10 @@ COMMANDS = {
 @click.group("calto", cls=LazyRoot, table=COMMANDS, context_settings=cli_settings("calto"))
 @click.version_option(__version__, prog_name="calto")
 def main() -> None:
-    """Call somebody, and see which way the call goes."""
+    """Call somebody, and see which way the call goes.
+
+    Start with `calto serve`.
+    """
 
 
 def run() -> None:

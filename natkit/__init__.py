@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from natkit.aio.ice_servers import TurnServer
     from natkit.aio.network import SocketNetwork
+    from natkit.aio.turn_report import SessionEnded
     from natkit.cli.common import Command, emit_json, json_option
     from natkit.cli.lazy import Entry, LazyRoot, cli_settings
     from natkit.cli.params import DURATION, SHARE
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from natkit.tools.path_explanation import explain_path
     from natkit.tools.path_values import PathExplanation
     from natkit.tools.relay import Relay, serve_relay
+    from natkit.turn.credentials import rest_password, rest_username
+    from natkit.turn.events import RequestRefused
     from natkit.wire import TransportAddress
 
 __all__ = [
@@ -46,7 +49,9 @@ __all__ = [
     "PathExplanation",
     "Progress",
     "Relay",
+    "RequestRefused",
     "SelectedPair",
+    "SessionEnded",
     "SocketNetwork",
     "Stage",
     "StreamEndpoint",
@@ -61,6 +66,8 @@ __all__ = [
     "explain_path",
     "json_option",
     "on_stage",
+    "rest_password",
+    "rest_username",
     "serve_relay",
     "table",
 ]
@@ -77,7 +84,9 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "PathExplanation": "natkit.tools.path_values",
     "Progress": "natkit.cli.render",
     "Relay": "natkit.tools.relay",
+    "RequestRefused": "natkit.turn.events",
     "SHARE": "natkit.cli.params",
+    "SessionEnded": "natkit.aio.turn_report",
     "SocketNetwork": "natkit.aio.network",
     "Stage": "natkit.lab.stage",
     "StreamEndpoint": "natkit.network",
@@ -90,6 +99,8 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "explain_path": "natkit.tools.path_explanation",
     "json_option": "natkit.cli.common",
     "on_stage": "natkit.lab.stage",
+    "rest_password": "natkit.turn.credentials",
+    "rest_username": "natkit.turn.credentials",
     "serve_relay": "natkit.tools.relay",
     "table": "natkit.cli.render",
 }

@@ -116,7 +116,9 @@ def test_the_lock_is_made_from_what_the_project_asks_for():
     [natkit] = [package for package in LOCK["package"] if package["name"] == "natkit"]
     metadata = natkit["metadata"]
     locked = [*metadata["requires-dist"], *metadata["requires-dev"]["dev"]]
-    assert sorted(r["name"] + r["specifier"] for r in locked) == required(), "run: uv lock"
+    extras = [f"[{','.join(r['extras'])}]" if "extras" in r else "" for r in locked]
+    asked = [r["name"] + x + r["specifier"] for r, x in zip(locked, extras, strict=True)]
+    assert sorted(asked) == required(), "run: uv lock"
 
 
 def test_the_lock_names_the_public_index_and_no_other():

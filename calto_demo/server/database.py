@@ -1,0 +1,141 @@
+"""The database: an engine for a URL, brought up to date.
+
+SQLite (a file, or in memory) and PostgreSQL are the two that are tested.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from natkit import UsageError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+}
+_BUSY = 30.0
+"""Seconds that a writer waits for another one on SQLite."""
+
+
+class Database:
+    """An open database. Made by `open_database`; `close` it when done."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether there is one writer at a time."""
+        return self._engine.dialect.name == "sqlite"
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that changes nothing."""
+        async with self._engine.connect() as connection:
+            reader = await connection.execution_options(reading=True)
+            async with reader.begin():
+                yield reader
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that is kept, unless an exception comes out of it."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def migrate(self) -> None:
+        """Bring the tables up to date."""
+        async with self._engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        await self._engine.dispose()
+
+
+async def open_database(url: str) -> Database:
+    """Return the database at `url`, up to date.
+
+    Args:   url: "sqlite:///FILE", or "postgresql://USER:PASSWORD@HOST/NAME", with "?sslmode=…" as
+                 libpq has it.
+    Raises: UsageError: the URL is none, or nothing answers there.
+    """
+    try:
+        parsed = make_url(url)
+        driver = _DRIVERS[parsed.get_backend_name()]
+    except (ArgumentError, KeyError):
+        hint = "Write sqlite:///calto.db, or postgresql://USER:PASSWORD@HOST/NAME"
+        raise UsageError(f"{_shown(url)} is no database that Calto knows", hint=hint) from None
+    database = Database(_engine(parsed.set(drivername=driver)))
+    try:
+        await database.migrate()
+    except (OSError, DBAPIError) as error:
+        await database.close()
+        why = str(getattr(error, "orig", error))
+        raise UsageError(f"cannot use the database {parsed.render_as_string()}", why=why) from error
+    return database
+
+
+def _shown(url: str) -> str:
+    """Return what may be shown of something that is no URL: it may hold a password."""
+    return repr(url.partition(":")[0] + ":…")
+
+
+def _engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        mode = url.query.get("sslmode", "prefer")
+        options: dict[str, Any] = {} if mode == "prefer" else {"ssl": _tls(str(mode), url)}
+        bare = url.difference_update_query(["sslmode", "sslrootcert"])
+        return create_async_engine(bare, connect_args=options, pool_pre_ping=True)
+    engine = create_async_engine(url, connect_args={"timeout": _BUSY})
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _tls(mode: str, url: URL) -> ssl.SSLContext | str:
+    """Return what asyncpg takes for a sslmode, with the authority that the URL names."""
+    if mode not in ("verify-ca", "verify-full"):
+        return mode
+    context = ssl.create_default_context(cafile=str(url.query.get("sslrootcert", "")) or None)
+    context.check_hostname = mode == "verify-full"
+    return context
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver's guess
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # With a write-ahead log nothing is torn by a crash; the last moments before one may be missing.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Begin as a writer at once: who becomes one later can find that another was quicker."""
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    if connection.dialect.name == "postgresql":
+        # Two servers that start at once: the second waits, and finds it done.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7263470)")
+    command.upgrade(config, "head")

@@ -1,0 +1,179 @@
+"""Sessions that are here, and the way from a user to every session of theirs, on any process."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from calto_demo.server.backplane import Backplane
+from calto_demo.server.frames import write
+from calto_demo.server.refusal import Refused
+from calto_demo.server.session import Session
+
+KEPT = 60.0
+"""Seconds that a session without a socket is kept: as long as its call would be."""
+
+MOST_SESSIONS = 20
+"""Of one user on one process."""
+
+TAKEN_OVER, SIGNED_OUT = 4409, 4401
+
+
+class Line(Protocol):
+    """Where a session's frames go: its socket, or a peer in this process."""
+
+    def send(self, data: bytes) -> None:
+        """Send a frame; it is not waited for."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End it."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A session that is here.
+
+    Attributes:
+        line:    None: its socket is away since `gone_at`.
+        is_open: frames go to it.
+        device:  that its token is of.
+    """
+
+    session: Session = field(default_factory=Session)
+    line: Line | None = None
+    is_open: bool = False
+    gone_at: float = 0.0
+    device: str = ""
+
+    def open(self, first: bytes) -> None:
+        """Let frames go to the socket: `first`, those that wait, and all that come."""
+        if self.line is not None:
+            for data in (first, *self.session.waiting()):
+                self.line.send(data)
+            self.is_open = True
+
+    def push(self, frame: dict[str, Any]) -> None:
+        """Send a frame, now or when there is a socket again."""
+        data = self.session.number(frame)
+        if self.line is not None and self.is_open:
+            self.line.send(data)
+
+
+class Joined(NamedTuple):
+    """A session that has a socket. Attributes: resumed: it goes on where it was."""
+
+    member: Member
+    resumed: bool
+
+
+class Hub:
+    """The sessions of this process.
+
+    Args:       clock: Unix seconds.
+    Attributes: process: this one's name.
+    """
+
+    def __init__(self, backplane: Backplane, clock: Callable[[], float], process: str) -> None:
+        self.backplane, self._clock, self.process = backplane, clock, process
+        self._members: dict[str, dict[str, Member]] = defaultdict(dict)
+
+    async def start(self) -> None:
+        """Begin to hear from other processes."""
+        await self.backplane.start(self._hear)
+
+    @property
+    def sockets(self) -> int:
+        """How many sessions have one."""
+        return sum(one.line is not None for of in self._members.values() for one in of.values())
+
+    async def join(
+        self, user: str, name: str, ack: int, line: Line, nat: str, device: str = ""
+    ) -> Joined:
+        """Give a session a socket; frames wait until it is opened.
+
+        Args:   ack: the last frame that its client got.
+        Raises: Refused: the user has too many.
+        """
+        mine = self._members[user]
+        member = mine.get(name)
+        if member is None and len(mine) >= MOST_SESSIONS:
+            raise Refused("too-many", f"you have {MOST_SESSIONS} sessions already")
+        if member is not None and member.line is not None:
+            member.line.close(TAKEN_OVER, "another socket has this session")
+        resumed = member is not None and member.session.resume(ack)
+        if member is None or not resumed:
+            member = mine[name] = Member()
+        member.line, member.is_open, member.device = line, False, device
+        await self.backplane.listen(user)
+        await self.backplane.come(user, name, nat)
+        # If another process has it (half dead, perhaps), it lets go.
+        await self._publish(user, {"taken": name, "by": self.process})
+        return Joined(member, resumed)
+
+    async def drop(self, user: str, name: str, line: Line) -> bool:
+        """Note that a socket is gone; False: it was not the session's any more."""
+        member = self._members[user].get(name)
+        if member is None or member.line is not line:
+            return False
+        member.line, member.gone_at = None, self._clock()
+        await self.backplane.leave(user, name)
+        return True
+
+    async def sign_out(self, user: str, device: str) -> None:
+        """End the sockets of a device, on every process."""
+        await self._publish(user, {"signed_out": device})
+
+    async def forget(self) -> None:
+        """Forget sessions that have not come back in time."""
+        late = self._clock() - KEPT
+        for user, mine in list(self._members.items()):
+            for name, member in list(mine.items()):
+                if member.line is None and member.gone_at <= late:
+                    del mine[name]
+            if not mine:
+                del self._members[user]
+                await self.backplane.unlisten(user)
+
+    def close(self, code: int, reason: str) -> None:
+        """End every socket."""
+        for mine in self._members.values():
+            for member in mine.values():
+                if member.line is not None:
+                    member.line.close(code, reason)
+
+    async def tell(
+        self, user: str | None, frame: dict[str, Any], *, only: str | None = None, but: str = ""
+    ) -> None:
+        """Send a frame to somebody's sessions, on every process; None: to everybody's.
+
+        Args: only: to this one alone.  but: to all except this one.
+        """
+        await self._publish(user, {"frame": frame, "only": only, "but": but})
+
+    async def _publish(self, user: str | None, message: dict[str, Any]) -> None:
+        await self.backplane.tell(user, write(message))
+
+    def _hear(self, user: str | None, data: bytes) -> None:
+        message = msgspec.json.decode(data)
+        groups = list(self._members.values()) if user is None else [self._members.get(user, {})]
+        match message:
+            case {"taken": name, "by": process} if user is not None:
+                if process != self.process:
+                    self._let_go(user, name)
+            case {"signed_out": device}:
+                for member in (member for group in groups for member in group.values()):
+                    if member.device == device and member.line is not None:
+                        member.line.close(SIGNED_OUT, "signed-out")
+            case {"frame": frame, "only": only, "but": but}:
+                for name, member in [pair for group in groups for pair in group.items()]:
+                    if only in (None, name) and name != but:
+                        member.push(frame)
+
+    def _let_go(self, user: str, name: str) -> None:
+        member = self._members.get(user, {}).pop(name, None)
+        if member is not None and member.line is not None:
+            member.line.close(TAKEN_OVER, "another socket has this session")

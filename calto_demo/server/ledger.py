@@ -1,0 +1,203 @@
+"""Calls in the database: each change of one is a transaction, so all server processes agree.
+
+A call lives here from its first ring: a process that is killed takes no call with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row, Select, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from calto_demo.server.call import Call, Did, Reason, State, Time, advance, end, expire
+from calto_demo.server.database import Database
+from calto_demo.server.people import NoSuchUser
+from calto_demo.server.tables import call_paths, calls, users
+
+_COLUMNS = tuple(calls.c[field.name] for field in fields(Call))
+_LIVE = calls.c.state != State.ENDED.value
+
+
+class NoSuchCall(LookupError):
+    """There is no call of that id, or not for whoever asks."""
+
+
+class CallExists(ValueError):
+    """That id was used before, by somebody else or for another call."""
+
+
+class Engaged(ValueError):
+    """Who rings is in a call."""
+
+
+class Change(NamedTuple):
+    """A call before and after something. Attributes: before: None: it is new."""
+
+    before: Call | None
+    after: Call
+
+
+class Ledger:
+    """All calls there are and were.
+
+    Args: never_busy: users who can be in many calls at once.
+    """
+
+    def __init__(self, database: Database, never_busy: frozenset[str] = frozenset()) -> None:
+        self._database, self._never_busy = database, never_busy
+
+    async def begin(self, call: Call, offer: str, *, reachable: bool) -> Change:
+        """Keep a new call: waiting, or ended where it cannot be.
+
+        Args:   reachable: the callee has a socket.
+        Raises: CallExists, Engaged, NoSuchUser.
+        """
+        async with self._database.writing() as connection:
+            # Both users' rows are locked, in one order, so that two who ring each other are
+            # served one after the other. On SQLite there is one writer anyway.
+            both = users.c.id.in_([call.caller, call.callee])
+            query = select(users.c.id).where(both).order_by(users.c.id).with_for_update()
+            if len((await connection.execute(query)).all()) < 2:
+                raise NoSuchUser
+            known = await _find(connection, call.id)
+            if known is not None:
+                return Change(known, _same_ring(known, call))
+            live = await _all(connection, _live_calls_of(call.caller, call.callee))
+            call = self._judged(call, live, reachable=reachable)
+            row = _row(call) | {"offer": None if call.is_over else offer}
+            await connection.execute(insert(calls).values(row))
+            return Change(None, call)
+
+    def _judged(self, call: Call, live: list[Call], *, reachable: bool) -> Call:
+        """Return a new call as the calls that the two are in let it be. Raises: Engaged."""
+        now = call.started_at
+        for other in live:
+            if other.is_waiting and (other.caller, other.callee) == (call.callee, call.caller):
+                return end(call, Reason.GLARE, now=now)
+        for other in live:
+            # Being rung does not keep anybody from ringing somebody else.
+            if call.caller == other.caller or (
+                call.caller == other.callee and not other.is_waiting
+            ):
+                raise Engaged
+        if not reachable:
+            return end(call, Reason.OFFLINE, now=now)
+        busy = any(call.callee in (other.caller, other.callee) for other in live)
+        if busy and call.callee not in self._never_busy:
+            return end(call, Reason.BUSY, now=now, by=call.callee)
+        return call
+
+    async def advance(self, call_id: str, did: Did, *, now: Time) -> Change:
+        """Do something to a call. Raises: NoSuchCall, WrongState."""
+        return await self._change(call_id, lambda call: advance(call, did, now=now))
+
+    async def expire(self, call_id: str, *, now: Time) -> Change:
+        """End a call where its time has come. Raises: NoSuchCall."""
+        return await self._change(call_id, lambda call: expire(call, now=now))
+
+    async def _change(self, call_id: str, how: Any) -> Change:
+        async with self._database.writing() as connection:
+            before = await _find(connection, call_id, lock=True)
+            if before is None:
+                raise NoSuchCall
+            after: Call = how(before)
+            if after != before:
+                row = _row(after) | ({} if after.is_waiting else {"offer": None})
+                await connection.execute(update(calls).where(calls.c.id == call_id).values(row))
+            return Change(before, after)
+
+    async def get(self, call_id: str) -> Call:
+        """Return a call. Raises: NoSuchCall."""
+        async with self._database.reading() as connection:
+            call = await _find(connection, call_id)
+        if call is None:
+            raise NoSuchCall
+        return call
+
+    async def due(self, *, now: Time) -> list[str]:
+        """Return calls whose time has come."""
+        query = select(calls.c.id).where(calls.c.deadline <= now).limit(200)
+        async with self._database.reading() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def live(self) -> list[Call]:
+        """Return every call that is not over."""
+        async with self._database.reading() as connection:
+            return await _all(connection, select(*_COLUMNS).where(_LIVE))
+
+    async def live_of(self, user: str) -> list[tuple[Call, str | None]]:
+        """Return somebody's calls that are not over, with the offers not answered yet."""
+        query = _live_calls_of(user).add_columns(calls.c.offer)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [(_call(row[:-1]), row[-1]) for row in rows]
+
+    async def engaged(self) -> set[str]:
+        """Return everybody who is in a call, or rings or is rung."""
+        parties = {user for call in await self.live() for user in (call.caller, call.callee)}
+        return parties - self._never_busy
+
+    async def history(self, user: str, *, before: Time | None, limit: int) -> list[Call]:
+        """Return somebody's calls, the newest first."""
+        query = select(*_COLUMNS).where(or_(calls.c.caller == user, calls.c.callee == user))
+        if before is not None:
+            query = query.where(calls.c.started_at < before)
+        query = query.order_by(calls.c.started_at.desc(), calls.c.id).limit(limit)
+        async with self._database.reading() as connection:
+            return await _all(connection, query)
+
+    async def keep_path(self, call_id: str, user: str, report: dict[str, Any]) -> None:
+        """Keep what one side measured, in place of what it said before."""
+        key = (call_paths.c.call_id == call_id) & (call_paths.c.user_id == user)
+        async with self._database.writing() as connection:
+            # The call's row is locked, so that two reports do not both find none.
+            await _find(connection, call_id, lock=True)
+            await connection.execute(delete(call_paths).where(key))
+            row = {"call_id": call_id, "user_id": user, **report}
+            await connection.execute(insert(call_paths).values(row))
+
+    async def paths(self, call_ids: Iterable[str]) -> dict[tuple[str, str], dict[str, Any]]:
+        """Return what was measured, by call and user."""
+        query = select(call_paths).where(call_paths.c.call_id.in_(list(call_ids)))
+        async with self._database.reading() as connection:
+            rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+        return {(row.pop("call_id"), row.pop("user_id")): row for row in rows}
+
+
+def _same_ring(known: Call, call: Call) -> Call:
+    """Return the known call where `call` is its ring, sent again. Raises: CallExists."""
+    fields = ("caller", "caller_session", "callee")
+    if any(getattr(known, name) != getattr(call, name) for name in fields):
+        raise CallExists
+    return known
+
+
+def _live_calls_of(*who: str) -> Select[Any]:
+    party = or_(calls.c.caller.in_(who), calls.c.callee.in_(who))
+    return select(*_COLUMNS).where(_LIVE, party)
+
+
+async def _find(connection: AsyncConnection, call_id: str, *, lock: bool = False) -> Call | None:
+    query = select(*_COLUMNS).where(calls.c.id == call_id)
+    found = await _all(connection, query.with_for_update() if lock else query)
+    return found[0] if found else None
+
+
+async def _all(connection: AsyncConnection, query: Select[Any]) -> list[Call]:
+    return [_call(row) for row in (await connection.execute(query)).all()]
+
+
+def _call(row: Row[Any] | tuple[Any, ...]) -> Call:
+    values = {field.name: value for field, value in zip(fields(Call), row, strict=True)}
+    reason = values["reason"]
+    values["state"] = State(values["state"])
+    values["reason"] = None if reason is None else Reason(reason)
+    return Call(**values)
+
+
+def _row(call: Call) -> dict[str, Any]:
+    row = asdict(call) | {"deadline": call.deadline, "state": call.state.value}
+    return row | {"reason": None if call.reason is None else call.reason.value}

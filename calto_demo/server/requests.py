@@ -1,0 +1,96 @@
+"""What clients send over HTTP, each checked against its shape (docs/calto-protocol.md)."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+from starlette.requests import Request
+
+from calto_demo.server.refusal import Refused
+
+LONGEST_BODY = 65_536
+LONGEST_NAME = 40
+
+_S = TypeVar("_S", bound=Struct)
+
+Measure: TypeAlias = Annotated[float, Meta(ge=0, le=1e12)] | None
+
+
+class Named(Struct):
+    """A name that somebody gives themselves."""
+
+    name: Annotated[str, Meta(max_length=1000)]
+
+
+class PathCandidate(Struct, omit_defaults=True):
+    """One end of a pair."""
+
+    type: Literal["host", "srflx", "prflx", "relay"]
+    address: Annotated[str, Meta(max_length=100)] | None = None
+    port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    protocol: Literal["udp", "tcp", "tls"] | None = None
+
+
+class Pair(Struct):
+    """A pair that was tried."""
+
+    local: PathCandidate | None = None
+    remote: PathCandidate | None = None
+    state: Annotated[str, Meta(max_length=40)] = ""
+    rtt_ms: Measure = None
+
+
+class Quality(Struct):
+    """What was heard and measured."""
+
+    rtt_ms: Measure = None
+    jitter_ms: Measure = None
+    loss: Annotated[float, Meta(ge=0, le=1)] | None = None
+    bitrate_bps: Measure = None
+    setup_ms: Measure = None
+
+
+class PathReport(Struct):
+    """Which way a call went, as one side saw it."""
+
+    kind: Literal["direct", "relayed", "failed", "unknown"]
+    explanation: Annotated[str, Meta(max_length=2000)] = ""
+    local: PathCandidate | None = None
+    remote: PathCandidate | None = None
+    relay: Annotated[str, Meta(max_length=300)] | None = None
+    encryption: Annotated[str, Meta(max_length=100)] | None = None
+    quality: Quality | None = None
+    pairs: Annotated[list[Pair], Meta(max_length=100)] = []
+
+
+async def body_of(request: Request, shape: type[_S]) -> _S:
+    """Return a request's body. Raises: Refused: it is too large, or of another shape."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > LONGEST_BODY:
+            raise Refused("too-large", f"a body has at most {LONGEST_BODY} bytes")
+    try:
+        return msgspec.json.decode(data, type=shape)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        hint = "docs/calto-protocol.md has its shape"
+        raise Refused("bad-request", str(error), hint) from None
+
+
+def clean_name(name: str) -> str:
+    """Return a name as it is kept. Raises: Refused: it is none."""
+    # NFC, so that one name is one text; control and format characters could hide what it says.
+    name = unicodedata.normalize("NFC", " ".join(name.split()))
+    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+        hint = f"Take 1 to {LONGEST_NAME} characters that can be seen"
+        raise Refused("bad-request", "that cannot be a name", hint)
+    return name
+
+
+def plain(value: Struct) -> dict[str, Any]:
+    """Return it as dictionaries and lists."""
+    fields: dict[str, Any] = msgspec.to_builtins(value)
+    return fields
