@@ -17,7 +17,9 @@ from scripts.benchmarks.__main__ import as_table
 from tests.needs import CHECKS
 
 ROOT = Path(__file__).parent.parent
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__", ".hypothesis")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", ".*_cache", "__pycache__", ".hypothesis", "node_modules"
+)
 
 NOBODY = "127.0.0.1:9"
 """Where no STUN server is. The tour's last step asks it instead of public ones."""

@@ -1,0 +1,132 @@
+/**
+ * One peer connection of a call, with the rules of offers and candidates around it.
+ *
+ * The rules (docs/calto-protocol.md): the caller keeps its candidates until it is accepted; of two
+ * offers at once the caller's counts. Candidates that come before the description wait here.
+ */
+
+import type { PathChoice } from "../net/protocol";
+import { admits, admitted, configuration } from "./policy";
+
+export interface LegEvents {
+  candidate(candidate: RTCIceCandidateInit | null): void;
+  state(state: RTCPeerConnectionState): void;
+  audio(stream: MediaStream): void;
+  /** The other side closed this connection (and not the call). */
+  gone(): void;
+}
+
+export interface LegSettings {
+  servers: readonly RTCIceServer[];
+  policy: PathChoice;
+  isCaller: boolean;
+  /** Hold our candidates back until `release`. */
+  hold: boolean;
+}
+
+export class Leg {
+  readonly connection: RTCPeerConnection;
+  private held: (RTCIceCandidateInit | null)[] | null;
+  private waiting: (RTCIceCandidateInit | null)[] = [];
+  private closed = false;
+
+  constructor(
+    readonly settings: LegSettings,
+    microphone: MediaStream,
+    private readonly events: LegEvents,
+  ) {
+    this.held = settings.hold ? [] : null;
+    this.connection = new RTCPeerConnection(configuration(settings.servers, settings.policy));
+    for (const track of microphone.getAudioTracks()) this.connection.addTrack(track, microphone);
+    this.listen();
+  }
+
+  private listen(): void {
+    const { connection, events } = this;
+    connection.onicecandidate = ({ candidate }) => this.found(candidate?.toJSON() ?? null);
+    connection.onconnectionstatechange = () => events.state(connection.connectionState);
+    connection.ontrack = ({ track, streams }) =>
+      events.audio(streams[0] ?? new MediaStream([track]));
+  }
+
+  /** A channel that says nothing: when the other side closes its connection, it closes at once. */
+  watchFarEnd(): void {
+    const channel = this.connection.createDataChannel("alive", { negotiated: true, id: 0 });
+    channel.onclose = () => {
+      if (!this.closed) this.events.gone();
+    };
+  }
+
+  private found(candidate: RTCIceCandidateInit | null): void {
+    if (this.closed || candidate?.candidate === "") return;
+    if (this.held) this.held.push(candidate);
+    else this.events.candidate(candidate);
+  }
+
+  /** Accepted: what was found until now may go out. */
+  release(): void {
+    const held = this.held ?? [];
+    this.held = null;
+    held.forEach((candidate) => this.events.candidate(candidate));
+  }
+
+  async offer(restart = false): Promise<string> {
+    if (restart) this.connection.restartIce();
+    await this.connection.setLocalDescription();
+    return this.described();
+  }
+
+  /** Take an offer and answer it; null when it lost against one of ours. */
+  async answer(offer: string): Promise<string | null> {
+    const { connection, settings } = this;
+    if (connection.signalingState === "have-local-offer" && settings.isCaller) return null;
+    await connection.setRemoteDescription({ type: "offer", sdp: admitted(settings.policy, offer) });
+    await this.addWaiting();
+    await connection.setLocalDescription();
+    return this.described();
+  }
+
+  /** Take the answer to our offer; one that comes late or twice is left alone. */
+  async answered(sdp: string): Promise<void> {
+    if (this.connection.signalingState !== "have-local-offer") return;
+    const { policy } = this.settings;
+    await this.connection.setRemoteDescription({ type: "answer", sdp: admitted(policy, sdp) });
+    await this.addWaiting();
+  }
+
+  async add(candidate: RTCIceCandidateInit | null): Promise<void> {
+    if (candidate?.candidate && !admits(this.settings.policy, candidate.candidate)) return;
+    if (!this.connection.remoteDescription) {
+      this.waiting.push(candidate);
+      return;
+    }
+    try {
+      await this.connection.addIceCandidate(candidate ?? undefined);
+    } catch (error) {
+      // It belongs to a description that has been replaced since: of no use, and no harm.
+      console.debug("candidate left out", error);
+    }
+  }
+
+  private async addWaiting(): Promise<void> {
+    for (const candidate of this.waiting.splice(0)) await this.add(candidate);
+  }
+
+  async replaceMicrophone(microphone: MediaStream): Promise<void> {
+    const [track] = microphone.getAudioTracks();
+    const sender = this.connection.getSenders().find((it) => it.track?.kind === "audio");
+    if (track && sender) await sender.replaceTrack(track);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.connection.onicecandidate = null;
+    this.connection.onconnectionstatechange = null;
+    this.connection.ontrack = null;
+    this.connection.close();
+  }
+
+  private described(): string {
+    return this.connection.localDescription!.sdp;
+  }
+}

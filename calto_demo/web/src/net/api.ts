@@ -1,0 +1,89 @@
+/** The HTTP side of the server. Every refusal is an `ApiError` with words for people. */
+
+import type {
+  CallRecord,
+  IceServers,
+  PathReport,
+  Person,
+  ServerInfo,
+  SignedIn,
+  User,
+} from "./protocol";
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly hint: string | null,
+  ) {
+    super(message);
+  }
+
+  /** The token is of no use any more: sign in again. */
+  get signedOut(): boolean {
+    return this.status === 401;
+  }
+}
+
+export class Api {
+  constructor(
+    readonly base: string,
+    private readonly token: () => string | null,
+  ) {}
+
+  server = () => this.ask<ServerInfo>("GET", "/api/server");
+  guest = (name: string) => this.ask<SignedIn>("POST", "/api/guest", { name });
+  renew = () => this.ask<SignedIn>("POST", "/api/token");
+  me = () => this.ask<User>("GET", "/api/me");
+  rename = (name: string) => this.ask<User>("PATCH", "/api/me", { name });
+  signOut = () => this.ask<void>("POST", "/api/sign-out");
+
+  people = async (query: string): Promise<Person[]> => {
+    const q = query ? `?q=${encodeURIComponent(query)}` : "";
+    return (await this.ask<{ people: Person[] }>("GET", `/api/people${q}`)).people;
+  };
+  setContact = (user: string, wanted: boolean) =>
+    this.ask<void>(wanted ? "PUT" : "DELETE", `/api/contacts/${encodeURIComponent(user)}`);
+
+  calls = async (before?: number): Promise<CallRecord[]> => {
+    const query = before === undefined ? "" : `&before=${before}`;
+    return (await this.ask<{ calls: CallRecord[] }>("GET", `/api/calls?limit=30${query}`)).calls;
+  };
+  call = (call: string) => this.ask<CallRecord>("GET", `/api/calls/${encodeURIComponent(call)}`);
+  report = (call: string, path: PathReport) =>
+    this.ask<{ explanation?: string } | undefined>(
+      "POST",
+      `/api/calls/${encodeURIComponent(call)}/path`,
+      path,
+    );
+  ice = (call?: string) =>
+    this.ask<IceServers>("GET", `/api/ice${call ? `?call=${encodeURIComponent(call)}` : ""}`);
+
+  private async ask<Answer>(method: string, path: string, body?: unknown): Promise<Answer> {
+    const token = this.token();
+    const headers: Record<string, string> = {};
+    if (token) headers["Authorization"] = `Bearer ${token}`;
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    const init: RequestInit = { method, headers };
+    if (body !== undefined) init.body = JSON.stringify(body);
+    let answer: Response;
+    try {
+      answer = await fetch(this.base + path, init);
+    } catch {
+      throw new ApiError(0, "unreachable", "The server cannot be reached.", "Is it running?");
+    }
+    if (!answer.ok) throw await refusal(answer);
+    const text = await answer.text();
+    return (text ? JSON.parse(text) : undefined) as Answer;
+  }
+}
+
+async function refusal(answer: Response): Promise<ApiError> {
+  try {
+    const { error } = await answer.json();
+    return new ApiError(answer.status, error.code, error.message, error.hint ?? null);
+  } catch {
+    return new ApiError(answer.status, "unknown", `The server answered ${answer.status}.`, null);
+  }
+}

@@ -1,0 +1,193 @@
+/** A call's way in words: what kind it is, by which relay, and why. */
+
+import type { Nat, PathChoice, PathReport, WireCandidate } from "../net/protocol";
+import type { Pair, PathCandidate, Quality, Snapshot } from "./stats";
+
+export type Kind = "same-network" | "through-nat" | "relayed" | "relayed-there";
+
+export interface Circumstances {
+  /** What the caller asked for. */
+  choice: PathChoice;
+  /** What this side lets its own connection do. */
+  mine: PathChoice;
+  myNat: Nat;
+  peerNat: Nat;
+  peer: string;
+  /** Our relay's URIs, to name the relay when the browser does not say which one it used. */
+  relays: readonly string[];
+}
+
+export function kindOf(pair: Pick<Pair, "local" | "remote">): Kind {
+  if (pair.local.type === "relay") return "relayed";
+  if (pair.remote.type === "relay") return "relayed-there";
+  const direct = pair.local.type === "host" && pair.remote.type === "host";
+  return direct ? "same-network" : "through-nat";
+}
+
+export function isRelayed(kind: Kind): boolean {
+  return kind === "relayed" || kind === "relayed-there";
+}
+
+/** The one line that says it: "Direct (through NAT)", "Relayed by turn.example over TLS". */
+export function label(pair: Pair, relays: readonly string[] = []): string {
+  switch (kindOf(pair)) {
+    case "same-network":
+      return "Direct (same network)";
+    case "through-nat":
+      return "Direct (through NAT)";
+    case "relayed-there":
+      return "Relayed on the other side";
+    case "relayed":
+      return `Relayed by ${relayName(pair.local, relays)} over ${pair.local.protocol.toUpperCase()}`;
+  }
+}
+
+/** The host of the relay's URI, else the relayed address itself. */
+export function relayName(local: PathCandidate, relays: readonly string[]): string {
+  return uriHost(local.url ?? relays[0] ?? null) ?? local.address;
+}
+
+/** `turn:host:3478?transport=udp` → `host`; with brackets around IPv6 kept out. */
+export function uriHost(uri: string | null): string | null {
+  const found = uri?.match(/^(?:turns?|stuns?):(\[[^\]]+\]|[^:?]+)/);
+  return found?.[1]?.replace(/^\[|\]$/g, "") ?? null;
+}
+
+/** Why the call went this way, in a sentence or two. */
+export function explain(pair: Pair, seen: Circumstances): string {
+  const kind = kindOf(pair);
+  if (kind === "same-network")
+    return (
+      `Your packets go straight to ${seen.peer}'s address: no NAT lies between the two of you, ` +
+      "and no server carries the call."
+    );
+  if (kind === "through-nat") return throughNat(pair, seen);
+  return `${whyRelayed(seen)} ${whatRelayDoes(kind, pair, seen)}`;
+}
+
+function throughNat(pair: Pair, seen: Circumstances): string {
+  const who =
+    pair.local.type === "host"
+      ? `${seen.peer} is behind a NAT`
+      : pair.remote.type === "host"
+        ? "you are behind a NAT"
+        : "both of you are behind NATs";
+  const how =
+    "STUN told each side its public address, and the packets that both sent there opened the way.";
+  return `The call is direct, although ${who}. ${how} No server carries it.`;
+}
+
+function whyRelayed({ choice, mine, myNat, peerNat, peer }: Circumstances): string {
+  if (mine === "relay") return `You asked for the relay, so ${peer} does not see your address.`;
+  if (choice === "relay") return `${peer} asked for the relay and keeps their address hidden.`;
+  if (myNat === "symmetric" && peerNat === "symmetric")
+    return (
+      "Both NATs give every destination another port (symmetric), so neither side can know where " +
+      "the other will come from, and no direct way was found."
+    );
+  if (myNat === "symmetric" || peerNat === "symmetric") {
+    const whose = myNat === "symmetric" ? "Your NAT" : `${peer}'s NAT`;
+    const others = myNat === "symmetric" ? `${peer}'s side` : "your side";
+    return (
+      `${whose} gives every destination another port (symmetric), and ${others} lets in only what ` +
+      "it expects, so no direct way was found."
+    );
+  }
+  return (
+    "No direct way was found: a firewall on one of the two sides keeps the packets out, or lets no " +
+    "UDP through."
+  );
+}
+
+function whatRelayDoes(kind: Kind, pair: Pair, { relays, peer }: Circumstances): string {
+  if (kind === "relayed-there")
+    return `${peer}'s relay passes on what you send; it cannot listen, since the audio is encrypted end to end.`;
+  const how = pair.local.protocol.toUpperCase();
+  return (
+    `The relay ${relayName(pair.local, relays)} passes the packets on, reached over ${how}; it cannot listen, ` +
+    "since the audio is encrypted end to end."
+  );
+}
+
+/** Whether two kinds of NAT keep a call from going directly; null where one is not known. */
+export function needsRelay(mine: Nat, theirs: Nat): boolean | null {
+  if (mine === "unknown" || theirs === "unknown") return null;
+  if (mine === "open" || theirs === "open") return false;
+  return mine === "symmetric" || theirs === "symmetric";
+}
+
+/** What to expect of a call, before it is made. */
+export function forecast(mine: Nat, theirs: Nat): string | null {
+  const needed = needsRelay(mine, theirs);
+  if (needed === null) return null;
+  if (!needed) return "A direct way is likely.";
+  if (mine === theirs)
+    return "Both of you are behind symmetric NATs: this call will need the relay.";
+  const whose = mine === "symmetric" ? "Your" : "Their";
+  return `${whose} NAT is symmetric: this call will probably need the relay.`;
+}
+
+export function encryptionOf({ dtls, srtp }: Pick<Snapshot, "dtls" | "srtp">): string | null {
+  if (!dtls && !srtp) return null;
+  return [dtls, srtp && srtpName(srtp)].filter(Boolean).join(", ");
+}
+
+/** `SRTP_AES128_CM_HMAC_SHA1_80` and `AES_CM_128_HMAC_SHA1_80` → `SRTP AES-128`. */
+function srtpName(cipher: string): string {
+  const bits = cipher.includes("256") ? "256" : "128";
+  return `SRTP AES-${bits}${cipher.includes("GCM") ? "-GCM" : ""}`;
+}
+
+/** What the server keeps of this call's way. */
+export function reportOf(
+  seen: Snapshot,
+  figures: Quality,
+  setupMs: number | null,
+  circumstances: Circumstances,
+): PathReport {
+  const { selected } = seen;
+  const quality = {
+    rtt_ms: figures.rttMs,
+    jitter_ms: figures.jitterMs,
+    loss: figures.loss,
+    bitrate_bps: figures.receivedBps,
+    setup_ms: setupMs,
+  };
+  if (!selected) return { kind: "unknown", quality };
+  const kind = kindOf(selected);
+  return {
+    kind: isRelayed(kind) ? "relayed" : "direct",
+    explanation: explain(selected, circumstances),
+    local: onWire(selected.local),
+    remote: onWire(selected.remote),
+    relay: kind === "relayed" ? (selected.local.url ?? circumstances.relays[0] ?? null) : null,
+    encryption: encryptionOf(seen),
+    quality,
+    pairs: seen.pairs.slice(0, 100).map((pair) => ({
+      local: onWire(pair.local),
+      remote: onWire(pair.remote),
+      state: pair.selected ? "selected" : pair.state,
+      rtt_ms: pair.rttMs,
+    })),
+  };
+}
+
+function onWire({ type, address, port, protocol }: PathCandidate): WireCandidate {
+  return { type, address, port, protocol };
+}
+
+/** The line for a call of the past, from what was kept of it. */
+export function recordLabel(report: PathReport | null): string | null {
+  if (!report || !report.local || !report.remote) {
+    if (report?.kind === "direct") return "Direct";
+    return report?.kind === "relayed" ? "Relayed" : null;
+  }
+  const widen = (it: WireCandidate, url: string | null): PathCandidate => ({
+    ...it,
+    url,
+    related: null,
+  });
+  const local = widen(report.local, report.relay ?? null);
+  const pair = { local, remote: widen(report.remote, null) };
+  return label({ ...pair, id: "", state: "", nominated: true, selected: true, rttMs: null });
+}
