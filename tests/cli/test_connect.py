@@ -22,6 +22,8 @@ from natkit.cli.main import main
 from tests.ports import free_port
 from tests.tools.meeting import meet, wishes
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs" / "schema" / "connect-1.json").read_text(encoding="utf-8")
 )

@@ -14,6 +14,8 @@ from click.testing import CliRunner, Result
 from calto_demo.cli import COMMANDS, main
 from natkit.cli.lazy import load
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "compare-1.json").read_text(encoding="utf-8"))
 GOLDEN = Path(__file__).with_name("golden.json")

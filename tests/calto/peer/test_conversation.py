@@ -19,6 +19,8 @@ from calto_demo.peer.session import Session, open_session
 from calto_demo.server.running import Server
 from natkit import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 class Guest(NamedTuple):
     """Somebody at the server."""

@@ -14,6 +14,8 @@ from calto_demo.server.running import running
 from tests.calto.clients import SDP, Tab, new_call
 from tests.calto.server.world import World
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_call_from_the_first_ring_to_the_record_that_is_kept(world: World):
     ada, bob = await world.tab("Ada", nat="symmetric"), await world.tab("Bob", nat="cone")
