@@ -16,6 +16,9 @@ from natkit.ice.credentials import Credentials as IceCredentials
 from natkit.ice.messages import check
 from natkit.ice.role import Role
 from natkit.portmap import natpmp, pcp, ssdp
+from natkit.rendezvous.description import Description
+from natkit.rendezvous.http import HttpReader, answer, request
+from natkit.rendezvous.ping import HEAD_START, Pinger
 from natkit.turn.credentials import Credentials
 from natkit.turn.forwarding import Path, Transport
 from natkit.turn.policy import PeerPolicy
@@ -202,11 +205,43 @@ def _ice_samples() -> tuple[bytes, ...]:
     return asked, answer.encode(key=_ICE_PEER.key, fingerprint=True)
 
 
+def _http(data: bytes) -> None:
+    """What is read in one piece and in two is the same."""
+    whole, reader = HttpReader(1000).feed(data), HttpReader(1000)
+    halves = reader.feed(data[: len(data) // 2]) or reader.feed(data[len(data) // 2 :])
+    if (whole is None) is not (halves is None):
+        raise AssertionError("pieces make another message")
+
+
+def _description(data: bytes) -> None:
+    text = data.decode("latin-1")
+    part = Description.from_line(text) if text.startswith("n") else Description.from_json(text)
+    if Description.from_line(part.to_line()) != part:
+        raise AssertionError("a description reads differently when sent again")
+
+
+def _pinger(data: bytes) -> None:
+    pinger = Pinger(_KEY, b"a", b"b", 1)
+    pinger.start(now=0)
+    for now in (HEAD_START, 1):
+        pinger.receive(data, now=now)
+        hash((tuple(pinger.outgoing()), tuple(pinger.events()), pinger.deadline()))
+
+
+def _ping() -> bytes:
+    other = Pinger(_KEY, b"b", b"a", 1)
+    other.start(now=0)
+    other.tick(now=HEAD_START)
+    return other.outgoing()[0]
+
+
+_PART = Description(1, "abcd", "p" * 24, ("1 1 udp 1 192.0.2.1 9 typ host",), True, 60.0)
 _STUN_SAMPLES = _stun_samples()
 _CHANNEL_SAMPLES = tuple(
     ChannelData(0x4000 + size, bytes(size)).encode(padded=True) for size in (0, 1, 4, 100)
 )
 _PCP_ANNOUNCE = bytes((2, 0x80, 0, 0)) + bytes(20)
+_MAP_PORT = natpmp.MapPort(pcp.Protocol.UDP, 5000, 5000, 600)
 _PCP_MAP = bytes((2, 0x81, 0, 0)) + bytes(20) + bytes(12) + bytes((17, 0, 0, 0)) + bytes(20)
 _SSDP_FOUND = (
     f"HTTP/1.1 200 OK\r\nST: {ssdp.GATEWAY}\r\nLOCATION: http://[::1]:80/a\r\n\r\n".encode()
@@ -225,7 +260,11 @@ TARGETS = (
     Target("nonce cookie", _nonce, (b"obMatJos2AAAD0", b"obMatJos2"), allowed=()),
     Target("PCP reply", pcp.decode_reply, (_PCP_ANNOUNCE, _PCP_MAP)),
     Target("NAT-PMP reply", natpmp.decode_reply, (bytes((0, 128)) + bytes(10),)),
+    Target("NAT-PMP mapping", _MAP_PORT.answer, (bytes((0, 129)) + bytes(14),)),
     Target("ICE candidate", _candidate, _CANDIDATES),
     Target("ICE agent", _ice_agent, (*_ice_samples(), *_STUN_SAMPLES), allowed=()),
+    Target("HTTP", _http, (request("a", "/b", "c", b"body"), answer(200, "text/plain", b"body"))),
+    Target("description", _description, (_PART.to_json().encode(), _PART.to_line().encode())),
+    Target("ping", _pinger, (_ping(),), allowed=()),
     Target("SSDP reply", ssdp.SearchGateway().answer, (_SSDP_FOUND,)),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from natkit.version import __version__
+
 if TYPE_CHECKING:
     from natkit.aio.connection import (
         Connection,
@@ -14,44 +16,93 @@ if TYPE_CHECKING:
         TransportPolicy,
     )
     from natkit.aio.ice_servers import TurnServer
+    from natkit.aio.network import SocketNetwork
     from natkit.aio.turn_report import SessionEnded
-    from natkit.errors import NatkitError, UsageError
+    from natkit.cli.common import Command, emit_json, json_option
+    from natkit.cli.lazy import Entry, LazyRoot, cli_settings
+    from natkit.cli.params import DURATION, SHARE
+    from natkit.cli.render import Progress, table
+    from natkit.errors import NatkitError, Unsupported, UsageError
     from natkit.ice.candidate import Candidate
+    from natkit.lab.stage import Drop, Stage, on_stage
+    from natkit.network import Network, StreamEndpoint
+    from natkit.tools.path_explanation import explain_path
+    from natkit.tools.path_values import PathExplanation
     from natkit.tools.relay import Relay, serve_relay
     from natkit.turn.credentials import rest_password, rest_username
     from natkit.turn.events import RequestRefused
-
-__version__ = "0.1.0"
+    from natkit.wire import TransportAddress
 
 __all__ = [
+    "DURATION",
+    "SHARE",
     "Candidate",
+    "Command",
     "Connection",
     "ConnectionClosed",
     "ConnectionEvent",
+    "Drop",
+    "Entry",
+    "LazyRoot",
     "NatkitError",
+    "Network",
+    "PathExplanation",
+    "Progress",
     "Relay",
     "RequestRefused",
     "SelectedPair",
     "SessionEnded",
+    "SocketNetwork",
+    "Stage",
+    "StreamEndpoint",
+    "TransportAddress",
     "TransportPolicy",
     "TurnServer",
+    "Unsupported",
     "UsageError",
+    "__version__",
+    "cli_settings",
+    "emit_json",
+    "explain_path",
+    "json_option",
+    "on_stage",
     "rest_password",
     "rest_username",
     "serve_relay",
+    "table",
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "Candidate": "natkit.ice.candidate",
+    "Command": "natkit.cli.common",
+    "DURATION": "natkit.cli.params",
+    "Drop": "natkit.lab.stage",
+    "Entry": "natkit.cli.lazy",
+    "LazyRoot": "natkit.cli.lazy",
     "NatkitError": "natkit.errors",
+    "Network": "natkit.network",
+    "PathExplanation": "natkit.tools.path_values",
+    "Progress": "natkit.cli.render",
     "Relay": "natkit.tools.relay",
     "RequestRefused": "natkit.turn.events",
+    "SHARE": "natkit.cli.params",
     "SessionEnded": "natkit.aio.turn_report",
+    "SocketNetwork": "natkit.aio.network",
+    "Stage": "natkit.lab.stage",
+    "StreamEndpoint": "natkit.network",
+    "TransportAddress": "natkit.wire",
     "TurnServer": "natkit.aio.ice_servers",
+    "Unsupported": "natkit.errors",
     "UsageError": "natkit.errors",
+    "cli_settings": "natkit.cli.lazy",
+    "emit_json": "natkit.cli.common",
+    "explain_path": "natkit.tools.path_explanation",
+    "json_option": "natkit.cli.common",
+    "on_stage": "natkit.lab.stage",
     "rest_password": "natkit.turn.credentials",
     "rest_username": "natkit.turn.credentials",
     "serve_relay": "natkit.tools.relay",
+    "table": "natkit.cli.render",
 }
 
 

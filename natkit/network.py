@@ -7,10 +7,10 @@ a `Network` and cannot tell which one they were given.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from natkit.machine import Instant, Seconds
 from natkit.wire import TransportAddress
@@ -106,6 +106,21 @@ class StreamEndpoint(Protocol):
         """Close the stream. Closing twice is harmless."""
 
 
+StreamHandler: TypeAlias = Callable[[StreamEndpoint], Awaitable[None]]
+"""What serves one connection; the stream is closed when it returns."""
+
+
+class StreamListener(Protocol):
+    """A listening TCP socket."""
+
+    @property
+    def local(self) -> TransportAddress:
+        """The address it listens on, with its real port."""
+
+    def close(self) -> None:
+        """Stop listening; connections that stand go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """How to secure a stream: the name the certificate must bear, and whom to believe.
@@ -164,6 +179,18 @@ class Network(Protocol):
             patience: seconds to wait for the connection and the handshake together.
         Raises:
             NetworkUnreachable: refused, timed out, no route, or the TLS handshake failed.
+        """
+
+    async def listen_stream(
+        self, handler: StreamHandler, *, local: TransportAddress, shared: bool = False
+    ) -> StreamListener:
+        """Run `handler(stream)` as a task for every TCP connection to `local`.
+
+        Args:
+            local:  port 0: a random one.
+            shared: streams may be opened from `local`, too.
+        Raises:
+            NetworkUnreachable: the address cannot be bound.
         """
 
     async def resolve(self, host: str, family: Family) -> tuple[str, ...]:

@@ -10,22 +10,33 @@ In the simulator all follows from the seed, the clock included, so the whole out
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
 
 from click.testing import CliRunner
 
+from calto_demo.cli import main as calto
 from natkit.cli.main import main
 
 ROOT = Path(__file__).parent.parent
-TARGETS = (ROOT / "README.md", ROOT / "docs" / "guide-probe.md")
+TARGETS = (
+    ROOT / "README.md",
+    ROOT / "docs" / "guide-probe.md",
+    ROOT / "docs" / "guide-compare.md",
+    ROOT / "docs" / "reading-an-ice-report.md",
+    ROOT / "docs" / "guide-lab.md",
+)
+
+PROGRAMS = {"natkit": main, "calto": calto}
 
 WIDTH = "100"
 """Columns of the terminal that the documents show."""
 
 MARK = re.compile(
-    r"(?P<mark><!-- transcript: (?P<command>natkit [^\n]*) -->)\n```console\n.*?```\n", re.S
+    r"(?P<mark><!-- transcript: (?P<command>(?:natkit|calto) [^\n]*) -->)\n```console\n.*?```\n",
+    re.S,
 )
 
 
@@ -35,7 +46,9 @@ def transcript(command: str) -> str:
     Raises: RuntimeError: it failed.
     """
     words, _, lines = command.partition(" | head -")
-    done = CliRunner(env={"COLUMNS": WIDTH}).invoke(main, shlex.split(words)[1:])
+    program, *rest = shlex.split(words)
+    with contextlib.chdir(ROOT):
+        done = CliRunner(env={"COLUMNS": WIDTH}).invoke(PROGRAMS[program], rest)
     if done.exit_code != 0:
         raise RuntimeError(f"{command} ended with {done.exit_code}: {done.output}")
     shown = done.stdout.rstrip().splitlines()[: int(lines) if lines else None]

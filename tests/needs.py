@@ -11,11 +11,16 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 
 SBIN = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))
 """Where Debian keeps servers and network tools; not on everybody's PATH."""
+
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""Debian's bindings of C libraries are for it alone."""
 
 
 def missing(need: str) -> str | None:
@@ -45,4 +50,13 @@ def _ipv6() -> str | None:
     return None
 
 
-CHECKS: dict[str, Callable[[], str | None]] = {"root": _root, "ipv6": _ipv6}
+def _libnice() -> str | None:
+    asked = "import gi; gi.require_version('Nice', '0.1'); from gi.repository import Nice"
+    try:
+        subprocess.run([SYSTEM_PYTHON, "-c", asked], check=True, capture_output=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return "libnice is not installed for the system's Python"
+    return None
+
+
+CHECKS: dict[str, Callable[[], str | None]] = {"root": _root, "ipv6": _ipv6, "libnice": _libnice}

@@ -14,7 +14,17 @@ def name_of(document: Path) -> str:
     return document.name
 
 
-@pytest.mark.parametrize("document", TARGETS, ids=name_of)
+LONG = {"guide-lab.md"}
+"""Documents that show a whole matrix."""
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] if one.name in LONG else [], id=one.name)
+        for one in TARGETS
+    ],
+)
 def test_transcripts_are_what_the_commands_print(document: Path):
     text = document.read_text(encoding="utf-8")
     assert text == refreshed(text), f"{document.name} is stale: run scripts/gen-docs"

@@ -45,6 +45,7 @@ def test_the_tour_runs_from_a_fresh_copy_with_nothing_but_python(tmp_path: Path)
     for nat in ("home", "full-cone", "symmetric", "udp-blocked"):
         assert f"natkit lab probe {nat} --backend sim" in done.stdout
     assert "contradicts nothing" in done.stdout
+    assert "without the relay there would be no call" in done.stdout
     assert done.stdout.rstrip().splitlines()[-1].startswith("    .venv-try/bin/natkit doctor")
 
 

@@ -5,9 +5,11 @@ SQLite (a file, or in memory) and PostgreSQL are the two that are tested.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +38,15 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-
-    @property
-    def is_sqlite(self) -> bool:
-        """Whether there is one writer at a time."""
-        return self._engine.dialect.name == "sqlite"
+        # SQLite has one writer at a time, and lets others sleep and look again: here they queue.
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._writer: AbstractAsyncContextManager[None] = (
+            asyncio.Lock() if is_sqlite else contextlib.nullcontext()
+        )
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction that changes nothing."""
+        """A connection for one query, which changes nothing."""
         async with self._engine.connect() as connection:
             reader = await connection.execution_options(reading=True)
             async with reader.begin():
@@ -53,7 +55,7 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is kept, unless an exception comes out of it."""
-        async with self._engine.begin() as connection:
+        async with self._writer, self._engine.begin() as connection:
             yield connection
 
     async def migrate(self) -> None:
@@ -100,7 +102,10 @@ def _engine(url: URL) -> AsyncEngine:
         options: dict[str, Any] = {} if mode == "prefer" else {"ssl": _tls(str(mode), url)}
         bare = url.difference_update_query(["sslmode", "sslrootcert"])
         return create_async_engine(bare, connect_args=options, pool_pre_ping=True)
-    engine = create_async_engine(url, connect_args={"timeout": _BUSY})
+    # Each step is handed to a thread and back, so those that change nothing are left out:
+    # every transaction is ended where it is begun, and a single query needs none.
+    options = {"connect_args": {"timeout": _BUSY}, "pool_reset_on_return": None}
+    engine = create_async_engine(url, **options)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -127,8 +132,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """Begin as a writer at once: who becomes one later can find that another was quicker."""
-    reading = connection.get_execution_options().get("reading")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    if not connection.get_execution_options().get("reading"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _upgrade(connection: Connection) -> None:

@@ -5,7 +5,7 @@ A call lives here from its first ring: a process that is killed takes no call wi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
@@ -92,18 +92,22 @@ class Ledger:
 
     async def advance(self, call_id: str, did: Did, *, now: Time) -> Change:
         """Do something to a call. Raises: NoSuchCall, WrongState."""
-        return await self._change(call_id, lambda call: advance(call, did, now=now))
+        return await self.change(call_id, lambda call: advance(call, did, now=now))
 
     async def expire(self, call_id: str, *, now: Time) -> Change:
         """End a call where its time has come. Raises: NoSuchCall."""
-        return await self._change(call_id, lambda call: expire(call, now=now))
+        return await self.change(call_id, lambda call: expire(call, now=now))
 
-    async def _change(self, call_id: str, how: Any) -> Change:
+    async def change(self, call_id: str, how: Callable[[Call], Call]) -> Change:
+        """Make another one of a call, in one transaction. Raises: NoSuchCall, and what `how` does.
+
+        Args: how: takes the call as it is now, and returns it as it shall be.
+        """
         async with self._database.writing() as connection:
             before = await _find(connection, call_id, lock=True)
             if before is None:
                 raise NoSuchCall
-            after: Call = how(before)
+            after = how(before)
             if after != before:
                 row = _row(after) | ({} if after.is_waiting else {"offer": None})
                 await connection.execute(update(calls).where(calls.c.id == call_id).values(row))
@@ -135,10 +139,12 @@ class Ledger:
             rows = (await connection.execute(query)).all()
         return [(_call(row[:-1]), row[-1]) for row in rows]
 
-    async def engaged(self) -> set[str]:
-        """Return everybody who is in a call, or rings or is rung."""
-        parties = {user for call in await self.live() for user in (call.caller, call.callee)}
-        return parties - self._never_busy
+    async def engaged(self, users: Iterable[str]) -> set[str]:
+        """Return those of `users` who are in a call, or ring or are rung."""
+        asked = set(users) - self._never_busy
+        async with self._database.reading() as connection:
+            found = await _all(connection, _live_calls_of(*asked))
+        return asked & {user for call in found for user in (call.caller, call.callee)}
 
     async def history(self, user: str, *, before: Time | None, limit: int) -> list[Call]:
         """Return somebody's calls, the newest first."""

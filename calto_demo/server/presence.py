@@ -31,7 +31,7 @@ class Presence:
 
     async def announce(self, *users: str) -> None:
         """Tell everybody concerned how it stands with somebody."""
-        busy = await self._ledger.engaged()
+        busy = await self._ledger.engaged(users)
         crowd = len(await self._hub.backplane.online(EVERYBODY)) >= EVERYBODY
         for user, last_seen in await self._people.some(users):
             nat = await self._hub.backplane.nat_of(user.id)
@@ -51,7 +51,7 @@ class Presence:
             found = await self._people.search(named)
         else:
             found = await self._people.some({*mine, *online, self._echo})
-        busy = await self._ledger.engaged()
+        busy = await self._ledger.engaged(one.id for one, _ in found)
         listed = []
         for one, last_seen in found:
             nat = online.get(one.id) or await self._hub.backplane.nat_of(one.id)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from calto_demo.server import frames
-from calto_demo.server.call import Call, Did, Side, State, What, WrongState
+from calto_demo.server.call import Call, Did, Side, State, What, WrongState, advance
 from calto_demo.server.hub import Hub
 from calto_demo.server.ledger import CallExists, Change, Engaged, Ledger, NoSuchCall
 from calto_demo.server.metrics import Metrics
@@ -22,6 +22,8 @@ from calto_demo.server.refusal import Refused
 
 REMEMBERED = 10_000
 """Calls whose two sessions are known without asking the database: after accepting, they stay."""
+
+NO_SUCH_CALL = "there is no such call"
 
 _log = logging.getLogger("calto.calls")
 
@@ -103,47 +105,38 @@ class Switchboard:
                     await self._tell(await self._ledger.advance(call.id, did, now=self._clock()))
 
     async def _do(self, user: User, session: str, frame: frames.CallFrame) -> None:
-        side = await self._side(user, session, frame.call)
-        did = Did(side, _WHAT[type(frame)], session)
-        answer = ""
-        match frame:
-            case frames.HangUp(reason=reason, message=message):
-                what = What.FAIL if reason == "failed" else What.HANG_UP
-                did = did._replace(what=what, message=message)
-            case frames.Accept(sdp=answer):
-                pass
+        what, message = _WHAT[type(frame)], None
+        if isinstance(frame, frames.HangUp):
+            what = What.FAIL if frame.reason == "failed" else What.HANG_UP
+            message = frame.message
+
+        def done(call: Call) -> Call:
+            did = Did(_side(call, user, session), what, session, message)
+            return advance(call, did, now=self._clock())
+
         try:
-            change = await self._ledger.advance(frame.call, did, now=self._clock())
+            change = await self._ledger.change(frame.call, done)
+        except NoSuchCall:
+            raise Refused("no-such-call", NO_SUCH_CALL) from None
         except WrongState as error:
             raise Refused("wrong-state", str(error)) from None
-        await self._tell(change, answer)
+        await self._tell(change, frame.sdp if isinstance(frame, frames.Accept) else "")
         if isinstance(frame, frames.Connected) and not change.after.is_over:
+            side = _side(change.after, user, session)
             await self._to_other(change.after, side, frames.passed_on(frame))
 
     async def _pass_on(self, user: User, session: str, frame: frames.Passed) -> None:
         call = self._accepted.get(frame.call)
-        side = None if call is None else call.side(user.id, session)
-        if call is None or side is None:
-            side = await self._side(user, session, frame.call)
-            call = await self._ledger.get(frame.call)
-            if call.is_waiting or call.is_over:
-                raise Refused("wrong-state", f"the call is {call.state}")
-            self._remember(call)
+        if call is None:
+            try:
+                call = await self._ledger.get(frame.call)
+            except NoSuchCall:
+                raise Refused("no-such-call", NO_SUCH_CALL) from None
+        side = _side(call, user, session)
+        if call.is_waiting or call.is_over:
+            raise Refused("wrong-state", f"the call is {call.state}")
+        self._remember(call)
         await self._to_other(call, side, frames.passed_on(frame))
-
-    async def _side(self, user: User, session: str, call_id: str) -> Side:
-        """Return whose side a session is on. Raises: Refused: on none."""
-        try:
-            call = await self._ledger.get(call_id)
-        except NoSuchCall:
-            raise Refused("no-such-call", "there is no such call") from None
-        side = call.side(user.id, session)
-        if side is not None:
-            return side
-        if user.id in (call.caller, call.callee):
-            raise Refused("wrong-state", "another session of yours has this call")
-        # Not to tell from one that never was: others' calls are nobody's business.
-        raise Refused("no-such-call", "there is no such call")
 
     async def _to_other(self, call: Call, side: Side, frame: dict[str, Any]) -> None:
         other = side.other
@@ -256,3 +249,14 @@ _WHAT: dict[type, What] = {
     frames.HangUp: What.HANG_UP,
     frames.Connected: What.CONNECT,
 }
+
+
+def _side(call: Call, user: User, session: str) -> Side:
+    """Return whose side a session is on. Raises: Refused: on none."""
+    side = call.side(user.id, session)
+    if side is not None:
+        return side
+    if user.id in (call.caller, call.callee):
+        raise Refused("wrong-state", "another session of yours has this call")
+    # Not to tell from one that never was: others' calls are nobody's business.
+    raise Refused("no-such-call", NO_SUCH_CALL)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -19,7 +20,7 @@ from natkit.aio.mdns import Mdns
 from natkit.aio.network import SocketNetwork
 from natkit.errors import NatkitError, UsageError
 from natkit.ice.agent import IceAgent
-from natkit.ice.candidate import Candidate, CandidateType
+from natkit.ice.candidate import Candidate, CandidateType, Origin, TcpType
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import State, StateChanged
 from natkit.ice.gather import CandidateFound, GatheringEnded
@@ -62,6 +63,7 @@ class SelectedPair:
 
     Attributes:
         local, remote: the candidates at its ends, ours as the peer sees it.
+        origin:        how ours was found: on which interface, and who told it.
         is_relayed:    data goes over a relay, ours or the peer's.
         nominated:     it stays; else a better one may replace it.
         round_trip:    seconds, of the latest check; None: not known.
@@ -69,6 +71,7 @@ class SelectedPair:
 
     local: Candidate
     remote: Candidate
+    origin: Origin
     is_relayed: bool
     nominated: bool
     round_trip: Seconds | None
@@ -92,6 +95,10 @@ class Connection:
         on_state:        called with the state whenever it changes.
         interfaces:      names of the interfaces to gather on; None: all but loopback.
         hide_addresses:  tell the peer mDNS names in place of host addresses, as browsers do.
+        tcp:             which candidates over TCP to offer (RFC 6544): "active" connects to those
+                         of the peer, "passive" and "so" listen.
+        port_mapping:    ask the gateway for an outside port (PCP, NAT-PMP, UPnP), which is open to
+                         everybody until the connection is closed.
         lite:            only answer the peer's checks.
         settings:        times that are waited for.
         randomness:      returns that many unpredictable bytes.
@@ -121,6 +128,8 @@ class Connection:
         on_state: Callable[[State], None] | None = None,
         interfaces: Sequence[str] | None = None,
         hide_addresses: bool = False,
+        tcp: Collection[TcpType | str] = (),
+        port_mapping: bool = False,
         lite: bool = False,
         settings: Settings = DEFAULTS,
         randomness: Callable[[int], bytes] = secrets.token_bytes,
@@ -136,12 +145,16 @@ class Connection:
         # By name, so that aioice's own enumeration, where it is still imported, means the same.
         self.transport_policy = TransportPolicy[transport_policy.name]
         self.on_candidate, self.on_state = on_candidate, on_state
-        self._components = components
-        self._families = tuple(
-            family for family in Family if (use_ipv4 if family is Family.IPV4 else use_ipv6)
+        self._asked_for = GatherPlan(
+            components=tuple(range(1, components + 1)),
+            families=tuple(
+                family for family in Family if (use_ipv4 if family is Family.IPV4 else use_ipv6)
+            ),
+            wanted=None if interfaces is None else frozenset(interfaces).__contains__,
+            tcp=tuple(TcpType(kind) for kind in tcp),
+            mapping=port_mapping,
         )
-        self._interfaces = None if interfaces is None else frozenset(interfaces)
-        self._network, self._randomness = network or SocketNetwork(), randomness
+        self._network = network or SocketNetwork()
         self._agent = IceAgent(
             controlling=ice_controlling,
             randomness=randomness,
@@ -158,9 +171,8 @@ class Connection:
         self._unresolved: list[Candidate] = []
         self._resolving = 0
         self._remote_end = self._closed = False
-        self._received: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
-        self._changed = asyncio.Event()
-        self._closed_event: asyncio.Event = asyncio.Event()
+        self._received: deque[tuple[bytes, int]] = deque()
+        self._changed, self._arrived = asyncio.Event(), asyncio.Event()
 
     # What both sides tell each other.
 
@@ -243,7 +255,7 @@ class Connection:
 
     def get_default_candidate(self, component: int) -> Candidate | None:
         """Return the candidate that most probably works without ICE; None: there is none."""
-        ours = [c for c in self._local if c.component == component]
+        ours = [c for c in self._local if c.component == component and not c.is_tcp]
         return min(ours, key=lambda candidate: candidate.priority, default=None)
 
     # The connection.
@@ -263,8 +275,7 @@ class Connection:
         self._agent.start(now=now)
         self._kick()
         while not self._closed and self._agent.state not in _SETTLED:
-            self._changed.clear()
-            await self._changed.wait()
+            await _next(self._changed)
         if self._closed or self._agent.state is State.FAILED:
             raise ConnectionError("ICE negotiation failed")
 
@@ -278,13 +289,14 @@ class Connection:
         if self._names is not None:
             self._names.close()
         self._local.clear()
-        self._lost()
+        self._wake()
 
     async def get_event(self) -> ConnectionEvent | None:
         """Return the next event; None: the connection is closed already."""
-        if self._closed_event.is_set():
+        if self._is_lost:
             return None
-        await self._closed_event.wait()
+        while not self._is_lost:
+            await _next(self._changed)
         return ConnectionClosed()
 
     async def recv(self) -> bytes:
@@ -294,12 +306,13 @@ class Connection:
 
     async def recvfrom(self) -> tuple[bytes, int]:
         """Return the next datagram and its component. Raises: as `recv`."""
-        if self._received.empty() and (self._closed or self._agent.path_of_any() is None):
+        if not self._received and (self._is_lost or self._agent.path_of_any() is None):
             raise ConnectionError("Cannot receive data, not connected")
-        received = await self._received.get()
-        if received is None:
-            raise ConnectionError("Connection lost while receiving data")
-        return received
+        while not self._received:
+            if self._is_lost:
+                raise ConnectionError("Connection lost while receiving data")
+            await _next(self._arrived)
+        return self._received.popleft()
 
     async def send(self, data: bytes) -> None:
         """Send a datagram on the first component. Raises: ConnectionError: there is no path."""
@@ -338,9 +351,11 @@ class Connection:
         pair = self._agent.session.usable(component)
         if pair is None:
             return None
-        ours = (pair.seen_as or pair.local).candidate
-        theirs, took = pair.remote.candidate, pair.history.round_trip
-        return SelectedPair(ours, theirs, pair.is_relayed, pair.nominated, took)
+        ours, theirs = pair.seen_as or pair.local, pair.remote.candidate
+        took = pair.history.round_trip
+        return SelectedPair(
+            ours.candidate, theirs, ours.origin, pair.is_relayed, pair.nominated, took
+        )
 
     def report(self) -> Json:
         """Return all that is known about candidates and pairs: schema natkit.ice/1."""
@@ -357,7 +372,7 @@ class Connection:
 
         Args: local_username, local_password: None: random ones.
         """
-        chosen = _chosen(local_username, local_password, self._randomness)
+        chosen = _chosen(local_username, local_password, self._agent.randomness)
         self._agent.restart(chosen, now=self._network.now())
         if self._transport is not None:
             self._transport.renew()
@@ -375,9 +390,8 @@ class Connection:
             self._transport = IceTransport(
                 self._network,
                 self._agent,
-                self._randomness,
                 on_event=self._heard,
-                on_data=lambda data, component: self._received.put_nowait((data, component)),
+                on_data=self._receive,
             )
         return self._transport
 
@@ -385,7 +399,7 @@ class Connection:
         hide = None
         if self._hide_addresses:
             names = self._names = self._names or await Mdns.open(self._network)
-            hide = partial(names.publish, self._randomness)
+            hide = partial(names.publish, self._agent.randomness)
         if not self._closed:
             await gather(self._started(), replace(self._plan(), hide=hide))
 
@@ -401,16 +415,14 @@ class Connection:
         return self._names
 
     def _plan(self) -> GatherPlan:
-        policy, wanted = self.transport_policy, self._interfaces
+        policy = self.transport_policy
         first = [] if self.stun_server is None else [self.stun_server]
-        return GatherPlan(
-            components=tuple(range(1, self._components + 1)),
-            families=self._families,
+        return replace(
+            self._asked_for,
             hosts=policy is not TransportPolicy.RELAY,
             stun=tuple(stun_uri(server) for server in (*first, *self.stun_servers)),
             turn=() if policy is TransportPolicy.NO_RELAY else self._turn(),
             hide_mapped=policy is TransportPolicy.RELAY,
-            wanted=None if wanted is None else wanted.__contains__,
         )
 
     def _turn(self) -> tuple[TurnServer, ...]:
@@ -431,9 +443,7 @@ class Connection:
             case GatheringEnded():
                 self._tell(None)
             case StateChanged(state):
-                self._changed.set()
-                if state is State.FAILED and self._agent.path_of_any() is not None:
-                    self._lost()
+                self._wake()
                 if self.on_state is not None:
                     self.on_state(state)
 
@@ -441,15 +451,30 @@ class Connection:
         if self.on_candidate is not None:
             self.on_candidate(candidate)
 
-    def _lost(self) -> None:
-        """Wake up everybody who waits for this connection."""
+    @property
+    def _is_lost(self) -> bool:
+        """True when nothing comes any more: it was closed, or the peer no longer consents."""
+        failed = self._agent.state is State.FAILED
+        return self._closed or (failed and self._agent.path_of_any() is not None)
+
+    def _receive(self, data: bytes, component: int) -> None:
+        self._received.append((data, component))
+        self._arrived.set()
+
+    def _wake(self) -> None:
+        """Have everybody who waits look whether there is reason to."""
         self._changed.set()
-        self._closed_event.set()
-        self._received.put_nowait(None)
+        self._arrived.set()
 
     def _kick(self) -> None:
         if self._transport is not None:
             self._transport.kick()
+
+
+async def _next(event: asyncio.Event) -> None:
+    """Wait until it happens once more."""
+    event.clear()
+    await event.wait()
 
 
 def _chosen(

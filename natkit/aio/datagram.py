@@ -6,24 +6,24 @@ import asyncio
 import contextlib
 import socket
 import sys
-from typing import Any
 
 from natkit.aio import errqueue
 from natkit.aio.sockaddr import Scopes
 from natkit.network import DatagramReceiver, IcmpError
 from natkit.wire import TransportAddress
 
-LOOP_STOPS_ON_ERRORS = sys.platform == "win32"
-"""The proactor loop's transport, before Python 3.12.4, never reads a UDP socket again after one
-"port unreachable"; so on Windows a task of our own reads."""
+LOOP_HAS_NO_READERS = sys.platform == "win32"
+"""The proactor loop watches no sockets, and its datagram transport, before Python 3.12.4, never
+reads again after one "port unreachable"; so on Windows a task of our own reads."""
 
 _LARGEST_DATAGRAM = 65536
 
 
-class SocketDatagramEndpoint(asyncio.DatagramProtocol):
-    """One bound UDP socket, read by the event loop and written to directly.
+class SocketDatagramEndpoint:
+    """One bound UDP socket, read and written to directly.
 
-    Sending bypasses asyncio's transport: that one queues what the kernel cannot take at once,
+    asyncio's transport would read into a buffer so large that the kernel maps new memory for every
+    datagram, which takes longer than all else. It also queues what the kernel cannot take at once,
     and would send a queued datagram with another one's TTL.
     """
 
@@ -34,7 +34,6 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
         self._local = scopes.from_socket(sock.getsockname())
         self._reports_errors = errqueue.enable(sock, ipv6=sock.family == socket.AF_INET6)
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.BaseTransport | None = None
         self._reading: asyncio.Task[None] | None = None
         self._closed = False
         self._hops = (
@@ -44,13 +43,13 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
         )
         self._default_ttl = sock.getsockopt(*self._hops)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to read."""
-        if LOOP_STOPS_ON_ERRORS:
+        if LOOP_HAS_NO_READERS:
             self._reading = self._loop.create_task(self._read())
             self._reading.add_done_callback(lambda _: self._sock.close())
         else:
-            await self._loop.create_datagram_endpoint(lambda: self, sock=self._sock)
+            self._loop.add_reader(self._sock, self._readable)
 
     @property
     def local(self) -> TransportAddress:
@@ -69,25 +68,30 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         """Release the socket. Closing twice is harmless."""
+        if self._closed:
+            return
         self._closed = True
-        if self._transport is not None:
-            self._transport.close()
         if self._reading is not None:
             self._reading.cancel()
+        else:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asyncio: reading has begun."""
-        self._transport = transport
+    def _readable(self) -> None:
+        try:
+            data, addr = self._sock.recvfrom(_LARGEST_DATAGRAM)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._failed(error)
+        else:
+            self._receiver.datagram_received(data, self._scopes.from_socket(addr))
 
-    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Asyncio: a datagram came in."""
-        self._receiver.datagram_received(data, self._scopes.from_socket(addr))
-
-    def error_received(self, exc: Exception) -> None:
-        """Asyncio: the socket failed, which for UDP means that an ICMP error came in."""
+    def _failed(self, error: OSError) -> None:
+        """Hear why the socket failed, which for UDP means that an ICMP error came in."""
         if self._reports_errors:
             self._report(list(errqueue.drain(self._sock, self._scopes)))
-        elif isinstance(exc, ConnectionError):  # port unreachable; the system says no more
+        elif isinstance(error, ConnectionError):  # port unreachable; the system says no more
             kind, code = (1, 4) if self._sock.family == socket.AF_INET6 else (3, 3)
             self._report([IcmpError(kind, code, None, None)])
 
@@ -98,10 +102,10 @@ class SocketDatagramEndpoint(asyncio.DatagramProtocol):
                 try:
                     data, addr = await self._loop.sock_recvfrom(self._sock, _LARGEST_DATAGRAM)
                 except OSError as error:
-                    self.error_received(error)
+                    self._failed(error)
                     await asyncio.sleep(0)
                 else:
-                    self.datagram_received(data, addr)
+                    self._receiver.datagram_received(data, self._scopes.from_socket(addr))
 
     def _send(self, data: bytes, destination: TransportAddress) -> None:
         if self._sent(data, destination) or not self._reports_errors:

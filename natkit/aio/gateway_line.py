@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
 from natkit.aio.driver import Driver
+from natkit.machine import Seconds
 from natkit.network import Network
-from natkit.portmap.client import GatewayClient, Outcome, Question
+from natkit.portmap import ssdp
+from natkit.portmap.client import Backoff, GatewayClient, Outcome, Question, Randomness
 from natkit.wire import TransportAddress
 
 Reply = TypeVar("Reply")
@@ -73,3 +75,21 @@ async def open_line(
         yield line
     finally:
         line.close()
+
+
+async def search_upnp(
+    network: Network, gateway: str, own: str, *, patience: Seconds, randomness: Randomness
+) -> Outcome[ssdp.Found]:
+    """Search for UPnP on the router `gateway`, by itself and by multicast from our IP `own`.
+
+    Raises: NetworkUnreachable: that cannot be bound.
+    """
+    client: GatewayClient[ssdp.Found] = GatewayClient(
+        TransportAddress(gateway, ssdp.PORT),
+        also=(ssdp.MULTICAST,),
+        backoff=Backoff.within(patience),
+        randomness=randomness,
+    )
+    line: GatewayLine[ssdp.Found]
+    async with open_line(network, client, own) as line:
+        return await line.ask(ssdp.SearchGateway())

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from natkit.aio.ice import Generation, IceTransport, Port
-from natkit.aio.ice_servers import TurnServer, host_addresses
-from natkit.aio.turn_client import allocate
-from natkit.aio.turn_failure import Server
+from natkit.aio.ice_relays import Relays
+from natkit.aio.ice_servers import TurnServer, host_addresses, relay_families
+from natkit.aio.ice_tcp import TcpEndpoint
+from natkit.aio.port_mapping import PortMapping, gateway_of
 from natkit.errors import NatkitError
-from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
+from natkit.ice.candidate import DISCARD_PORT, Candidate, CandidateType, Local, Origin, TcpType
 from natkit.ice.inquiry import Inquiry, Kind
-from natkit.ice.priority import local_preferences, priority
-from natkit.network import Family, Interface, Tls
+from natkit.ice.priority import local_preferences, priority, tcp_priority
+from natkit.network import Family, Interface
 from natkit.stun.uri import StunUri
-from natkit.turn.client_events import Failure
-from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
 
 
@@ -34,6 +33,8 @@ class GatherPlan:
         wanted:      tells by its name whether an interface may be used; None: the usual rules.
         thorough:    wait for every server, as a report does.
         hide:        publishes a name for a host address, and returns it; None: tell addresses.
+        tcp:         which host candidates over TCP.
+        mapping:     ask the gateway for an outside port (PCP, NAT-PMP, UPnP).
     """
 
     components: tuple[int, ...] = (1,)
@@ -45,6 +46,8 @@ class GatherPlan:
     wanted: Callable[[str], bool] | None = None
     thorough: bool = False
     hide: Callable[[str], str] | None = None
+    tcp: tuple[TcpType, ...] = ()
+    mapping: bool = False
 
 
 async def gather(transport: IceTransport, plan: GatherPlan) -> None:
@@ -52,11 +55,11 @@ async def gather(transport: IceTransport, plan: GatherPlan) -> None:
     gathering = Gathering(transport, plan)
     if plan.hosts:
         await gathering.open_hosts()
-    if gathering.generation.ended.is_set():  # closed, or restarted, in the meantime
+    if gathering.generation.ended.done():  # closed, or restarted, in the meantime
         return
     gathering.ask_all()
     transport.kick()
-    await gathering.generation.ended.wait()
+    await asyncio.wait([gathering.generation.ended])
 
 
 class Gathering:
@@ -76,7 +79,10 @@ class Gathering:
         preferences = local_preferences(interface.ip for interface in found)
         for interface in sorted(found, key=lambda it: -preferences[it.ip]):
             for component in self.plan.components:
-                await self._open_host(interface, component, preferences[interface.ip])
+                preference = preferences[interface.ip]
+                await self._open_host(interface, component, preference)
+                for tcptype in self.plan.tcp:
+                    await self._open_tcp(interface, component, preference, tcptype)
 
     async def _open_host(self, interface: Interface, component: int, preference: int) -> None:
         port = Port(self._transport, component)
@@ -84,22 +90,50 @@ class Gathering:
         try:
             port.endpoint = await self._network.open_datagram(port, local=local)
         except NatkitError as error:
-            inquiry = self._gatherer.begin(
-                Kind.HOST, "this host", local, interface.name, now=self._network.now()
-            )
-            self._gatherer.failed(inquiry, str(error), now=self._network.now())
+            self._closed_to_us(local, interface, error)
             return
-        base = port.endpoint.local
+        at, value = port.endpoint.local, priority(CandidateType.HOST, preference, component)
+        self._hosts.append(self._host(port, at, interface, self._candidate(port, at, value)))
+
+    async def _open_tcp(
+        self, interface: Interface, component: int, preference: int, tcptype: TcpType
+    ) -> None:
+        port = Port(self._transport, component, tcp=True)
+        try:
+            port.endpoint = await TcpEndpoint.open(
+                self._network, port, tcptype, interface.ip, component
+            )
+        except NatkitError as error:
+            self._closed_to_us(TransportAddress(interface.ip, 0), interface, error)
+            return
+        at, value = port.endpoint.local, tcp_priority(tcptype, preference, component)
+        told = at if tcptype is not TcpType.ACTIVE else TransportAddress(at.ip, DISCARD_PORT)
+        candidate = self._candidate(port, told, value)
+        self._host(port, at, interface, replace(candidate, tcptype=tcptype))
+
+    def _closed_to_us(
+        self, local: TransportAddress, interface: Interface, error: NatkitError
+    ) -> None:
+        """Report that no socket could be opened at `local`."""
+        now = self._network.now()
+        inquiry = self._gatherer.begin(Kind.HOST, "this host", local, interface.name, now=now)
+        self._gatherer.failed(inquiry, str(error), now=now)
+
+    def _candidate(self, port: Port, at: TransportAddress, value: int) -> Candidate:
+        kind, transport = CandidateType.HOST, "tcp" if port.tcp else "udp"
+        foundation = self._gatherer.foundations.of(kind, at.ip, transport=transport)
+        shown = at.ip if self.plan.hide is None else self.plan.hide(at.ip)
+        return Candidate(foundation, port.component, transport, value, shown, at.port, kind)
+
+    def _host(
+        self, port: Port, base: TransportAddress, interface: Interface, candidate: Candidate
+    ) -> Local:
+        """Take in an open port, and tell its candidate at once."""
         self._transport.adopt(port, base, self.generation)
-        kind = CandidateType.HOST
-        foundation = self._gatherer.foundations.of(kind, base.ip)
-        value = priority(kind, preference, component)
-        shown = base.ip if self.plan.hide is None else self.plan.hide(base.ip)
-        candidate = Candidate(foundation, component, "udp", value, shown, base.port, kind)
         host = Local(candidate, base, Origin(self._network.now(), interface.name))
-        self._hosts.append(host)
         self._gatherer.host(host)
         self._transport.kick()
+        return host
 
     def ask_all(self) -> None:
         """Ask every server from everywhere."""
@@ -111,13 +145,51 @@ class Gathering:
                 asked = [(self._begin(uri, host), host) for host in of_family]
                 if asked:
                     self.generation.spawn(self._ask_stun(uri, family, asked))
+        families = relay_families(self._network, self.plan.families, self.plan.wanted)
+        relays = Relays(
+            self._transport, self.plan.families, families, hide_mapped=self.plan.hide_mapped
+        )
         for place, server in enumerate(self.plan.turn):
             for component in self.plan.components:
-                inquiry = self._gatherer.begin(
-                    Kind.RELAYED, server.name, component=component, now=self._network.now()
-                )
-                self.generation.spawn(self._ask_turn(inquiry, server, place))
+                relays.ask(server, place, component)
+        if self.plan.mapping:
+            self._ask_gateways()
         self._gatherer.complete(now=self._network.now())
+
+    def _ask_gateways(self) -> None:
+        """Ask the gateway of each address for an outside port. It is an IPv4 matter."""
+        hosts = [host for host in self._hosts if not host.base.is_ipv6]
+        for host in hosts:
+            gateway = gateway_of(self._network, host.base.ip)
+            inquiry = self._gatherer.begin(
+                Kind.MAPPED,
+                gateway or "the gateway",
+                host.base,
+                host.origin.interface,
+                component=host.candidate.component,
+                now=self._network.now(),
+            )
+            if gateway is None:
+                why = "no gateway of this address is known"
+                self._gatherer.failed(inquiry, why, now=self._network.now())
+            else:
+                self.generation.spawn(self._ask_gateway(inquiry, host, gateway))
+
+    async def _ask_gateway(self, inquiry: Inquiry, host: Local, gateway: str) -> None:
+        def lost(why: str) -> None:
+            inquiry.error = f"the mapping was not renewed: {why}"
+
+        random = self._transport.agent.randomness
+        mapping = PortMapping(self._network, gateway, host.base, random, on_lost=lost)
+        self.generation.mappings[host.base] = mapping  # it is closed with the socket
+        try:
+            found = await mapping.open()
+        except NatkitError as error:
+            self._gatherer.failed(inquiry, str(error), now=self._network.now())
+        else:
+            inquiry.server = f"{gateway} by {found.protocol}"
+            self._gatherer.mapped(inquiry, host, found.external, now=self._network.now())
+        self._transport.kick()
 
     def _begin(self, uri: StunUri, host: Local) -> Inquiry:
         interface, now = host.origin.interface, self._network.now()
@@ -128,60 +200,15 @@ class Gathering:
     ) -> None:
         found = await self._network.resolve(uri.host, family)
         now = self._network.now()
-        for inquiry, host in asked:
-            if found:
-                server = TransportAddress(found[0], uri.port or uri.transport.port)
-                self._gatherer.ask(inquiry, host, server, now=now)
-            else:
+        if not found:
+            for inquiry, _ in asked:
                 self._gatherer.failed(inquiry, f"it has no IPv{family:d} address", now=now)
+            self._transport.kick()
+            return
+        server = TransportAddress(found[0], uri.port or uri.transport.port)
+        source = self._network.source_for(server)
+        leads_there = {host.base.ip for _, host in asked} & {source}
+        for inquiry, host in asked:
+            inquiry.on_route = not leads_there or host.base.ip == source
+            self._gatherer.ask(inquiry, host, server, now=now)
         self._transport.kick()
-
-    async def _ask_turn(self, inquiry: Inquiry, server: TurnServer, place: int) -> None:
-        try:
-            why = await self._allocate(inquiry, server, place)
-        except NatkitError as error:
-            why = str(error)
-        if why is not None:
-            self._gatherer.failed(inquiry, why, now=self._network.now())
-        self._transport.kick()
-
-    async def _allocate(self, inquiry: Inquiry, turn: TurnServer, place: int) -> str | None:
-        """Get a relayed address from a server; return why there is none."""
-        address = await self._find(turn)
-        if address is None:
-            return "it has no address"
-        tls = None
-        if turn.transport is Transport.TLS:
-            tls = Tls(turn.parsed.host, turn.verify, turn.ca_file)
-        port = Port(self._transport, inquiry.component)
-        relay = await allocate(
-            self._network,
-            Server(address, turn.transport, tls),
-            turn.login,
-            port,
-            randomness=self._transport.randomness,
-        )
-        if isinstance(relay, Failure):
-            return str(relay)
-        port.endpoint = relay
-        self._transport.adopt(port, relay.local, self.generation)
-        self._gatherer.relayed(
-            inquiry,
-            relay.local,
-            relay.allocated.mapped,
-            server=address,
-            transport=turn.transport.value,
-            preference=turn.preference(place),
-            hide_mapped=self.plan.hide_mapped,
-            now=self._network.now(),
-        )
-        return None
-
-    async def _find(self, turn: TurnServer) -> TransportAddress | None:
-        """Return where a server is, over IPv4 where it has both: more networks carry it."""
-        families = sorted(self.plan.families)
-        found = await asyncio.gather(
-            *(self._network.resolve(turn.parsed.host, family) for family in families)
-        )
-        port = turn.parsed.port_for(turn.transport)
-        return next((TransportAddress(ips[0], port) for ips in found if ips), None)

@@ -72,9 +72,10 @@ class TurnServer:
     def preference(self, place: int) -> int:
         """Return the local preference of what it gives, as the `place`th server in the list.
 
-        UDP before TCP before TLS: the less there is between, the less it delays.
+        UDP before TCP before TLS: the less there is between, the less it delays. The next lower one
+        is free for a second address from the same server.
         """
-        return 65535 - 256 * _RELAY_ORDER.index(self.transport) - min(place, 255)
+        return 65535 - 256 * _RELAY_ORDER.index(self.transport) - 2 * min(place, 127)
 
 
 ServerName: TypeAlias = "str | tuple[str, int]"
@@ -109,6 +110,20 @@ def host_addresses(
     if wanted is None and reachable:
         loopback = []
     return _best_first(network, [*reachable, *loopback], families)
+
+
+def relay_families(
+    network: Network, families: Sequence[Family], wanted: Callable[[str], bool] | None = None
+) -> tuple[Family, ...]:
+    """Return what addresses to ask a TURN server for: of IPv6, too, where this host speaks it.
+
+    Args: as of `host_addresses`.
+    """
+    if Family.IPV6 not in families:
+        return (Family.IPV4,)
+    found = host_addresses(network, (Family.IPV6,), wanted)
+    speaks = any(wanted is not None or not _is_loopback(interface.ip) for interface in found)
+    return (Family.IPV4, Family.IPV6) if speaks else (Family.IPV4,)
 
 
 def _best_first(

@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
 from natkit.aio.sockaddr import Scopes
 from natkit.aio.streams import SocketStreamEndpoint
 from natkit.errors import NatkitError
-from natkit.network import StreamEndpoint
+from natkit.machine import Seconds
+from natkit.network import StreamHandler
 from natkit.wire import TransportAddress
 
-StreamHandler: TypeAlias = Callable[[StreamEndpoint], Awaitable[None]]
-"""What serves one connection; the stream is closed when it returns."""
+HANDSHAKE: Seconds = 10.0
+"""For TLS: until it is done a connection counts nowhere, and asyncio would wait for a minute."""
 
 STREAM_LIMIT = 500
 """Connections served at once: each holds a descriptor, of which 1024 is a usual limit."""
@@ -38,7 +37,12 @@ class Listener:
 
     async def start(self, tls: ssl.SSLContext | None) -> None:
         """Begin to accept."""
-        self._server = await asyncio.start_server(self._accepted, sock=self._sock, ssl=tls)
+        self._server = await asyncio.start_server(
+            self._accepted,
+            sock=self._sock,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else HANDSHAKE,
+        )
 
     def close(self) -> None:
         """Stop listening; connections that stand go on. Closing twice is harmless."""

@@ -62,7 +62,7 @@ class Mdns(DatagramReceiver):
         """
         ips = tuple(i.ip for i in network.interfaces() if ":" not in i.ip)
         made = cls(await network.in_thread(lambda: _joined(ips)), ips)
-        await made._endpoint.start()
+        made._endpoint.start()
         return made
 
     async def resolve(self, name: str) -> str | None:

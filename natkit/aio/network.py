@@ -21,12 +21,12 @@ import ifaddr
 
 from natkit.aio import routes
 from natkit.aio.datagram import SocketDatagramEndpoint
-from natkit.aio.listener import Listener, StreamHandler
+from natkit.aio.listener import Listener
 from natkit.aio.sockaddr import Scopes, address_family, canonical_ip, wildcard
 from natkit.aio.streams import TLS_GOODBYE, SocketStreamEndpoint, client_context
 from natkit.errors import NetworkUnreachable, UsageError
 from natkit.machine import Instant, Seconds
-from natkit.network import DatagramReceiver, Family, Interface, Tls
+from natkit.network import DatagramReceiver, Family, Interface, StreamHandler, Tls
 from natkit.wire import TransportAddress
 
 T = TypeVar("T")
@@ -80,7 +80,7 @@ class SocketNetwork:
             lambda: self._bound(socket.SOCK_DGRAM, bound, interface=interface)
         )
         endpoint = SocketDatagramEndpoint(sock, receiver, self._scopes)
-        await endpoint.start()
+        endpoint.start()
         return endpoint
 
     async def open_stream(
@@ -111,14 +111,24 @@ class SocketNetwork:
         return SocketStreamEndpoint(reader, writer, self._scopes)
 
     async def listen_stream(
-        self, handler: StreamHandler, *, local: TransportAddress, tls: ssl.SSLContext | None = None
+        self,
+        handler: StreamHandler,
+        *,
+        local: TransportAddress,
+        shared: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> Listener:
-        """Run `handler(stream)` as a task for every connection to `local`.
+        """Run `handler(stream)` as a task for every connection: see `Network.listen_stream`.
 
-        Args:   tls: a server context; None: plain TCP.
-        Raises: NetworkUnreachable: the address cannot be bound.
+        Args: tls: a server context; None: plain TCP.
         """
-        sock = await self._placed(lambda: self._bound(socket.SOCK_STREAM, local, listening=True))
+        if shared and not hasattr(socket, "SO_REUSEPORT"):
+            raise NetworkUnreachable(
+                f"cannot share the local address {local}", why="this system has no SO_REUSEPORT"
+            )
+        sock = await self._placed(
+            lambda: self._bound(socket.SOCK_STREAM, local, listening=not shared)
+        )
         listener = Listener(sock, handler, self._scopes)
         await listener.start(tls)
         return listener

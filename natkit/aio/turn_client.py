@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from natkit.aio.driver import Driver
-from natkit.aio.turn_carrier import StreamCarrier
+from natkit.aio.stream_carrier import StreamCarrier
 from natkit.aio.turn_failure import Server, error_of
 from natkit.machine import Seconds
 from natkit.network import DatagramReceiver, Family, IcmpError, Network
@@ -39,7 +39,7 @@ from natkit.turn.client_events import (
     PeerUnreachable,
     PermissionRefused,
 )
-from natkit.wire import Method, TransportAddress
+from natkit.wire import MessageClass, Method, TransportAddress
 
 Randomness: TypeAlias = Callable[[int], bytes]
 
@@ -53,7 +53,13 @@ PORTS = 3
 HOPS = 3
 """Alternate servers to follow (300); a fleet needs one, and a circle must end."""
 
+FAREWELL: Seconds = 2.0
+"""For an answer that nobody waits for any more: an allocation that it grants would stay for ten
+minutes. As long as a deletion is waited for."""
+
 TRY_ALTERNATE = 300
+
+_INDICATION = MessageClass.INDICATION.to_bytes(2, "big")[1]
 
 
 async def allocate(
@@ -140,6 +146,7 @@ class RelayedEndpoint:
         self._carrier: StreamCarrier | None = None
         self._waiting: dict[Hashable, list[asyncio.Future[Failure | None]]] = defaultdict(list)
         self._over = asyncio.Event()
+        self._leaving: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -240,7 +247,7 @@ class RelayedEndpoint:
             stream = await self._network.open_stream(
                 self.server.address, tls=self.server.tls, patience=patience
             )
-            self._carrier = StreamCarrier(stream, driver, self._stream_ended)
+            self._carrier = StreamCarrier(stream, driver, self._stream_ended, is_relayed)
             driver.attach(self._carrier)
         else:
             family = Family.IPV6 if self.server.address.is_ipv6 else Family.IPV4
@@ -249,9 +256,23 @@ class RelayedEndpoint:
         driver.kick()
         try:
             return await self._outcome(Allocated)
+        except asyncio.CancelledError:
+            self._leaving = asyncio.create_task(self._give_back())
+            raise
         except BaseException:
             self._shut()
             raise
+
+    async def _give_back(self) -> None:
+        """Wait a little for what was asked for and is not wanted any more, to delete it."""
+        try:
+            async with asyncio.timeout(FAREWELL):
+                if await self._outcome(Allocated) is None:
+                    await self.close_and_wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._shut()
 
     @property
     def _running(self) -> Driver[ClientEvent]:
@@ -317,3 +338,8 @@ class RelayedEndpoint:
     def _shut(self) -> None:
         self._running.close()
         self._over.set()
+
+
+def is_relayed(frame: bytes) -> bool:
+    """Tell ChannelData and indications from requests, which are never dropped."""
+    return frame[0] >= 0x40 or bool(frame[1] & _INDICATION)

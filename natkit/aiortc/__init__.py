@@ -15,6 +15,7 @@ from natkit.aiortc.stats import (
     RTCIceCandidateStats,
     RTCIceTransportStats,
 )
+from natkit.aiortc.virtual import virtual_time
 
 __all__ = [
     "RTCIceCandidatePairStats",
@@ -24,6 +25,7 @@ __all__ = [
     "RTCIceTransportStats",
     "RTCPeerConnection",
     "use_natkit_ice",
+    "virtual_time",
 ]
 
 

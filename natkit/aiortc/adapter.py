@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import dis
 import importlib.metadata
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, cast
@@ -31,6 +32,7 @@ from natkit.aiortc.stats import transport_stats
 from natkit.aiortc.values import from_aiortc, servers, to_aiortc
 from natkit.ice.candidate import Candidate
 from natkit.ice.events import State
+from natkit.network import Network
 
 STANDS_ON = {
     rtcicetransport.RTCIceGatherer: (
@@ -96,6 +98,7 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
 
     It emits "localcandidate" for every candidate as it is found, which aiortc's does not.
 
+    Args:   interfaces, network: see `RTCPeerConnection`.
     Raises: ValueError: a URL is none of a STUN or TURN server.
     """
 
@@ -105,6 +108,10 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
         iceTransportPolicy: RTCIceTransportPolicy = RTCIceTransportPolicy.ALL,
         local_username: str | None = None,
         local_password: str | None = None,
+        *,
+        interfaces: Sequence[str] | None = None,
+        network: Network | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         super().__init__([])  # it makes a connection of aioice's, which is never used
         stun, turn = servers(self.getDefaultIceServers() if iceServers is None else iceServers)
@@ -116,6 +123,9 @@ class RTCIceGatherer(rtcicetransport.RTCIceGatherer):
             stun_servers=stun,
             turn_servers=turn,
             on_candidate=self._found,
+            interfaces=interfaces,
+            network=network,
+            randomness=randomness,
         )
         self._connection: Any = self.connection
         self._news = asyncio.Event()
@@ -257,9 +267,22 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
     - `restartIce()`, and answers to the peer's restarts;
     - "disconnected", as a state of ICE and of the connection, while the peer is silent;
     - every server of the configuration, and the selected pair in `getStats()`.
+
+    Args:
+        interfaces: names of the interfaces to gather on; None: all but loopback.
+        network:    where to open sockets; None: this machine.
+        randomness: of ICE, as `natkit.Connection` takes it.
     """
 
-    def __init__(self, configuration: RTCConfiguration | None = None) -> None:
+    def __init__(
+        self,
+        configuration: RTCConfiguration | None = None,
+        *,
+        interfaces: Sequence[str] | None = None,
+        network: Network | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._interfaces, self._network, self._randomness = interfaces, network, randomness
         self._restart_is_due = False
         self._gathering: set[asyncio.Future[None]] = set()
         super().__init__(configuration)
@@ -353,6 +376,9 @@ class RTCPeerConnection(rtcpeerconnection.RTCPeerConnection):
             self.__configuration.iceTransportPolicy,
             same.usernameFragment,
             same.password,
+            interfaces=self._interfaces,
+            network=self._network,
+            randomness=self._randomness,
         )
         ice = RTCIceTransport(gatherer)
         dtls = RTCDtlsTransport(ice, self.__certificates)

@@ -44,6 +44,7 @@ class Session:
     """What the options of one run of the command line said about reporting.
 
     Attributes:
+        program:   its name.
         json:      data, and so errors too, are JSON on stdout.
         emitted:   JSON data went out; an error after it goes to stderr, so that stdout stays one
                    document.
@@ -51,6 +52,7 @@ class Session:
         colour:    colour the errors; None: if stderr is a terminal.
     """
 
+    program: str = "natkit"
     json: bool = False
     emitted: bool = False
     traceback: bool = False
@@ -150,7 +152,7 @@ class Command(click.Command):
         self.params.extend(_common_options())
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse; each option can also come from NATKIT_<COMMAND>_<OPTION>."""
+        """Parse; each option can also come from a variable: NATKIT_<COMMAND>_<OPTION>."""
         # click would name the variable after the callback's argument ("as_json").
         prefix = ctx.auto_envvar_prefix
         for option in self.params if prefix is not None else ():
@@ -187,14 +189,14 @@ class Root(Group):
     ) -> NoReturn:
         """Run the command line `args` (None: this process's) and exit with its code."""
         words = list(sys.argv[1:] if args is None else args)
-        session = Session()
+        session = Session(self.name or "natkit")
         extra.pop("standalone_mode", None)
         if sys.stdout is None:  # what Python makes of a descriptor 1 that is closed
             _report(_unwritable("it is closed"), session.colour)
             sys.exit(FAILURE)
         try:
             result = super().main(
-                words, prog_name or "natkit", standalone_mode=False, obj=session, **extra
+                words, prog_name or session.program, standalone_mode=False, obj=session, **extra
             )
             sys.stdout.flush()
             sys.exit(result if isinstance(result, int) else FINE)
@@ -245,7 +247,7 @@ def _bug(error: Exception, session: Session) -> NatkitError:
     hint = "Please report it with the command and what this printed"
     if not session.traceback:
         hint = "Please report it with the command and what `--traceback` adds to this"
-    return NatkitError("natkit has a bug", why=why, hint=hint)
+    return NatkitError(f"{session.program} has a bug", why=why, hint=hint)
 
 
 def error_as_json(error: NatkitError) -> dict[str, object]:

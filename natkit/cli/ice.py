@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
+from natkit.aio.connection import TransportPolicy
 from natkit.aio.ice_gather import GatherPlan
-from natkit.aio.ice_servers import TurnServer, stun_uri
+from natkit.aio.ice_servers import stun_uri
 from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
-from natkit.cli.turn_check import given_login, login_options
-from natkit.errors import UsageError
-from natkit.ice.priority import parts
+from natkit.cli.ice_options import IceServers, ice_options
+from natkit.cli.ice_text import CANDIDATE_HEADERS, candidate_row, without_candidate
+from natkit.ice.candidate import TcpType
 from natkit.ice.report import Json, candidate_json, milliseconds
-from natkit.network import Network
 from natkit.tools.ice import Outcome, Step, Survey, Verdict, survey
-from natkit.tools.probe import DEFAULT_SERVERS
 
 SCHEMA = "natkit.ice.survey/1"
 
@@ -26,33 +23,22 @@ _COLOURS = {Outcome.WORKS: "green", Outcome.FAILS: "red", Outcome.NOT_ASKED: "ye
 
 
 @click.command(cls=Command)
-@click.option("--stun", multiple=True, metavar="URI", help="STUN server; may be repeated.")
-@click.option("--turn", multiple=True, metavar="URI", help="TURN server; may be repeated.")
-@login_options
+@ice_options
 @click.option(
-    "--policy",
-    type=click.Choice(["all", "relay", "no-relay"]),
-    default="all",
-    show_default=True,
-    help="Which candidates to gather.",
+    "--tcp",
+    multiple=True,
+    type=click.Choice([kind.value for kind in TcpType]),
+    help="Offer candidates over TCP, too; may be repeated.",
 )
 @click.option(
-    "--interface", multiple=True, metavar="NAME", help="Use this interface; may be repeated."
+    "--port-mapping",
+    is_flag=True,
+    help="Ask the gateway for an outside port, too: PCP, NAT-PMP, UPnP. It is given back.",
 )
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each candidate.")
 async def ice(
-    stun: tuple[str, ...],
-    turn: tuple[str, ...],
-    username: str | None,
-    password: str | None,
-    secret: str | None,
-    ca_file: Path | None,
-    insecure: bool,
-    policy: str,
-    interface: tuple[str, ...],
-    as_json: bool,
-    jsonl: bool,
+    servers: IceServers, tcp: tuple[str, ...], port_mapping: bool, as_json: bool, jsonl: bool
 ) -> int:
     """Gather ICE candidates as a call would, and say of each kind whether it works.
 
@@ -61,42 +47,21 @@ async def ice(
     for the network, 4 for the login.
     """
     Session.current().json = as_json or jsonl
-    login = given_login(username, password, secret).login
-    servers = tuple(
-        TurnServer(
-            uri,
-            None if login is None else login.username,
-            None if login is None else login.password,
-            verify=not insecure,
-            ca_file=None if ca_file is None else str(ca_file),
-        )
-        for uri in turn
-    )
-    if policy == "relay" and not servers:
-        raise UsageError("--policy relay needs a TURN server", hint="Give one with --turn")
-    network = SocketNetwork()
+    relayed_only = servers.policy is TransportPolicy.RELAY
     plan = GatherPlan(
-        hosts=policy != "relay",
-        stun=tuple(stun_uri(server) for server in stun or DEFAULT_SERVERS[-2:]),
-        turn=servers if policy != "no-relay" else (),
-        hide_mapped=policy == "relay",
-        wanted=_known(network, interface).__contains__ if interface else None,
+        hosts=not relayed_only,
+        stun=tuple(stun_uri(server) for server in servers.stun),
+        turn=() if servers.policy is TransportPolicy.NO_RELAY else servers.turn,
+        hide_mapped=relayed_only,
+        wanted=None if servers.interfaces is None else frozenset(servers.interfaces).__contains__,
         thorough=True,
+        tcp=tuple(TcpType(kind) for kind in tcp),
+        mapping=port_mapping,
     )
     printer = _Printer(as_json, jsonl)
-    found = await survey(network, plan, secrets.token_bytes, printer.step)
+    found = await survey(SocketNetwork(), plan, secrets.token_bytes, printer.step)
     printer.end(found)
     return found.exit_code
-
-
-def _known(network: Network, names: Sequence[str]) -> frozenset[str]:
-    """Return the names. Raises: UsageError: one is no interface's."""
-    there = list(dict.fromkeys(entry.name for entry in network.interfaces()))
-    for name in names:
-        if name not in there:
-            hint = f"There are: {', '.join(there)}"
-            raise UsageError(f"no interface is called {name!r}", hint=hint)
-    return frozenset(names)
 
 
 class _Printer:
@@ -105,7 +70,7 @@ class _Printer:
     def __init__(self, as_json: bool, jsonl: bool) -> None:
         self._json, self._lines = as_json and not jsonl, jsonl
         if not (as_json or jsonl):
-            click.echo(click.style(_row("", *_HEADERS), bold=True))
+            click.echo(click.style(CANDIDATE_HEADERS, bold=True))
 
     def step(self, step: Step) -> None:
         """Print what has come."""
@@ -116,16 +81,10 @@ class _Printer:
 
     def end(self, found: Survey) -> None:
         """Print what it means."""
-        verdict: Json = {
-            "schema": SCHEMA,
-            "works": found.exit_code == 0,
-            "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
-            "findings": list(found.findings),
-        }
         if self._lines:
-            emit_json(verdict, compact=True)
+            emit_json(_outcome_json(found), compact=True)
         elif self._json:
-            emit_json({**verdict, "steps": [_step_json(step) for step in found.steps]})
+            emit_json(as_document(found))
         else:
             click.echo("\n".join(["", *map(_verdict_text, found.verdicts)]))
             click.echo("\n".join(f"\n{finding}." for finding in found.findings), nl=False)
@@ -133,29 +92,18 @@ class _Printer:
                 click.echo()
 
 
-_HEADERS = ("type", "address", "priority", "interface", "from", "took")
-_WIDTHS = (10, 6, 34, 17, 10, 0, 0)
-
-
-def _row(*cells: str) -> str:
-    padded = (cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=False))
-    return "  ".join(padded).rstrip()
-
-
 def _step_text(step: Step) -> str:
-    at, inquiry, found = f"{step.at * 1000:7.1f} ms", step.inquiry, step.found
+    inquiry, found = step.inquiry, step.found
     if found is None and inquiry is not None:
         base = "" if inquiry.base is None else f" from {inquiry.base}"
         what = f"{inquiry.server}{base}: {inquiry.error or 'sees no other address'}"
-        return f"{at.ljust(_WIDTHS[0])}  {click.style('–', fg='yellow').ljust(_WIDTHS[1])}  {what}"
+        return without_candidate(step.at, what)
     if found is None:
-        return at
+        return without_candidate(step.at, "")
     candidate, origin = found.candidate, found.origin
-    priority = " | ".join(map(str, parts(candidate.priority)))
-    took = "" if origin.round_trip is None else f"{origin.round_trip * 1000:.1f} ms"
-    address = f"{candidate.host}:{candidate.port}"
-    where = origin.interface or ""
-    return _row(at, str(candidate.type), address, priority, where, origin.server or "", took)
+    return candidate_row(
+        step.at, candidate, origin.interface or "", origin.server or "", origin.round_trip
+    )
 
 
 def _step_json(step: Step) -> Json:
@@ -169,6 +117,20 @@ def _step_json(step: Step) -> Json:
         "asked_from": None if inquiry is None or inquiry.base is None else str(inquiry.base),
         "took_ms": None if inquiry is None else milliseconds(inquiry.took),
         "error": None if inquiry is None else inquiry.error,
+    }
+
+
+def as_document(found: Survey) -> Json:
+    """Return the JSON form: docs/schema/ice-survey-1.json."""
+    return {**_outcome_json(found), "steps": [_step_json(step) for step in found.steps]}
+
+
+def _outcome_json(found: Survey) -> Json:
+    return {
+        "schema": SCHEMA,
+        "works": found.exit_code == 0,
+        "verdicts": [_verdict_json(verdict) for verdict in found.verdicts],
+        "findings": list(found.findings),
     }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from natkit.cli.common import FAILURE, FINE, Group, emit_json, json_option
 from natkit.cli.lab_text import describe, truth_as_json
-from natkit.cli.params import SHARE
+from natkit.cli.params import NEW_FILE, SHARE
 from natkit.cli.render import Progress, table
 from natkit.lab.netns.rules import router_rules
 from natkit.lab.scenarios import SCENARIOS, Scenario, scenario
@@ -124,25 +126,56 @@ def probe(
 @backend_option
 @seed_option
 @click.option("--loss", type=PERCENT, default="0", help="Percent lost on each side, each way.")
+@click.option(
+    "--explain", nargs=2, metavar="A B", help="Call from A to B alone, and explain the path."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["natkit", "aioice"]),
+    default="natkit",
+    show_default=True,
+    help="Whose ICE both sides run. aioice takes one TURN server: over UDP.",
+)
+@click.option(
+    "--html",
+    "page",
+    type=NEW_FILE,
+    metavar="FILE",
+    help="Also write the grid as a page to look at.",
+)
 @json_option
-def matrix(kinds: str | None, backend: str, seed: int, loss: float, as_json: bool) -> int:
+def matrix(
+    kinds: str | None,
+    backend: str,
+    seed: int,
+    loss: float,
+    explain: tuple[str, str] | None,
+    engine: str,
+    page: Path | None,
+    as_json: bool,
+) -> int:
     """Call from every kind of NAT to every other: direct, relayed, or failed, and how fast.
 
     Both sides run ICE with a STUN and a TURN server. Ends with 1 when a pair fails to connect.
     """
     # Here because it brings ICE, the servers and a world, which `list` need not pay for.
-    from natkit.cli.lab_matrix import as_document, as_text
+    from natkit.cli.lab_matrix import as_document, as_text, show_explained
+    from natkit.cli.matrix_page import as_page
     from natkit.lab.matrix import Matrix, kinds_named
 
+    if explain is not None:
+        return show_explained(Matrix(explain, backend, loss / 100, seed), as_json=as_json)
     chosen = kinds_named(kinds)
-    played = Matrix(chosen, backend, loss / 100, seed)
+    played = Matrix(chosen, backend, loss / 100, seed, engine)
     with Progress() as progress:
         cells = []
         for cell in played.cells():
             cells.append(cell)
             progress.say(f"{cell.a} and {cell.b}: {cell.path}")
+    if page is not None:
+        page.write_text(as_page(played, cells), encoding="utf-8")
     if as_json:
-        emit_json(as_document(cells))
+        emit_json(as_document(played, cells))
     else:
         click.echo(as_text(cells))
     return FAILURE if any(cell.path == "failed" for cell in cells) else FINE

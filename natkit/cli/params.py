@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -119,6 +121,29 @@ class HostPortType(click.ParamType[HostPort]):
             self.fail(str(error), param, ctx)
 
 
+class NewFile(click.ParamType[Path]):
+    """A file to be written, or to be replaced; gives its path.
+
+    Its folder is looked at right away: what is to be written may take minutes to find out.
+    """
+
+    name = "file"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Return `value` as a path."""
+        path = Path(str(value))
+        if path.is_dir():
+            self.fail(f"{str(value)!r} is a folder; name a file in it", param, ctx)
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {str(path.parent)!r}; make it first", param, ctx)
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            self.fail(f"{str(value)!r} may not be written", param, ctx)
+        return path
+
+
 DURATION = Duration()
 SHARE = Share()
 HOST_PORT = HostPortType()
+NEW_FILE = NewFile()

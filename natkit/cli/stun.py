@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import secrets
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +12,13 @@ from natkit.aio.network import SocketNetwork
 from natkit.aio.srv import look_up_srv
 from natkit.cli.common import Group, emit_json, json_option
 from natkit.cli.params import DURATION, HOST_PORT, HostPort
+from natkit.cli.serving import given_certificate, listen_address, stop_signal
 from natkit.errors import UsageError
 from natkit.network import Family
 from natkit.stun.uri import StunUri, Transport
 from natkit.tools.stun import BOTH_FAMILIES, QueryReport, Trust
 from natkit.tools.stun import query as query_stun
 from natkit.tools.stun_serve import serve as serve_stun
-from natkit.tools.stun_serve import server_context
 from natkit.wire import TransportAddress
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -164,31 +161,22 @@ async def serve(
     Answers are as small as the protocol allows. RFC 5780 is for those who want to measure NATs
     against this server: give it two addresses of one IP version, or one to change ports only.
     """
-    if tls_key is not None and tls_cert is None:
-        raise UsageError("--tls-key needs --tls-cert")
-    addresses = [_listen_address(at) for at in listen] or [
+    tls = given_certificate(tls_cert, tls_key)
+    addresses = [listen_address(at, Transport.UDP.port) for at in listen] or [
         TransportAddress(ip, Transport.UDP.port) for ip in ("0.0.0.0", "::")
     ]
     service = await serve_stun(
         SocketNetwork(),
         addresses,
         alternate_port=_alternate(rfc5780, alternate_port, addresses),
-        tls=None if tls_cert is None else server_context(tls_cert, tls_key),
+        tls=tls,
         tls_port=tls_port,
     )
-    stop = _stop_signal()
+    stop = stop_signal()
     listening = ", ".join(f"{kind.value} {at}" for kind, at in service.listening)
     click.echo(f"ready: {listening}")
     await stop.wait()
     await service.close()
-
-
-def _listen_address(at: HostPort) -> TransportAddress:
-    try:
-        ip = str(ipaddress.ip_address(at.host))
-    except ValueError:
-        raise UsageError(f"--listen {at.host} is not an IP address") from None
-    return TransportAddress(ip, Transport.UDP.port if at.port is None else at.port)
 
 
 def _alternate(
@@ -199,15 +187,3 @@ def _alternate(
             raise UsageError("--alternate-port needs --rfc5780")
         return None
     return addresses[0].port + 1 if port is None else port
-
-
-def _stop_signal() -> asyncio.Event:
-    """Return an event that SIGINT and SIGTERM set, in place of ending the process."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-    return stop

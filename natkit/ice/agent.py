@@ -21,15 +21,24 @@ from natkit.ice import messages
 from natkit.ice.candidate import Candidate, Local
 from natkit.ice.consent import Consent
 from natkit.ice.credentials import Credentials
-from natkit.ice.events import AgentEvent, PairSelected, RoleSwitched, State, StateChanged
+from natkit.ice.events import (
+    AgentEvent,
+    CandidatesFreed,
+    PairSelected,
+    RoleSwitched,
+    State,
+    StateChanged,
+)
 from natkit.ice.messages import ROLE_CONFLICT, Outgoing
-from natkit.ice.pair import Pair
+from natkit.ice.pair import Pair, Path
 from natkit.ice.role import Role
 from natkit.ice.session import Session
 from natkit.ice.settings import DEFAULTS, Settings
 from natkit.machine import Instant, soonest
 from natkit.network import IcmpError
 from natkit.wire import Message, MessageClass, Method, TransportAddress
+
+NO_PAIR = "no pair of candidates works"
 
 _MOST_VOUCHED = 256
 """Addresses of the peer that data is taken from; the oldest go first."""
@@ -60,12 +69,13 @@ class IceAgent:
         self.settings = settings
         self.state = State.NEW
         self.reason = ""
-        self._randomness, self._components, self._lite = randomness, components, lite
+        self.randomness, self._components, self._lite = randomness, components, lite
         self.session = self._new_session(credentials)
         self._previous: Session | None = None
         self._consents: dict[int, Consent] = {}
         self._selected: dict[int, PairSelected] = {}
         self._vouched: dict[TransportAddress, None] = {}
+        self._frees_at: Instant | None = None
         self._outgoing: list[Outgoing] = []
         self._events: list[AgentEvent] = []
 
@@ -75,8 +85,9 @@ class IceAgent:
         """Take the peer's credentials, and whether it is lite."""
         self.session.peer, self.session.peer_is_lite = peer, lite
         if lite and not self._lite and not self.role.controlling:  # RFC 8445 §6.1.1
-            self._switch_role()
-        self.tick(now=now)
+            self._switch_role(now)
+        self.session.tick(now=now)
+        self._review(now)
 
     def add_local(self, local: Local, *, now: Instant) -> None:
         """Take a candidate of ours, at any time."""
@@ -86,7 +97,8 @@ class IceAgent:
     def end_of_local(self, *, now: Instant) -> None:
         """Take that gathering is over."""
         self.session.local_done = True
-        self.tick(now=now)
+        self.session.tick(now=now)
+        self._review(now)
 
     def add_remote(
         self, candidate: Candidate, address: TransportAddress | None = None, *, now: Instant
@@ -121,6 +133,7 @@ class IceAgent:
         Args: credentials: None: draw some; either way they must go to the peer.
         """
         self._previous, self.session = self.session, self._new_session(credentials)
+        self._frees_at = None
         self._review(now)
 
     def force(self, pair: Pair, *, now: Instant) -> None:
@@ -131,7 +144,7 @@ class IceAgent:
 
     # What data needs.
 
-    def path(self, component: int, *, now: Instant) -> tuple[TransportAddress, TransportAddress]:
+    def path(self, component: int, *, now: Instant) -> Path:
         """Return the base to send from and the address to send to.
 
         Raises: ConnectionError: there is no path, or the peer no longer consents.
@@ -139,7 +152,7 @@ class IceAgent:
         consent = self._consents.get(component)
         if consent is None or not consent.holds(now=now):
             raise ConnectionError("Cannot send data, not connected")
-        return consent.pair.key
+        return consent.pair.path
 
     def path_of_any(self) -> Pair | None:
         """Return the path of some component, also one that may no longer be sent on."""
@@ -157,10 +170,18 @@ class IceAgent:
     # The contract.
 
     def receive(
-        self, data: bytes, source: TransportAddress, *, at: TransportAddress, now: Instant
+        self,
+        data: bytes,
+        source: TransportAddress,
+        *,
+        at: TransportAddress,
+        tcp: bool = False,
+        now: Instant,
     ) -> None:
         """Take a datagram that came in at the base `at`. What is no check, or no answer to one, is
         ignored.
+
+        Args: tcp: it came over a TCP connection, RFC 4571's frame taken off.
         """
         try:
             message = Message.decode(data)
@@ -168,11 +189,12 @@ class IceAgent:
             return
         if message.method is not Method.BINDING:
             return
+        path = Path(at, source, tcp)
         match message.message_class:
             case MessageClass.REQUEST:
-                self._asked(message, source, at, now)
+                self._asked(message, path, now)
             case MessageClass.SUCCESS | MessageClass.ERROR:
-                self._answered(message, source, at, now)
+                self._answered(message, path, now)
             case MessageClass.INDICATION:  # a keepalive (RFC 8445 §11)
                 self.accepts(source, now=now)
         self._review(now)
@@ -182,13 +204,30 @@ class IceAgent:
         self.session.icmp(error, at, now=now)
         self._review(now)
 
+    def broken(self, path: Path, why: str, *, now: Instant) -> None:
+        """Take that a TCP connection could not be made, or has ended; one that has ended is not
+        made again: that takes a restart.
+        """
+        using = [c for c, consent in self._consents.items() if consent.pair.path == path]
+        for component in using:
+            if self._consents[component].pair.nominated:
+                self._consents[component].broken(why, now=now)
+            else:
+                del self._consents[component]  # another pair may still work
+        if not using or using[0] not in self._consents:
+            self.session.broken(path, why, now=now)
+        self._review(now)
+
     def tick(self, *, now: Instant) -> None:
         """Do what is due."""
-        if self.state is not State.FAILED:
+        next_at = self.session.deadline()
+        if self.state is not State.FAILED and next_at is not None and next_at <= now:
             self.session.tick(now=now)
         for consent in self._consents.values():
             if (due := consent.tick(self.role, now=now)) is not None:
                 self._outgoing.append(due)
+        if self._frees_at is not None and self._frees_at <= now and self.session.local_done:
+            self._free()
         self._review(now)
 
     def deadline(self) -> Instant | None:
@@ -200,6 +239,8 @@ class IceAgent:
         due += [consent.expires_at for consent in current]
         if current and self.state is not State.DISCONNECTED:
             due.append(self._silent_at(current))
+        if self.session.local_done:
+            due.append(self._frees_at)
         return soonest((*due, self.session.deadline()))
 
     def transmits(self) -> list[Outgoing]:
@@ -221,50 +262,48 @@ class IceAgent:
                 return session
         return None
 
-    def _asked(
-        self, request: Message, source: TransportAddress, at: TransportAddress, now: Instant
-    ) -> None:
+    def _asked(self, request: Message, path: Path, now: Instant) -> None:
         """Answer a check of the peer's, and let it have its effects (RFC 8445 §7.3)."""
+        at, source, tcp = path
         session = self._session_of(messages.addressee(request))
         own = None if session is None else session.own
         code = messages.fault_in(request, own)
         if code is None and self.role.conflicts(request):
             if self.role.yields_to(request):
-                self._switch_role()
+                self._switch_role(now)
             else:
                 code = ROLE_CONFLICT
         if session is None or own is None or code is not None:
             refusal = messages.refusal(request, code or 0, own)
-            self._outgoing.append(Outgoing(refusal, source, at))
+            self._outgoing.append(Outgoing(refusal, source, at, tcp))
             return
-        self._outgoing.append(Outgoing(messages.success(request, source, own), source, at))
+        self._outgoing.append(Outgoing(messages.success(request, source, own), source, at, tcp))
         self._vouch(source)
         self.accepts(source, now=now)
         if session is self.session:
-            session.checked(messages.read(request, source, at), now=now)
+            session.checked(messages.read(request, source, at, tcp=tcp), now=now)
 
-    def _answered(
-        self, message: Message, source: TransportAddress, at: TransportAddress, now: Instant
-    ) -> None:
+    def _answered(self, message: Message, path: Path, now: Instant) -> None:
         was = self.role.controlling
         for consent in self._consents.values():
-            if consent.answered(message, source, at, now=now):
+            if consent.answered(message, path, now=now):
                 return
-        self.session.answered(message, source, at, now=now)
+        self.session.answered(message, path, now=now)
         if self.role.controlling is not was:
             self._events.append(RoleSwitched(self.role.controlling))
 
     # What follows.
 
     def _new_session(self, credentials: Credentials | None) -> Session:
-        own = credentials or Credentials.fresh(self._randomness)
+        own = credentials or Credentials.fresh(self.randomness)
         return Session(
-            own, self.role, self._randomness, self.settings, self._components, lite=self._lite
+            own, self.role, self.randomness, self.settings, self._components, lite=self._lite
         )
 
-    def _switch_role(self) -> None:
+    def _switch_role(self, now: Instant) -> None:
         self.role.switch()
         self.session.pairs.reorder(controlling=self.role.controlling)
+        self.session.tick(now=now)
         self._events.append(RoleSwitched(self.role.controlling))
 
     def _review(self, now: Instant) -> None:
@@ -277,13 +316,23 @@ class IceAgent:
         if state is not self.state:
             self.state, self.reason = state, reason
             self._events.append(StateChanged(state, reason))
+            if state is State.COMPLETED and not self.session.candidates.are_freed:
+                self._frees_at = now + self.settings.freeing
+
+    def _free(self) -> None:
+        """Give up the candidates that were not chosen (RFC 8445 §8.3)."""
+        self._frees_at = None
+        chosen = filter(None, map(self.session.selected, self.session.components))
+        paths = frozenset(pair.path for pair in chosen)
+        self.session.candidates.keep(paths)
+        self._events.append(CandidatesFreed(paths))
 
     def _use(self, component: int, pair: Pair, now: Instant) -> None:
         consent = self._consents.get(component)
         if consent is None or consent.pair is not pair:
             own, peer = self.session.own, self.session.asks_consent
             self._vouch(pair.remote.address)
-            self._consents[component] = Consent(pair, own, peer, self._randomness, now=now)
+            self._consents[component] = Consent(pair, own, peer, self.randomness, now=now)
         seen_as = (pair.seen_as or pair.local).candidate
         selected = PairSelected(component, seen_as, pair.remote.candidate, pair.nominated)
         if selected != self._selected.get(component):
@@ -308,8 +357,9 @@ class IceAgent:
         """Return the state, and the reason for a bad one."""
         session = self.session
         consents = self._current_consents()
-        if any(not consent.holds(now=now) for consent in consents):
-            return State.FAILED, "the peer no longer consents to be sent to"
+        for consent in consents:
+            if not consent.holds(now=now):
+                return State.FAILED, consent.ending
         if consents and now >= self._silent_at(consents):
             silence = f"{self.settings.silence:g} s"
             return State.DISCONNECTED, f"nothing was heard of the peer for {silence}"
@@ -322,5 +372,5 @@ class IceAgent:
             return State.CONNECTED, ""
         fails_at = session.fails_at()
         if fails_at is not None and fails_at <= now:
-            return State.FAILED, "no pair of candidates works"
+            return State.FAILED, "; ".join(filter(None, (NO_PAIR, session.suspicion)))
         return State.CHECKING, ""

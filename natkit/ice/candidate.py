@@ -34,6 +34,27 @@ class CandidateType(StrEnum):
     RELAYED = "relay"
 
 
+class TcpType(StrEnum):
+    """Which side of a TCP candidate opens the connection (RFC 6544 §3); the value is SDP's word."""
+
+    ACTIVE = "active"
+    """The one that has it."""
+    PASSIVE = "passive"
+    """The other one."""
+    SIMULTANEOUS_OPEN = "so"
+    """Both at once, each from the port that it told the other."""
+
+
+_OPPOSITES: dict[str | None, TcpType] = {
+    TcpType.ACTIVE: TcpType.PASSIVE,
+    TcpType.PASSIVE: TcpType.ACTIVE,
+    TcpType.SIMULTANEOUS_OPEN: TcpType.SIMULTANEOUS_OPEN,
+}
+
+DISCARD_PORT = 9
+"""What an active candidate tells for its port: each of its connections has another one (§4.5)."""
+
+
 class MalformedCandidate(MalformedMessage, ValueError):
     """A text that is no candidate."""
 
@@ -141,6 +162,16 @@ class Candidate:
         """True when a relay stands at this address."""
         return self.type == CandidateType.RELAYED
 
+    @property
+    def opposite(self) -> TcpType | None:
+        """What a candidate over TCP pairs with (RFC 6544 §6.2); None: nothing, or it is none."""
+        return _OPPOSITES.get(self.tcptype)
+
+    @property
+    def is_tcp(self) -> bool:
+        """True when packets go over a TCP connection."""
+        return self.transport.lower() == "tcp"
+
     def can_pair_with(self, other: Candidate) -> bool:
         """Tell whether component, transport and IP version are the same (RFC 8445 §6.1.2.2)."""
         ours, theirs = self.address, other.address
@@ -157,7 +188,9 @@ class Candidate:
 
     def __str__(self) -> str:
         where = TransportAddress(self.host, self.port)
-        return f"{self.type} {where}" if self.transport == "udp" else f"{self.type} {where} TCP"
+        if self.transport.lower() == "udp":
+            return f"{self.type} {where}"
+        return f"{self.type} {where} {self.transport.upper()} {self.tcptype or ''}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from natkit.ice.candidate import Candidate, CandidateType, Local, Origin, Remote
+from natkit.ice.candidate import (
+    Candidate,
+    CandidateType,
+    Local,
+    Origin,
+    Remote,
+    TcpType,
+)
 from natkit.ice.messages import Checked
-from natkit.ice.pair import Pair
+from natkit.ice.pair import Pair, Path
 from natkit.machine import Instant
 from natkit.wire import TransportAddress
 
@@ -26,19 +33,36 @@ class Candidates:
     def __init__(self) -> None:
         self.local: list[Local] = []
         self.remote: list[Remote] = []
+        self._kept: frozenset[tuple[TransportAddress, bool]] | None = None
+
+    def keep(self, paths: Iterable[Path]) -> None:
+        """Use none of ours any more but those that these paths leave from."""
+        self._kept = frozenset((path.base, path.tcp) for path in paths)
+
+    @property
+    def are_freed(self) -> bool:
+        """True when only those of ours are left that were chosen."""
+        return self._kept is not None
 
     def senders(self) -> Iterator[Local]:
-        """Return our candidates that are their own base: host and relayed ones."""
-        return (local for local in self.local if local.candidate.type not in REFLEXIVE)
+        """Return our candidates that are their own base, host and relayed ones, and still here."""
+        for local in self.local:
+            is_here = self._kept is None or (local.base, local.candidate.is_tcp) in self._kept
+            if is_here and local.candidate.type not in REFLEXIVE:
+                yield local
 
-    def sender(self, base: TransportAddress) -> Local | None:
+    def sender(self, base: TransportAddress, *, tcp: bool) -> Local | None:
         """Return the one that leaves from `base`."""
-        return next((local for local in self.senders() if local.base == base), None)
+        for local in self.senders():
+            if local.base == base and local.candidate.is_tcp is tcp:
+                return local
+        return None
 
-    def remote_at(self, address: TransportAddress, component: int) -> Remote | None:
+    def remote_at(self, address: TransportAddress, component: int, *, tcp: bool) -> Remote | None:
         """Return the peer's candidate at an address."""
         for remote in self.remote:
-            if remote.address == address and remote.candidate.component == component:
+            known = remote.candidate
+            if (remote.address, known.component, known.is_tcp) == (address, component, tcp):
                 return remote
         return None
 
@@ -56,14 +80,27 @@ class Candidates:
                 remote.candidate.is_relayed or remote.candidate.type == CandidateType.PEER_REFLEXIVE
             )
 
-    def learn_remote(self, checked: Checked, component: int, now: Instant) -> Remote | None:
-        """Learn a candidate of the peer's from its check (RFC 8445 §7.3.1.3); None: too many."""
+    def learn_remote(self, checked: Checked, local: Local, now: Instant) -> Remote | None:
+        """Learn a candidate of the peer's from its check (RFC 8445 §7.3.1.3); None: too many.
+
+        Args: local: where the check came in.
+        """
         if len(self.remote) >= MOST:
             return None
         kind = CandidateType.PEER_REFLEXIVE
         number = sum(remote.candidate.type == kind for remote in self.remote)
         ip, port = checked.source
-        learnt = Candidate(f"prflx{number}", component, "udp", checked.priority, ip, port, kind)
+        ours = local.candidate
+        learnt = Candidate(
+            f"prflx{number}",
+            ours.component,
+            ours.transport,
+            checked.priority,
+            ip,
+            port,
+            kind,
+            tcptype=ours.opposite,
+        )
         return self.add_remote(learnt, checked.source, now)
 
     def seen_at(self, mapped: TransportAddress, pair: Pair, priority: int, now: Instant) -> Local:
@@ -75,8 +112,11 @@ class Candidates:
         base = pair.local.base
         if mapped == base:
             return pair.local  # also where a name hides it
+        if pair.local.candidate.tcptype == TcpType.ACTIVE and mapped.ip == base.ip:
+            return pair.local  # each of its connections has a port of its own
         for local in self.local:
-            if local.candidate.address == mapped and local.base == base:
+            same_transport = local.candidate.is_tcp is pair.is_tcp
+            if local.candidate.address == mapped and local.base == base and same_transport:
                 return local
         candidate = replace(
             pair.local.candidate,

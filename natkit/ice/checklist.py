@@ -7,11 +7,10 @@ candidate of ours makes no pair: what it would send leaves from its base, whose 
 from __future__ import annotations
 
 import ipaddress
-from collections import deque
 from dataclasses import dataclass
 
-from natkit.ice.candidate import Local, Remote
-from natkit.ice.pair import FAILED, FROZEN, IN_PROGRESS, SUCCEEDED, WAITING, Key, Pair, PairState
+from natkit.ice.candidate import CandidateType, Local, Remote, TcpType
+from natkit.ice.pair import FAILED, FROZEN, IN_PROGRESS, SUCCEEDED, WAITING, Pair, PairState, Path
 from natkit.machine import Instant
 
 LIMIT = 100
@@ -40,24 +39,25 @@ class CheckList:
         self.pairs: list[Pair] = []
         self.unpaired: list[Unpaired] = []
         self.running = False
-        self._by_key: dict[Key, Pair] = {}
-        self._triggered: deque[Pair] = deque()
+        self._by_path: dict[Path, Pair] = {}
+        self._triggered: list[Pair] = []
         self._numbers = 0
 
-    def find(self, key: Key) -> Pair | None:
+    def find(self, path: Path) -> Pair | None:
         """Return the pair from that base to that address."""
-        return self._by_key.get(key)
+        return self._by_path.get(path)
 
     def add(self, local: Local, remote: Remote, *, controlling: bool, now: Instant) -> Pair | None:
         """Pair two candidates.
 
         None where they make no new pair; `unpaired` says why, unless the two are of different
-        components or IP versions.
+        components, IP versions or transports.
         """
         if not _are_alike(local, remote):
             return None
         why = _obstacle(local, remote)
-        if why is None and (local.base, remote.address) in self._by_key:
+        path = Path(local.base, remote.address, local.candidate.is_tcp)
+        if why is None and path in self._by_path:
             why = "the path is checked already, from the same base to the same address"
         if why is None and not self._make_room(local, remote, controlling=controlling):
             why = f"there are {LIMIT} better pairs"
@@ -68,7 +68,7 @@ class CheckList:
         pair = Pair(self._numbers, local, remote, 0)
         pair.history.changes.append((now, FROZEN))
         pair.reorder(controlling=controlling)
-        self._by_key[pair.key] = pair
+        self._by_path[pair.path] = pair
         self.pairs.append(pair)
         self._sort()
         if self.running and self._may_begin(pair):
@@ -102,7 +102,7 @@ class CheckList:
     def next(self, *, now: Instant) -> Pair | None:
         """Return the pair to check now, which is waiting; None: there is none (§6.1.4.2)."""
         while self._triggered:
-            pair = self._triggered.popleft()
+            pair = self._triggered.pop(0)
             if pair.state is WAITING:
                 return pair
         chosen = self._choose() if self.running else None
@@ -175,27 +175,42 @@ class CheckList:
     def _drop(self, pair: Pair) -> None:
         """Forget a pair that may come again: a check from the peer makes a new one of it."""
         self.pairs.remove(pair)
-        del self._by_key[pair.key]
+        del self._by_path[pair.path]
         if pair in self._triggered:
             self._triggered.remove(pair)
 
 
 def _are_alike(local: Local, remote: Remote) -> bool:
-    """Tell whether they are of one component and one IP version, as others never pair."""
+    """Tell whether they are of one component, one IP version and one transport that we know."""
+    ours, theirs = local.candidate, remote.candidate
     same_family = local.base.is_ipv6 is remote.address.is_ipv6
-    return same_family and local.candidate.component == remote.candidate.component
+    same_transport = ours.is_tcp is theirs.is_tcp
+    return same_family and same_transport and ours.component == theirs.component
 
 
 def _obstacle(local: Local, remote: Remote) -> str | None:
     """Return why the two make no pair (RFC 8445 §6.1.2.2); None: they may."""
     ours, theirs = local.candidate, remote.candidate
     if theirs.transport.lower() != ours.transport.lower():
-        return f"natkit does not check over {theirs.transport} yet"
+        return f"natkit does not check over {theirs.transport}"
+    if ours.is_tcp and (why := _who_connects(local, remote)) is not None:
+        return why
     if ours.is_relayed and theirs.is_name:
         # draft-ietf-mmusic-mdns-ice-candidates §3.3.2
         return "a relay would learn the address that the peer's mDNS name hides"
     if _is_link_local(local.base.ip) != _is_link_local(remote.address.ip):
         return "a link-local address reaches its link alone"
+    return None
+
+
+def _who_connects(local: Local, remote: Remote) -> str | None:
+    """Return why no connection of ours can join two TCP candidates (RFC 6544 §6.2)."""
+    ours, theirs = local.candidate, remote.candidate
+    if ours.opposite != theirs.tcptype:
+        return f"TCP {ours.tcptype} makes no connection with TCP {theirs.tcptype}"
+    # What we learnt from a connection that stands is the other end of that connection.
+    if ours.tcptype == TcpType.PASSIVE and theirs.type != CandidateType.PEER_REFLEXIVE:
+        return "it is the peer that connects, and from another port than it tells"
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from natkit.ice.messages import Outgoing
 from natkit.ice.pair import Pair
 from natkit.machine import Instant, Seconds, soonest
-from natkit.stun.transaction import UNRELIABLE, Retransmission, Step, Transaction
+from natkit.stun.transaction import RELIABLE, UNRELIABLE, Retransmission, Step, Transaction
 
 
 @dataclass(slots=True)
@@ -18,7 +18,7 @@ class Check:
         nominates:   it has USE-CANDIDATE.
         controlling: our role when it was sent.
         priority:    what it said; a candidate learnt from its answer gets it.
-        heard:       how often the peer had been heard on the pair by then.
+        discarded:   what an answer said that the peer's password does not sign; empty: none came.
         quiet:       not sent again, but its answer still counts.
     """
 
@@ -27,17 +27,26 @@ class Check:
     nominates: bool
     controlling: bool
     priority: int
-    heard: int
     transaction: Transaction
+    discarded: str = ""
     quiet: bool = False
 
 
-def schedule(pacing: Seconds, busy: int) -> Retransmission:
+def schedule(pacing: Seconds, busy: int, *, tcp: bool) -> Retransmission:
     """Return how a check is sent again: the more of them there are, the slower (§14.3).
 
-    Args: busy: pairs that are checked or wait for it.
+    Args: busy: pairs that are checked or wait for it; tcp: TCP sends again by itself.
     """
+    if tcp:
+        return RELIABLE
     return Retransmission(max(UNRELIABLE.rto, pacing * busy))
+
+
+PROMISING = Retransmission(rto=UNRELIABLE.rto, count=79, final=1, even=True)
+"""For a check to where the peer's own has come from without a relay: the path is open, so silence
+means loss, and what each doubling saves in packets costs the direct path. With a tenth lost each
+way on each side, four sends, which were all that fitted into 8 s, went unanswered in one call of a
+hundred. It gives up when others do, at 39.5 s."""
 
 
 class Checks:
@@ -103,5 +112,5 @@ class Checks:
 
     def _send(self, check: Check) -> None:
         check.pair.history.sent += 1
-        base, remote = check.pair.key
-        self.outgoing.append(Outgoing(check.request, remote, base))
+        base, remote, tcp = check.pair.path
+        self.outgoing.append(Outgoing(check.request, remote, base, tcp))

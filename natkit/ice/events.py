@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from natkit.ice.candidate import Candidate
+from natkit.ice.pair import Path
 
 
 class State(Enum):
@@ -57,4 +58,11 @@ class RoleSwitched:
     controlling: bool
 
 
-AgentEvent: TypeAlias = StateChanged | PairSelected | RoleSwitched
+@dataclass(frozen=True, slots=True)
+class CandidatesFreed:
+    """Whatever does not belong to a chosen path is needed no more (RFC 8445 §8.3)."""
+
+    chosen: frozenset[Path]
+
+
+AgentEvent: TypeAlias = StateChanged | PairSelected | RoleSwitched | CandidatesFreed

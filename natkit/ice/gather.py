@@ -17,7 +17,7 @@ from typing import TypeAlias
 from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
 from natkit.ice.inquiry import PATIENCE, Inquiry, Kind, all_ended_at, settled_at
 from natkit.ice.messages import Outgoing
-from natkit.ice.priority import Foundations, priority
+from natkit.ice.priority import NAT_ASSISTED, Foundations, parts, priority
 from natkit.machine import Instant, Seconds, soonest
 from natkit.network import IcmpError
 from natkit.stun.binding import (
@@ -108,13 +108,14 @@ class Gatherer:
         interface: str | None = None,
         *,
         component: int = 1,
+        in_stream: bool = False,
         now: Instant,
     ) -> Inquiry:
         """Record that a server is asked from now on; finding its address may take time, too.
 
         `ask`, `relayed` or `failed` follows.
         """
-        inquiry = Inquiry(kind, name, base, interface, now, component)
+        inquiry = Inquiry(kind, name, base, interface, now, component, in_stream)
         self.inquiries.append(inquiry)
         return inquiry
 
@@ -160,6 +161,22 @@ class Gatherer:
         self._found(inquiry, found, now)
         return found
 
+    def mapped(
+        self, inquiry: Inquiry, host: Local, external: TransportAddress, *, now: Instant
+    ) -> None:
+        """Take the outside address that the gateway sends on to a host candidate.
+
+        The peer is told of a server-reflexive candidate (RFC 6544 §5.1).
+        """
+        foundation = self.foundations.of(CandidateType.SERVER_REFLEXIVE, host.base.ip, "gateway")
+        preference = parts(host.candidate.priority).local_preference
+        component = host.candidate.component
+        value = (NAT_ASSISTED << 24) + (preference << 8) + (256 - component)
+        took = now - inquiry.asked_at
+        origin = Origin(now, inquiry.interface, inquiry.server, took)
+        candidate = _reflexive_of(host, external, foundation, value)
+        self._found(inquiry, Local(candidate, host.base, origin), now)
+
     def failed(self, inquiry: Inquiry, why: str, *, now: Instant) -> None:
         """Take that a question has come to nothing."""
         if inquiry.ended_at is not None:
@@ -176,6 +193,8 @@ class Gatherer:
         """Keep mappings alive no longer: the chosen pair does from now on."""
         self._kept.clear()
         self._refresh_at = None
+        if self._over:
+            self._clients.clear()
 
     # The contract.
 
@@ -235,8 +254,10 @@ class Gatherer:
         return wait(self.inquiries, self._patience)
 
     def _settle(self, now: Instant) -> None:
+        if self._over:
+            return
         at = self.settles_at()
-        if self._over or at is None or now < at:
+        if at is None or now < at:
             return
         self._over = True
         for inquiry in self.inquiries:
@@ -266,19 +287,10 @@ class Gatherer:
         now: Instant,
     ) -> None:
         kind, ours = CandidateType.SERVER_REFLEXIVE, host.candidate
-        preference = ours.priority >> 8 & 0xFFFF
-        related = _hidden(host.base) if ours.is_name else host.base
-        candidate = Candidate(
-            self.foundations.of(kind, host.base.ip, server.ip),
-            ours.component,
-            "udp",
-            priority(kind, preference, ours.component),
-            event.mapped.ip,
-            event.mapped.port,
-            kind,
-            related.ip,
-            related.port,
-        )
+        preference = parts(ours.priority).local_preference
+        foundation = self.foundations.of(kind, host.base.ip, server.ip)
+        value = priority(kind, preference, ours.component)
+        candidate = _reflexive_of(host, event.mapped, foundation, value)
         origin = Origin(now, inquiry.interface, inquiry.server, event.round_trip)
         self._kept.append((host, server))
         self._refresh_at = self._refresh_at or now + KEEPALIVE
@@ -295,6 +307,23 @@ class Gatherer:
         self._known.add((found.base, address))
         inquiry.is_new = True
         self._events.append(CandidateFound(found))
+
+
+def _reflexive_of(host: Local, at: TransportAddress, foundation: str, value: int) -> Candidate:
+    """Return the candidate that a host candidate is at `at`, outside."""
+    ours = host.candidate
+    related = _hidden(host.base) if ours.is_name else host.base
+    return Candidate(
+        foundation,
+        ours.component,
+        "udp",
+        value,
+        at.ip,
+        at.port,
+        CandidateType.SERVER_REFLEXIVE,
+        related.ip,
+        related.port,
+    )
 
 
 def _hidden(address: TransportAddress) -> TransportAddress:

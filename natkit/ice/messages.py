@@ -25,11 +25,15 @@ FORBIDDEN = 403  # RFC 7675 §5.2: consent is withdrawn
 
 
 class Outgoing(NamedTuple):
-    """A datagram to send, and the endpoint it must leave from."""
+    """A datagram to send, and the endpoint it must leave from.
+
+    Attributes: tcp: over a TCP connection, which is made where there is none yet.
+    """
 
     data: bytes
     destination: TransportAddress
     base: TransportAddress
+    tcp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,14 @@ class Checked:
         source, base: where it came from, and where it came in.
         priority:     of the candidate that it came from, should that be new.
         nominates:    it had USE-CANDIDATE.
+        tcp:          it came over a TCP connection.
     """
 
     source: TransportAddress
     base: TransportAddress
     priority: int
     nominates: bool
+    tcp: bool = False
 
 
 def check(
@@ -108,8 +114,10 @@ def _alike(request: Message) -> Integrity:
     return Integrity.SHA256 if request.integrity is Integrity.SHA256 else Integrity.SHA1
 
 
-def read(request: Message, source: TransportAddress, base: TransportAddress) -> Checked:
+def read(
+    request: Message, source: TransportAddress, base: TransportAddress, *, tcp: bool
+) -> Checked:
     """Return what a check in order says."""
     said = request.find(Priority)
     nominates = request.find(UseCandidate) is not None
-    return Checked(source, base, 0 if said is None else said.value, nominates)
+    return Checked(source, base, 0 if said is None else said.value, nominates, tcp)

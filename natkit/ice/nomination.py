@@ -1,7 +1,8 @@
 """Which working pair the controlling agent takes, and when (RFC 8445 §8.1.1).
 
-A direct path is taken at once. A relayed one is taken when no direct one can come any more, or has
-not come in time: the nomination is for good, and a relay costs its owner and adds delay.
+A direct path over UDP is taken at once. A relayed one, or one over TCP, is taken when no better one
+can come any more, or has not come in time: the nomination is for good, a relay costs its owner and
+adds delay, and TCP stalls at every loss.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ def plan(
     """Return what to nominate for a component as things stand; None: nothing works yet.
 
     Args:
-        settings:      how long a relayed pair waits for a direct one.
+        settings:      how long a second choice waits for a better pair.
         more_expected: candidates of either side may still come.
     """
     working = pairs.working(component)
     for pair in working:
-        if not pair.is_relayed:
+        if not pair.is_second_choice:
             return Plan(pair, worked_at(pair))
     if not working:
         return None
     hopes = [p for p in pairs.pairs if p.component == component and p.is_pending]
     patience: Seconds = 0.0
-    if any(not pair.is_relayed and pair.history.received for pair in hopes):
+    if any(not pair.is_second_choice and pair.history.received for pair in hopes):
         patience = settings.promising_patience
-    elif more_expected or any(not pair.is_relayed for pair in hopes):
+    elif more_expected or any(not pair.is_second_choice for pair in hopes):
         patience = settings.relayed_patience
     return Plan(working[0], min(worked_at(pair) for pair in working) + patience)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple
 
 from natkit.ice.candidate import Local, Remote
 from natkit.ice.priority import pair_priority
@@ -59,6 +58,7 @@ class History:
         changes:        (when, to which state), from the beginning.
         sent, answered: how often checks were sent (again), and how many were answered well.
         received:       how often the peer checked it.
+        answered_at:    when the latest answer came; None: none has.
         round_trip:     seconds, from the latest check that was answered at first try.
         notes:          (when, what) for people: errors, why it was given up.
         nominated_by:   who; None: nobody.
@@ -68,14 +68,10 @@ class History:
     sent: int = 0
     answered: int = 0
     received: int = 0
+    answered_at: Instant | None = None
     round_trip: Seconds | None = None
     notes: list[tuple[Instant, str]] = field(default_factory=list)
     nominated_by: Side | None = None
-
-    @property
-    def heard(self) -> int:
-        """How often the peer was heard."""
-        return self.answered + self.received
 
     def note(self, what: str, *, now: Instant) -> None:
         """Remember `what`, once, and no more than a person reads."""
@@ -83,7 +79,12 @@ class History:
             self.notes.append((now, what))
 
 
-Key: TypeAlias = tuple[TransportAddress, TransportAddress]
+class Path(NamedTuple):
+    """What tells one pair from another: whence, whither, and whether over TCP."""
+
+    base: TransportAddress
+    remote: TransportAddress
+    tcp: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -114,9 +115,14 @@ class Pair:
         return self.local.candidate.component
 
     @property
-    def key(self) -> Key:
-        """What tells it from others: pairs that share it are one path (RFC 8445 §6.1.2.4)."""
-        return (self.local.base, self.remote.address)
+    def path(self) -> Path:
+        """What tells it from others: pairs that share it are one (RFC 8445 §6.1.2.4)."""
+        return Path(self.local.base, self.remote.address, self.is_tcp)
+
+    @property
+    def is_tcp(self) -> bool:
+        """True when it is a TCP connection."""
+        return self.local.candidate.is_tcp
 
     @property
     def foundation(self) -> tuple[str, str]:
@@ -127,6 +133,11 @@ class Pair:
     def is_relayed(self) -> bool:
         """True when a relay of either side stands in this path."""
         return self.local.candidate.is_relayed or self.remote.relayed
+
+    @property
+    def is_second_choice(self) -> bool:
+        """True when a better path is worth waiting for: a relay stands in it, or it is TCP."""
+        return self.is_relayed or self.is_tcp
 
     @property
     def is_pending(self) -> bool:
@@ -150,8 +161,3 @@ class Pair:
 
     def __str__(self) -> str:
         return f"{self.local.candidate} → {self.remote.candidate}"
-
-
-def best(pairs: Iterable[Pair]) -> Pair | None:
-    """Return the pair of the highest priority; None of none."""
-    return max(pairs, key=lambda pair: pair.priority, default=None)

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable
 from itertools import zip_longest
 from typing import NamedTuple
 
-from natkit.ice.candidate import CandidateType
+from natkit.ice.candidate import CandidateType, TcpType
 
 TYPE_PREFERENCES = {
     CandidateType.HOST: 126,
@@ -15,6 +15,20 @@ TYPE_PREFERENCES = {
     CandidateType.RELAYED: 0,
 }
 """As RFC 8445 §5.1.2.2 recommends."""
+
+TCP_TYPE_PREFERENCES = {
+    CandidateType.HOST: 90,
+    CandidateType.PEER_REFLEXIVE: 80,
+}
+"""libwebrtc's: below every direct path over UDP and above every relay. RFC 6544 §4.2 has UDP's own
+values, by which TCP would win where it is tried first; calls over it stall at every loss."""
+
+NAT_ASSISTED = 105
+"""Type preference of an address that the gateway was asked for: RFC 6544 §4.2 has it for TCP.
+Better than what a STUN server sees, as it is open to everybody, and for longer."""
+
+_DIRECTIONS = {TcpType.ACTIVE: 6, TcpType.PASSIVE: 4, TcpType.SIMULTANEOUS_OPEN: 2}
+"""Direction preferences of host candidates (RFC 6544 §4.2)."""
 
 BEST_LOCAL_PREFERENCE = 65535
 """Of the best address of a host (RFC 8445 §5.1.2.1)."""
@@ -37,17 +51,30 @@ def priority(kind: CandidateType, local_preference: int, component: int) -> int:
     return (TYPE_PREFERENCES[kind] << 24) + (local_preference << 8) + (256 - component)
 
 
+def tcp_priority(tcptype: TcpType, address_preference: int, component: int) -> int:
+    """Return the priority of a host candidate over TCP.
+
+    Args: address_preference: local preference of its address, from `local_preferences`.
+    RFC:  6544 §4.2: local preference = 2^13 * direction-pref + other-pref.
+    """
+    other = address_preference & 0x1FFF
+    local_preference = (_DIRECTIONS[tcptype] << 13) + other
+    type_preference = TCP_TYPE_PREFERENCES[CandidateType.HOST]
+    return (type_preference << 24) + (local_preference << 8) + (256 - component)
+
+
 def parts(value: int) -> Parts:
     """Take a priority apart."""
     return Parts(value >> 24, value >> 8 & 0xFFFF, 256 - (value & 0xFF))
 
 
-def peer_reflexive(value: int) -> int:
+def peer_reflexive(value: int, *, tcp: bool = False) -> int:
     """Return what a candidate of priority `value` would have, were it learnt from a check.
 
     RFC: 8445 §7.1.1: the type preference of peer-reflexive, the rest as it is.
     """
-    return (TYPE_PREFERENCES[CandidateType.PEER_REFLEXIVE] << 24) | (value & 0xFFFFFF)
+    preferences = TCP_TYPE_PREFERENCES if tcp else TYPE_PREFERENCES
+    return (preferences[CandidateType.PEER_REFLEXIVE] << 24) | (value & 0xFFFFFF)
 
 
 def pair_priority(g: int, d: int) -> int:

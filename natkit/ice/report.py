@@ -130,6 +130,7 @@ def candidate_json(candidate: Candidate) -> Json:
         "foundation": candidate.foundation,
         "component": candidate.component,
         "transport": candidate.transport,
+        "tcptype": candidate.tcptype,
         "address": candidate.host,
         "port": candidate.port,
         "related": None if related is None else [related, candidate.related_port],

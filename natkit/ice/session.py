@@ -5,23 +5,23 @@ A restart begins another session; roles and endpoints outlive it. Rules of the f
    an answer just came from, so it opens no binding and surprises nobody, which is what the pacing
    is for (RFC 8445 §14.1, B.1).
 2. An answer that the peer's password does not sign is no answer (RFC 8489 §9.1.4).
-3. Every input ends in `tick`, which does what has become possible.
+3. Every input that changes something ends in `tick`, which does what has become possible, and works
+   out when it has something to do again: consent goes on for hours after all that is over.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 
 from natkit.ice import messages, nomination
 from natkit.ice.candidate import Candidate, CandidateType, Local, Remote
 from natkit.ice.candidates import MOST, Candidates
 from natkit.ice.checklist import LIMIT, CheckList
-from natkit.ice.checks import Check, Checks, schedule
+from natkit.ice.checks import PROMISING, Check, Checks, schedule
 from natkit.ice.credentials import Credentials
-from natkit.ice.messages import ROLE_CONFLICT, Checked
+from natkit.ice.messages import ROLE_CONFLICT, UNAUTHENTICATED, Checked
 from natkit.ice.nomination import Plan
-from natkit.ice.pair import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, Side, best
+from natkit.ice.pair import FAILED, IN_PROGRESS, SUCCEEDED, WAITING, Pair, Path, Side
 from natkit.ice.priority import peer_reflexive
 from natkit.ice.role import Role
 from natkit.ice.settings import Settings
@@ -49,6 +49,7 @@ class Session:
         local_done, remote_done: no more candidates will come.
         started_at:   when checks began.
         met:          the peer has checked us in this session: it has started, too.
+        suspicion:    in words, what probably keeps pairs from working; empty: nothing is known.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class Session:
         self.components = set(range(1, components + 1))
         self.local_done = self.remote_done = False
         self.started_at: Instant | None = None
-        self.met = False
+        self.met, self.suspicion = False, ""
         self._role, self._randomness, self._settings = role, randomness, settings
-        self._early: deque[Checked] = deque(maxlen=LIMIT)
+        self._early: list[Checked] = []
         self._slot_at: Instant = float("-inf")
+        self._due: Instant | None = None
 
     # Candidates.
 
@@ -85,7 +87,7 @@ class Session:
 
     def add_remote(self, candidate: Candidate, address: TransportAddress, *, now: Instant) -> None:
         """Take a candidate of the peer's, and pair it unless its address was known already."""
-        known = self.candidates.remote_at(address, candidate.component)
+        known = self.candidates.remote_at(address, candidate.component, tcp=candidate.is_tcp)
         if known is None and len(self.candidates.remote) < MOST:
             self._pair_remote(self.candidates.add_remote(candidate, address, now), now)
         elif known is not None and known.candidate.type == CandidateType.PEER_REFLEXIVE:
@@ -106,8 +108,9 @@ class Session:
         """Begin to check, with the checks that have come so far in mind."""
         self.started_at = now
         self.pairs.start(now=now)
-        while self._early:
-            self._take(self._early.popleft(), now)
+        for checked in self._early:
+            self._take(checked, now)
+        self._early.clear()
         if self.lite and self.peer_is_lite:
             self._choose_unchecked(now)
         self.tick(now=now)
@@ -115,12 +118,17 @@ class Session:
     # What came of it.
 
     def selected(self, component: int) -> Pair | None:
-        """Return the pair that was nominated: of several, the best (RFC 5245's agents do that)."""
-        return best(pair for pair in self.pairs.working(component) if pair.nominated)
+        """Return the pair that was nominated: of several, the best (RFC 8445 §8.1.1).
+
+        A controlling Chromium nominates one after the other, and may itself send on another one:
+        what comes there is taken (§12.2).
+        """
+        return next((pair for pair in self.pairs.working(component) if pair.nominated), None)
 
     def usable(self, component: int) -> Pair | None:
         """Return the pair to send on: the nominated one, or the best that works (§12.1.1)."""
-        return self.selected(component) or best(self.pairs.working(component))
+        working = self.pairs.working(component)
+        return next((pair for pair in working if pair.nominated), next(iter(working), None))
 
     @property
     def asks_consent(self) -> Credentials | None:
@@ -134,9 +142,9 @@ class Session:
 
     def fails_at(self) -> Instant | None:
         """Return from when on the session has failed as things stand; None: there is hope."""
-        if self.started_at is None or self.more_expected or self.pairs.has_next():
+        if self.started_at is None or self.more_expected or all(map(self.usable, self.components)):
             return None
-        if self.pairs.count(IN_PROGRESS) or all(map(self.usable, self.components)):
+        if self.pairs.count(IN_PROGRESS) or self.pairs.has_next():
             return None
         return self.started_at + self._settings.failure_patience  # RFC 8863 §4
 
@@ -145,37 +153,49 @@ class Session:
     def checked(self, checked: Checked, *, now: Instant) -> None:
         """Take a check of the peer's, which has been answered already."""
         if self.started_at is None:
-            self._early.append(checked)
+            self._early = [*self._early[1 - LIMIT :], checked]
             return
-        self._take(checked, now)
-        self.tick(now=now)
+        if self._take(checked, now):
+            self.tick(now=now)
 
-    def answered(
-        self, message: Message, source: TransportAddress, at: TransportAddress, *, now: Instant
-    ) -> None:
-        """Take an answer to a check of ours; what is none is ignored."""
+    def answered(self, message: Message, path: Path, *, now: Instant) -> None:
+        """Take an answer to a check of ours that came on a path; what is none is ignored."""
         check = self.checks.get(message.transaction_id)
         if check is None or self.peer is None:
             return
         if not message.verify(self.peer.key):
-            error = message.find(ErrorCode)
-            said = "" if error is None else f": error {error.code}"
-            what = f"an answer that the peer's password does not sign was ignored{said}"
-            check.pair.history.note(what, now=now)
+            self._discarded(check, message, now)
             return
         self.checks.take(message.transaction_id)
-        if (at, source) != check.pair.key:  # RFC 8445 §7.2.5.2.1
-            self._fail(check.pair, f"its answer came from {source} to {at}", now)
+        if path != check.pair.path:  # RFC 8445 §7.2.5.2.1
+            self._fail(check.pair, f"its answer came from {path.remote} to {path.base}", now)
         elif message.message_class is MessageClass.SUCCESS:
             self._succeed(check, message, now)
         else:
             self._refused(check, message, now)
         self.tick(now=now)
 
+    def _discarded(self, check: Check, message: Message, now: Instant) -> None:
+        """Take an answer that is not from the peer, or shows that we have another password.
+
+        Anybody on the way can send one, so it ends a check over TCP alone (RFC 8489 §9.1.4).
+        """
+        error = message.find(ErrorCode)
+        said = "a success" if error is None else f"error {error.code}"
+        check.discarded = f"the only answers were not signed with the peer's password ({said})"
+        what = f"an answer that the peer's password does not sign was ignored: {said}"
+        check.pair.history.note(what, now=now)
+        if error is not None and error.code == UNAUTHENTICATED:
+            self.suspicion = "the peer does not know the password that we were told (401)"
+        if check.pair.is_tcp:
+            self.checks.take(message.transaction_id)
+            self._fail(check.pair, check.discarded, now)
+            self.tick(now=now)
+
     def icmp(self, error: IcmpError, at: TransportAddress, *, now: Instant) -> None:
         """Take an ICMP error for something sent from `at`."""
         destination = error.destination
-        pair = None if destination is None else self.pairs.find((at, destination))
+        pair = None if destination is None else self.pairs.find(Path(at, destination))
         if pair is None or pair.state is not IN_PROGRESS:
             return
         words = f"ICMP type {error.kind} code {error.code}"
@@ -186,14 +206,40 @@ class Session:
             self._fail(pair, f"nobody listens there ({words})", now)
             self.tick(now=now)
 
+    def broken(self, path: Path, why: str, *, now: Instant) -> None:
+        """Take that a TCP connection could not be made, or has ended."""
+        pair = self.pairs.find(path)
+        if pair is not None:
+            self.checks.quieten(pair)
+            self._fail(pair, why, now)
+            self.tick(now=now)
+
     # Time.
 
     def tick(self, *, now: Instant) -> None:
         """Send again, give up, begin the next check, nominate."""
         for check in self.checks.tick(now=now):
-            self._unanswered(check, now)
-        if not self._is_checking:
+            self._give_up(check, now)
+        if self._is_checking:
+            self._check_next(now)
+        slot = self._slot_at if self._is_checking and self.pairs.has_next() else None
+        nominations = [at for _, at in self._plans()]
+        self._due = soonest((self.checks.deadline(), slot, *nominations, self.fails_at()))
+
+    def _give_up(self, check: Check, now: Instant) -> None:
+        """Take that a check was never answered; one that nominates is tried anew on a good path.
+
+        On a lossy one all of its sends may be lost while consent is answered. To call the pair
+        failed then (RFC 8445 §8.1.1) would end a call that works.
+        """
+        answered_at = check.pair.history.answered_at
+        if check.nominates and answered_at and answered_at > check.transaction.began_at:
+            check.pair.history.note("the check that nominates it was lost", now=now)
             return
+        silence = f"no answer to a check that was sent {check.transaction.sent} times"
+        self._fail(check.pair, check.discarded or silence, now)
+
+    def _check_next(self, now: Instant) -> None:
         if self._slot_at <= now and (pair := self.pairs.next(now=now)) is not None:
             self._slot_at = now + self._settings.pacing
             pair.become(IN_PROGRESS, now=now)
@@ -204,9 +250,7 @@ class Session:
 
     def deadline(self) -> Instant | None:
         """Return when `tick` has something to do, or the session may have failed."""
-        slot = self._slot_at if self._is_checking and self.pairs.has_next() else None
-        nominations = [at for _, at in self._plans()]
-        return soonest((self.checks.deadline(), slot, *nominations, self.fails_at()))
+        return self._due
 
     # Pairs.
 
@@ -217,22 +261,27 @@ class Session:
         for local in self.candidates.senders():
             self._pair(local, remote, now)
 
-    def _take(self, checked: Checked, now: Instant) -> None:
-        """Let a check of the peer's have its effects (RFC 8445 §7.3.1.3 to §7.3.1.5)."""
+    def _take(self, checked: Checked, now: Instant) -> bool:
+        """Let a check of the peer's have its effects (RFC 8445 §7.3.1.3 to §7.3.1.5).
+
+        Returns: False: it asks for consent, on a path that is known to work.
+        """
         self.met = True
-        local = self.candidates.sender(checked.base)
+        local = self.candidates.sender(checked.base, tcp=checked.tcp)
         if local is None:
-            return
+            return False
         component = local.candidate.component
-        remote = self.candidates.remote_at(checked.source, component)
+        remote = self.candidates.remote_at(checked.source, component, tcp=checked.tcp)
         if remote is None:
-            remote = self.candidates.learn_remote(checked, component, now)
-        pair = self.pairs.find((checked.base, checked.source))
+            remote = self.candidates.learn_remote(checked, local, now)
+        pair = self.pairs.find(Path(checked.base, checked.source, checked.tcp))
         if pair is None and remote is not None:
             pair = self._pair(local, remote, now)
         if pair is None:
-            return
+            return False
         pair.history.received += 1
+        if pair.state is SUCCEEDED and (pair.nominated or not checked.nominates):
+            return False
         if self.lite:
             self._accept(pair, now)
         elif pair.state is not SUCCEEDED:
@@ -242,6 +291,7 @@ class Session:
             pair.wanted = True
             if pair.state is SUCCEEDED:
                 self._nominated(pair, Side.PEER, now)
+        return True
 
     # Checks of ours.
 
@@ -252,15 +302,18 @@ class Session:
     def _check(self, pair: Pair, *, nominates: bool = False, now: Instant) -> None:
         if self.peer is None:
             return
-        priority = peer_reflexive(pair.local.candidate.priority)
+        priority = peer_reflexive(pair.local.candidate.priority, tcp=pair.is_tcp)
         transaction_id = self._randomness(12)
         request = messages.check(
             transaction_id, self.own, self.peer, self._role, priority, nominates=nominates
         )
-        resend = schedule(self._settings.pacing, self.pairs.count(WAITING, IN_PROGRESS))
+        if pair.history.received and not pair.is_relayed and not pair.is_tcp:
+            resend = PROMISING
+        else:
+            busy = self.pairs.count(WAITING, IN_PROGRESS)
+            resend = schedule(self._settings.pacing, busy, tcp=pair.is_tcp)
         transaction = Transaction(resend, now=now)
-        role, heard = self._role.controlling, pair.history.heard
-        check = Check(pair, request, nominates, role, priority, heard, transaction)
+        check = Check(pair, request, nominates, self._role.controlling, priority, transaction)
         self.checks.send(transaction_id, check, now=now)
 
     def _succeed(self, check: Check, message: Message, now: Instant) -> None:
@@ -270,6 +323,7 @@ class Session:
             self._fail(pair, answer, now)
             return
         history.answered += 1
+        history.answered_at = now
         history.round_trip = check.transaction.round_trip(now=now) or history.round_trip
         if pair.state is not SUCCEEDED:
             self.checks.quieten(pair)
@@ -292,18 +346,6 @@ class Session:
         if check.pair.state is not SUCCEEDED:
             self.pairs.trigger(check.pair, now=now)
 
-    def _unanswered(self, check: Check, now: Instant) -> None:
-        """Give a pair up, but not one that only its nomination had bad luck on: that goes again,
-        as long as the peer is heard on it.
-        """
-        pair = check.pair
-        if check.nominates and pair.state is SUCCEEDED and pair.history.heard > check.heard:
-            pair.history.note("its nomination was lost, and is repeated", now=now)
-            self._check(pair, nominates=True, now=now)
-            return
-        sent = check.transaction.sent
-        self._fail(pair, f"no answer to a check that was sent {sent} times", now)
-
     def _fail(self, pair: Pair, why: str, now: Instant) -> None:
         pair.history.note(why, now=now)
         if pair.state in (IN_PROGRESS, SUCCEEDED):
@@ -316,6 +358,7 @@ class Session:
         self.forced = True
         self._accept(pair, now)
         self._nominated(pair, Side.US, now)
+        self.tick(now=now)
 
     def _accept(self, pair: Pair, now: Instant) -> None:
         """Call a pair working without a check of ours: a lite agent sends none."""
@@ -327,7 +370,7 @@ class Session:
     def _choose_unchecked(self, now: Instant) -> None:
         """Both sides are lite: each takes the best pair (RFC 8445 §8.2.2)."""
         for component in self.components:
-            pair = best(p for p in self.pairs.pairs if p.component == component)
+            pair = next((p for p in self.pairs.pairs if p.component == component), None)
             if pair is not None:
                 self.force(pair, now=now)
 
@@ -335,8 +378,8 @@ class Session:
         """Return what we are going to nominate, for components that have no pair yet."""
         if not (self._is_checking and self._role.controlling):
             return
-        for component in self.components - self.checks.nominating():
-            if self.selected(component) is None:
+        for component in self.components:
+            if self.selected(component) is None and component not in self.checks.nominating():
                 plan = nomination.plan(
                     self.pairs, component, self._settings, more_expected=self.more_expected
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from natkit.lab.scenarios import AD, ADF, APD, APDF, EIF, INTERNET, STUN
+from natkit.lab.scenarios import AD, ADF, APD, APDF, EI, EIF, INTERNET, STUN
 from natkit.lab.topology import (
     Firewall,
     Host,
@@ -16,6 +16,8 @@ from natkit.lab.topology import (
     Segment,
     Topology,
 )
+from natkit.nat.behaviour import Filtering
+from natkit.nat.verdict import Behaviour
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,23 @@ class Home:
     nat: Nat | None = None
     carrier: Nat | None = None
     udp_blocked: bool = False
+
+    @property
+    def nats(self) -> list[Nat]:
+        """The NATs, the innermost first."""
+        return [nat for nat in (self.nat, self.carrier) if nat is not None]
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What a probe from inside must find."""
+        if self.udp_blocked:
+            return Behaviour(udp=False, steady=None, filtering=None, nat=None)
+        steady = all(nat.mapping is EI for nat in self.nats)
+        # A packet from outside has to pass every filter, so the strictest counts.
+        strictest = max(
+            (nat.filtering for nat in self.nats), key=list(Filtering).index, default=EIF
+        )
+        return Behaviour(udp=True, steady=steady, filtering=strictest, nat=bool(self.nats))
 
 
 HOMES = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
@@ -15,8 +16,7 @@ from typing import Protocol, TypeVar
 from natkit.errors import UsageError
 from natkit.machine import Seconds
 from natkit.nat.behaviour import Filtering, Mapping
-from natkit.network import Network, StreamEndpoint
-from natkit.wire import TransportAddress
+from natkit.network import Network
 
 T = TypeVar("T")
 
@@ -226,29 +226,6 @@ def _unique(names: list[str]) -> None:
             raise UsageError(f"two things are called {name!r}")
 
 
-StreamHandler = Callable[[StreamEndpoint], Awaitable[None]]
-"""What serves one connection; the stream is closed when it returns."""
-
-
-class StreamListener(Protocol):
-    """A listening TCP socket."""
-
-    def close(self) -> None:
-        """Stop listening; connections that stand go on."""
-
-
-class LabNetwork(Network, Protocol):
-    """A node's network. Servers run in a lab, so it can listen for TCP, too."""
-
-    async def listen_stream(
-        self, handler: StreamHandler, *, local: TransportAddress
-    ) -> StreamListener:
-        """Run `handler(stream)` as a task for every connection to `local`.
-
-        Raises: NetworkUnreachable: the address cannot be bound.
-        """
-
-
 class World(Protocol):
     """A topology that runs. Both backends offer
 
@@ -261,8 +238,11 @@ class World(Protocol):
     def topology(self) -> Topology:
         """What was built."""
 
-    def network(self, node: str) -> LabNetwork:
+    def network(self, node: str) -> Network:
         """Return the network as the host or router `node` sees it. Raises: UsageError."""
+
+    def as_host(self, node: str) -> AbstractContextManager[None]:
+        """Open the sockets of asyncio code inside this block on `node`, its tasks' too."""
 
 
 Main = Callable[[World], Awaitable[T]]

@@ -7,7 +7,7 @@ send, so a late tick neither drifts the schedule nor is followed by a burst.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from natkit.machine import Instant, Seconds
@@ -21,15 +21,17 @@ class Retransmission:
         rto:   seconds from the first send to the second; doubles each time (RTO).
         count: how often the request is sent at the most, >= 1 (Rc).
         final: how many times `rto` to wait after the last send (Rm).
+        even:  the wait does not double.
     """
 
     rto: Seconds = 0.5
     count: int = 7
     final: float = 16
+    even: bool = False
 
     def sends(self) -> tuple[Seconds, ...]:
         """Return when to send, in seconds after the first send: (0, .5, 1.5, 3.5, ...)."""
-        return tuple(self.rto * (2**n - 1) for n in range(self.count))
+        return tuple(self.rto * (n if self.even else 2**n - 1) for n in range(self.count))
 
     @property
     def patience(self) -> Seconds:
@@ -42,7 +44,8 @@ class Retransmission:
         Args: patience: seconds, > 0.
         """
         sends = [at for at in self.sends() if at < patience]
-        return Retransmission(self.rto, len(sends), (patience - sends[-1]) / self.rto)
+        final = (patience - sends[-1]) / self.rto
+        return replace(self, count=len(sends), final=final)
 
 
 UNRELIABLE = Retransmission()

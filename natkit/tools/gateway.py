@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from natkit.aio.gateway_line import GatewayLine, open_line
+from natkit.aio.gateway_line import GatewayLine, open_line, search_upnp
 from natkit.aio.upnp import ask_gateway
 from natkit.errors import NetworkUnreachable, Unsupported
 from natkit.machine import Seconds
@@ -155,11 +155,10 @@ class _Asking:
     randomness: Randomness
     budget: Seconds
 
-    def client(self, port: int, also: tuple[TransportAddress, ...] = ()) -> GatewayClient[Any]:
-        """Return a client that asks the gateway on `port`, and the groups `also`."""
+    def client(self, port: int) -> GatewayClient[Any]:
+        """Return a client that asks the gateway on `port`."""
         return GatewayClient(
             TransportAddress(self.gateway, port),
-            also=also,
             backoff=Backoff.within(self.budget),
             randomness=self.randomness,
         )
@@ -236,10 +235,13 @@ async def _find_nat_pmp(asking: _Asking) -> MappingService:
 
 async def _find_upnp(asking: _Asking) -> MappingService:
     """SSDP tells whether it is there; a library asks for the address."""
-    line: GatewayLine[ssdp.Found]
-    client = asking.client(ssdp.PORT, also=(ssdp.MULTICAST,))
-    async with open_line(asking.network, client, asking.own) as line:
-        outcome = await line.ask(ssdp.SearchGateway())
+    outcome = await search_upnp(
+        asking.network,
+        asking.gateway,
+        asking.own,
+        patience=asking.budget,
+        randomness=asking.randomness,
+    )
     present = _presence("UPnP", asking.gateway, outcome)
     if not isinstance(outcome, Answered):
         return _absent(present, outcome)

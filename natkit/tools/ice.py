@@ -46,7 +46,7 @@ class Outcome(Enum):
 class Verdict:
     """What came of one kind of candidate.
 
-    Attributes: kind: "host", "reflexive" or "relay over udp"; why: in words.
+    Attributes: kind: "host", "reflexive" or "relay over udp", say; why: in words.
     """
 
     kind: str
@@ -103,9 +103,7 @@ async def survey(
         on_step(steps[-1])
 
     agent = IceAgent(controlling=True, randomness=randomness)
-    transport = IceTransport(
-        network, agent, randomness, on_event=heard, on_data=lambda _data, _component: None
-    )
+    transport = IceTransport(network, agent, on_event=heard, on_data=lambda _data, _component: None)
     try:
         await gather(transport, plan)
     finally:
@@ -117,10 +115,14 @@ def judge(plan: GatherPlan, steps: Sequence[Step]) -> Survey:
     """Say what the steps of gathering show."""
     inquiries = [step.inquiry for step in steps if step.inquiry is not None]
     asked = [it for it in inquiries if it.kind is Kind.REFLEXIVE]
-    hosts = sum(step.found is not None and step.inquiry is None for step in steps)
+    hosts = [step.found.candidate for step in steps if step.found and step.inquiry is None]
+    over_tcp = [candidate for candidate in hosts if candidate.is_tcp]
+    udp = len(hosts) - len(over_tcp)
     verdicts = [
-        _verdict("host", plan.hosts, hosts, "no address that a peer could reach"),
+        _verdict("host", plan.hosts, udp, "no address that a peer could reach"),
+        *_tcp(plan, len(over_tcp), [it for it in inquiries if it.kind is Kind.HOST]),
         _reflexive(plan, asked),
+        *_mapped(plan, [it for it in inquiries if it.kind is Kind.MAPPED]),
         *_relays(plan.turn, [it for it in inquiries if it.kind is Kind.RELAYED]),
     ]
     return Survey(tuple(steps), tuple(verdicts), tuple(_findings(inquiries)))
@@ -134,6 +136,11 @@ def _verdict(kind: str, asked: bool, found: int, otherwise: str) -> Verdict:
     return Verdict(kind, Outcome.FAILS, otherwise)
 
 
+def _tcp(plan: GatherPlan, found: int, failed: Sequence[Inquiry]) -> Iterable[Verdict]:
+    if plan.tcp:
+        yield _verdict("host over tcp", plan.hosts, found, _why(failed))
+
+
 def _reflexive(plan: GatherPlan, asked: Sequence[Inquiry]) -> Verdict:
     good = [it for it in asked if it.found is not None]
     if good and not any(it.is_new for it in good):
@@ -141,6 +148,12 @@ def _reflexive(plan: GatherPlan, asked: Sequence[Inquiry]) -> Verdict:
         return Verdict("reflexive", Outcome.WORKS, why)
     wanted = plan.hosts and bool(plan.stun)
     return _verdict("reflexive", wanted, len({it.found for it in good if it.is_new}), _why(asked))
+
+
+def _mapped(plan: GatherPlan, asked: Sequence[Inquiry]) -> Iterable[Verdict]:
+    if plan.mapping:
+        found = sum(it.found is not None for it in asked)
+        yield _verdict("mapped port", plan.hosts, found, _why(asked))
 
 
 def _relays(servers: Iterable[TurnServer], inquiries: Sequence[Inquiry]) -> Iterable[Verdict]:

@@ -1,6 +1,7 @@
-"""natkit.Connection against aioice's: how long from candidates to data, and how long to gather.
+"""natkit.Connection against aioice's: how long from candidates to data, how long to gather, and
+what many of them take of the processor and of memory.
 
-Both sides of a connection are in this process, on this machine's own addresses. natkit and aioice
+Both sides of a connection are in one process, on this machine's own addresses. natkit and aioice
 take turns, so that a busy machine slows both; a row's number is the median.
 """
 
@@ -13,6 +14,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aioice
@@ -22,9 +24,14 @@ from natkit.aio.network import SocketNetwork
 from natkit.aio.stun_server import serve_binding
 from natkit.wire import TransportAddress
 from scripts.benchmarks import Row
+from scripts.benchmarks._ice_crowd import Crowd, in_a_process
+from scripts.benchmarks._ice_dead import DEAD, LIVE, can_measure, measured
 
 _PEER = f"aioice {importlib.metadata.version('aioice')}"
 _MODULES: tuple[Any, ...] = (natkit, aioice)
+
+PAIRS = 300
+"""In a crowd: twice as many connections are in one process."""
 
 Measured = Callable[[Any], Coroutine[Any, Any, float]]
 """Measures one of the two modules once: seconds."""
@@ -121,6 +128,49 @@ def _row(name: str, ours: float, peer: float) -> Row:
     return Row(name, "ms", ours * 1000, peer * 1000, _PEER)
 
 
+def dead_interface(rounds: int) -> list[Row]:
+    """Return how long gathering takes with an interface that leads nowhere."""
+    both = partial(gathering, natkit, stun_servers=[DEAD, LIVE])
+    alone = partial(gathering, natkit, stun_servers=[LIVE])
+    peer = partial(gathering, aioice, stun_server=LIVE)
+    without, beside = measured([alone] * rounds, [*[both] * rounds, peer])
+    name = "gather, a dead interface"
+    ours = statistics.median(beside[:-1])
+    row = _row(f"{name} and server beside live ones", ours, statistics.median(without))
+    return [row._replace(peer_name="live ones alone"), _row(name, ours, beside[-1])]
+
+
+CROWD: tuple[tuple[str, str, Callable[[Crowd], float]], ...] = (
+    ("CPU to connect, a side", "µs", lambda one: one.connecting),
+    ("CPU a connectivity check", "µs", lambda one: one.check),
+    ("CPU a consent check", "µs", lambda one: one.consent),
+    ("memory a connection", "kB", lambda one: one.memory),
+)
+
+
+def crowd(rounds: int) -> list[Row]:
+    """Return what connections take where there are many."""
+    found: dict[Any, list[Crowd]] = {module: [] for module in _MODULES}
+    for _ in range(rounds):
+        for module in _MODULES:
+            found[module].append(in_a_process(module, PAIRS))
+    ours, peer = (found[module] for module in _MODULES)
+    return [
+        Row(name, unit, _middle(ours, field), _middle(peer, field), _PEER)
+        for name, unit, field in CROWD
+    ]
+
+
+def _middle(found: list[Crowd], field: Callable[[Crowd], float]) -> float:
+    return statistics.median(map(field, found))
+
+
+_ROUNDS_OF_ONE_CROWD = 10
+
+
 def rows(rounds: int = 51) -> list[Row]:
-    """Measure each of them `rounds` times."""
-    return asyncio.run(_measure(rounds))
+    """Measure each of them `rounds` times, and a tenth as often what takes a quarter minute."""
+    found = asyncio.run(_measure(rounds))
+    if can_measure():
+        found += dead_interface(rounds)
+    return found + crowd(-(-rounds // _ROUNDS_OF_ONE_CROWD))

@@ -15,8 +15,10 @@ from natkit.ice.events import State
 from natkit.lab.servers import stun_servers
 from natkit.lab.sim import run
 from natkit.lab.topology import Nat, World
-from natkit.lab.turn import turn_host
+from natkit.tools.turn_path import Inbox
+from natkit.wire import TransportAddress
 from tests.ice.homes import KINDS, RELAY_PORT, server, tell, two_homes
+from tests.lab.turn import turn_host
 
 LIVE, DEAD = ("stun", 3478), ("203.0.113.250", 3478)
 
@@ -153,6 +155,7 @@ def test_data_goes_both_ways_and_the_pair_names_both_kinds():
         pair = a.selected_pair()
         assert pair is not None
         assert (str(pair.local.type), str(pair.remote.type)) == ("srflx", "srflx")
+        assert (pair.origin.interface, pair.origin.server) == ("eth0", "stun:stun:3478")
         assert not pair.is_relayed
         assert pair.round_trip == pytest.approx(0.04)
         await asyncio.gather(a.close(), b.close())
@@ -296,6 +299,61 @@ def test_peer_that_answers_and_goes_before_it_starts_is_given_up():
         await a.close()
 
     play(main)
+
+
+def test_restart_after_the_loss_brings_events_and_data_back():
+    async def main(world: World) -> None:
+        a, b = await connected(world)
+        await b.send(b"before the loss")
+        await asyncio.sleep(1)
+        await b.close()
+        assert isinstance(await a.get_event(), natkit.ConnectionClosed)
+        assert await a.get_event() is None
+        c = bob(world, stun_server=LIVE)
+        a.restart()
+        await asyncio.gather(a.gather_candidates(), c.gather_candidates())
+        await tell(a, c)
+        await tell(c, a)
+        await asyncio.gather(a.connect(), c.connect())
+        waiting = asyncio.ensure_future(a.get_event())
+        await c.send(b"and after it")
+        assert await a.recv() == b"before the loss"
+        assert await a.recv() == b"and after it"
+        assert not waiting.done()
+        await asyncio.gather(a.close(), c.close())
+        assert isinstance(await waiting, natkit.ConnectionClosed)
+
+    play(main)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.001, 0.03, 0.5, 2.5])
+def test_closing_while_gathering_ends_it_and_leaves_nothing_behind(after: float):
+    """After 0.03 s the allocation is half made; the dead servers are asked for longer."""
+
+    async def main(world: World) -> None:
+        async with stun_servers(world), turn_host(world, port=RELAY_PORT) as host:
+            heard: list[Any] = []
+            a = alice(
+                world,
+                stun_servers=[LIVE, DEAD],
+                turn_servers=[server(), natkit.TurnServer("turn:203.0.113.250", "u", "p")],
+                tcp=["passive"],
+                port_mapping=True,
+                on_candidate=heard.append,
+            )
+            gathering = asyncio.ensure_future(a.gather_candidates())
+            await asyncio.sleep(after)
+            await a.close()
+            told = len(heard)
+            await gathering
+            await asyncio.sleep(20)
+            assert len(heard) == told
+            assert host.relays == {}
+            for port in {c.port for c in filter(None, heard) if c.type == "host"}:
+                local = TransportAddress("10.0.1.2", port)
+                (await world.network("alice").open_datagram(Inbox(), local=local)).close()
+
+    run(two_homes(KINDS["full-cone"], KINDS["full-cone"]), main)
 
 
 def test_closing_ends_a_connect_that_waits():

@@ -10,20 +10,20 @@ from typing import TypeVar
 
 import pytest
 
-from natkit.aio.turn_carrier import BACKLOG, StreamCarrier
-from natkit.aio.turn_client import HOPS, PORTS, RelayedEndpoint, allocate
+from natkit.aio.stream_carrier import BACKLOG, StreamCarrier
+from natkit.aio.turn_client import HOPS, PORTS, RelayedEndpoint, allocate, is_relayed
 from natkit.aio.turn_failure import Server, error_of
 from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable
 from natkit.lab import sim
 from natkit.lab.scenarios import WAN, scenario
 from natkit.lab.topology import World
-from natkit.lab.turn import IP, PORT, TurnHost, turn_host
 from natkit.network import IcmpError
 from natkit.tools.turn_path import Inbox
 from natkit.turn.client_auth import Login
 from natkit.turn.client_events import Cause, Failure
 from natkit.turn.forwarding import Transport
 from natkit.wire import AlternateServer, ChannelData, Data, Message, Method, TransportAddress
+from tests.lab.turn import IP, PORT, TurnHost, turn_host
 
 T = TypeVar("T")
 
@@ -365,7 +365,7 @@ class Stuck:
 async def test_stream_that_takes_nothing_drops_data_and_keeps_requests() -> None:
     request = Message.request(Method.REFRESH, bytes(12)).encode()
     stream = Stuck(request)
-    carrier = StreamCarrier(stream, Inbox(), lambda why: None)
+    carrier = StreamCarrier(stream, Inbox(), lambda why: None, is_relayed)
     data = ChannelData(0x4000, bytes(1000)).encode(padded=True)
     told = Message.indication(Method.SEND, bytes(12), Data(bytes(1000))).encode()
     for _ in range(100):

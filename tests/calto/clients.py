@@ -104,21 +104,21 @@ class Tab:
         await self.send("ring", call, to=to, sdp=SDP, **fields)
         return call
 
-    async def expect(self, kind: str, **fields: Any) -> dict[str, Any]:
+    async def expect(self, kind: str, *, within: float = PATIENCE, **fields: Any) -> dict[str, Any]:
         """Return the next frame of a kind; what comes before it stays to be read."""
         for frame in self._unread:
             if fits(frame, kind, fields):
                 self._unread.remove(frame)
                 return frame
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(within):
             while True:
-                frame = await self._receive()
+                frame = await self._receive(within)
                 if fits(frame, kind, fields):
                     return frame
                 self._unread.append(frame)
 
-    async def _receive(self) -> dict[str, Any]:
-        async with asyncio.timeout(PATIENCE):
+    async def _receive(self, within: float = PATIENCE) -> dict[str, Any]:
+        async with asyncio.timeout(within):
             frame: dict[str, Any] = json.loads(await self.socket.recv())
         if "seq" in frame:
             if frame["seq"] == 1:
@@ -129,11 +129,17 @@ class Tab:
 
     async def quiet(self) -> list[dict[str, Any]]:
         """Return what came and was not expected, up to the answer to a ping."""
+        return [frame for frame in await self._came() if frame["type"] != "presence"]
+
+    async def presences(self) -> list[dict[str, Any]]:
+        """Return the presence that came and was not expected."""
+        return [frame for frame in await self._came() if frame["type"] == "presence"]
+
+    async def _came(self) -> list[dict[str, Any]]:
         await self.raw('{"type": "ping", "ack": 0}')
-        pong = await self.expect("pong")
-        assert pong
+        await self.expect("pong")
         unread, self._unread = self._unread, []
-        return [frame for frame in unread if frame["type"] != "presence"]
+        return unread
 
     async def closed(self) -> tuple[int, str]:
         """Return what the server closed it with."""

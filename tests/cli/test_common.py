@@ -30,7 +30,7 @@ def run_with() -> Callable[..., Result]:
     """Run a command `try` with the given body, behind a root group like natkit's."""
 
     def run(body: Callable[[], object], *words: str, **kwargs: object) -> Result:
-        @click.group(cls=Root, context_settings={"auto_envvar_prefix": "NATKIT"})
+        @click.group("natkit", cls=Root, context_settings={"auto_envvar_prefix": "NATKIT"})
         def root() -> None:
             pass
 
@@ -191,7 +191,7 @@ def test_a_reader_that_goes_away_is_no_error():
     code = (
         "import click\n"
         "from natkit.cli.common import Root\n"
-        "@click.group(cls=Root)\n"
+        "@click.group('natkit', cls=Root)\n"
         "def root(): pass\n"
         "@root.command()\n"
         "def flood():\n"
@@ -256,7 +256,7 @@ def test_ctrl_c_ends_an_async_command_cleanly():
     code = (
         "import asyncio, click\n"
         "from natkit.cli.common import Root\n"
-        "@click.group(cls=Root)\n"
+        "@click.group('natkit', cls=Root)\n"
         "def root(): pass\n"
         "@root.command()\n"
         "async def wait():\n"
@@ -280,7 +280,7 @@ def test_outside_of_a_command_json_still_prints(capsys: pytest.CaptureFixture[st
 
 
 def test_a_group_makes_commands_with_the_common_options():
-    @click.group(cls=Root)
+    @click.group("natkit", cls=Root)
     def root() -> None:
         pass
 

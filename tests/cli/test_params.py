@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 
-from natkit.cli.params import DURATION, HostPort, parse_host_port
+from natkit.cli.params import DURATION, NEW_FILE, HostPort, parse_host_port
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,19 @@ def test_a_host_and_its_port_are_told_apart(text: str, host: str, port: int | No
 def test_anything_else_is_no_host(text: str):
     with pytest.raises(ValueError, match=r"is not|has"):
         parse_host_port(text)
+
+
+def test_a_file_to_be_written_may_be_there_or_not(tmp_path: Path):
+    for name in ("new", "old"):
+        assert NEW_FILE.convert(str(tmp_path / name), None, None) == tmp_path / name
+        (tmp_path / "old").write_text("what was there before")
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [(".", "is a folder"), ("none/such", "there is no folder")]
+)
+def test_what_cannot_be_written_is_refused_before_anything_else(
+    tmp_path: Path, name: str, why: str
+):
+    with pytest.raises(click.BadParameter, match=why):
+        NEW_FILE.convert(str(tmp_path / name), None, None)

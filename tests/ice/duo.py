@@ -88,7 +88,7 @@ class Duo:
         self.routes: dict[TransportAddress, tuple[Peer, TransportAddress]] = {}
         self.seen_as: dict[TransportAddress, TransportAddress] = {}
         self._order = itertools.count()
-        self._air: list[tuple[float, int, Peer, bytes, TransportAddress, TransportAddress]] = []
+        self._air: list[tuple[float, int, Peer, Outgoing, TransportAddress, TransportAddress]] = []
 
     def other(self, peer: Peer) -> Peer:
         return self.b if peer is self.a else self.a
@@ -134,7 +134,7 @@ class Duo:
         there, base = route
         source = self.seen_as.get(out.base, out.base)
         at = self.now + self.latency + self.jitter * self.rng.random()
-        entry = (at, next(self._order), there, out.data, source, base)
+        entry = (at, next(self._order), there, out, source, base)
         heapq.heappush(self._air, entry)
 
     def run(self, seconds: float, until: Callable[[], bool] | None = None) -> None:
@@ -152,8 +152,8 @@ class Duo:
                 return
             self.now = max(self.now, at)
             if arrival is not None and arrival <= self.now:
-                _, _, there, data, source, base = heapq.heappop(self._air)
-                there.agent.receive(data, source, at=base, now=self.now)
+                _, _, there, out, source, base = heapq.heappop(self._air)
+                there.agent.receive(out.data, source, at=base, tcp=out.tcp, now=self.now)
             else:
                 for peer in (self.a, self.b):
                     peer.agent.tick(now=self.now)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from natkit.lab import homes
-from natkit.lab.call import RELAY_PORT, Outcome, call, relay, tell
+from natkit.lab.call import Outcome, call, relay, tell
 from natkit.lab.homes import HOMES, Home
 from natkit.lab.sim import run
 from natkit.lab.topology import Nat, Topology
+from natkit.lab.turn import PORT as RELAY_PORT
 
 __all__ = ["KINDS", "RELAY_PORT", "call", "outcome", "server", "tell", "two_homes"]
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import pytest
 
 from natkit.errors import UsageError
-from natkit.ice import messages
 from natkit.ice.candidate import CandidateType
 from natkit.ice.credentials import Credentials
-from natkit.ice.events import PairSelected, RoleSwitched, State, StateChanged
+from natkit.ice.events import (
+    CandidatesFreed,
+    PairSelected,
+    RoleSwitched,
+    State,
+    StateChanged,
+)
 from natkit.ice.messages import Outgoing
-from natkit.ice.pair import PairState, Side
-from natkit.wire import IceControlling, Message, UseCandidate
-from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, local, requests, simple
+from natkit.ice.pair import PairState, Path, Side
+from natkit.wire import IceControlling, Message, MessageClass, UseCandidate
+from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, Peer, local, requests, simple
 
 SRFLX, RELAY = CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED
 
@@ -76,12 +81,30 @@ def test_nomination_is_not_repeated_for_a_peer_that_has_gone():
     assert nominated[-1] - nominated[0] < 39.5
 
 
+@pytest.mark.parametrize("heard", [True, False], ids=["peer's check came", "peer silent"])
+def test_check_is_repeated_evenly_once_the_peers_own_has_come(heard: bool):
+    duo = simple()
+    sent: list[float] = []
+
+    def drops(out: Outgoing) -> bool:
+        if out.base == A and Message.decode(out.data).message_class is MessageClass.REQUEST:
+            sent.append(round(duo.now, 2))
+            return True
+        return not heard
+
+    duo.drops = drops
+    duo.start()
+    duo.run(3.9)
+    even = [0.05, 0.55, 1.05, 1.55, 2.05, 2.55, 3.05, 3.55]
+    assert [at for at in sent if at] == (even if heard else [0.5, 1.5, 3.5])
+
+
 def test_both_sides_send_on_the_same_path():
     duo = simple()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
-    assert duo.b.agent.path(1, now=duo.now) == (B, A)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
+    assert duo.b.agent.path(1, now=duo.now) == Path(B, A)
 
 
 def test_starting_without_the_peers_credentials_is_refused():
@@ -217,10 +240,10 @@ def test_direct_path_that_comes_late_beats_a_relayed_one_that_works():
     duo.start()
     duo.run(0.4)
     assert duo.a.state is State.CONNECTED  # data may flow over the relay meanwhile
-    assert duo.a.agent.path(1, now=duo.now) == (A_RELAY, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A_RELAY, B)
     duo.connect()
     assert duo.now < 1.0
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
 
 
 def test_relayed_path_is_taken_when_no_direct_one_comes_in_time():
@@ -231,8 +254,8 @@ def test_relayed_path_is_taken_when_no_direct_one_comes_in_time():
     duo.drops = lambda out: {out.base, out.destination} == {A, B}
     duo.start()
     duo.connect()
-    assert 2.0 < duo.now < 2.2
-    assert duo.b.agent.path(1, now=duo.now) == (B, A_RELAY)
+    assert 4.0 < duo.now < 4.2
+    assert duo.b.agent.path(1, now=duo.now) == Path(B, A_RELAY)
 
 
 def test_relayed_path_is_taken_at_once_when_there_is_no_other():
@@ -270,7 +293,7 @@ def test_ipv6_is_chosen_where_both_work():
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (A6, B6)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A6, B6)
 
 
 def test_ipv4_is_chosen_50_ms_later_where_ipv6_is_dead():
@@ -281,7 +304,7 @@ def test_ipv4_is_chosen_50_ms_later_where_ipv6_is_dead():
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
     assert duo.now == pytest.approx(0.09)
 
 
@@ -309,7 +332,7 @@ def test_two_components_connect_each_on_its_own_path():
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(2, now=duo.now) == (
+    assert duo.a.agent.path(2, now=duo.now) == Path(
         A._replace(port=1002),
         B._replace(port=2002),
     )
@@ -337,7 +360,7 @@ def test_lite_agent_answers_and_takes_the_pair_it_is_told():
     duo.connect()
     assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)
     assert requests(duo.b) == []
-    assert duo.b.agent.path(1, now=1e6) == (B, A)
+    assert duo.b.agent.path(1, now=1e6) == Path(B, A)
 
 
 def test_full_agent_controls_a_lite_one_whatever_it_was():
@@ -414,6 +437,10 @@ def test_wrong_password_is_answered_with_401_and_never_connects():
     assert duo.a.state is State.FAILED
     notes = [what for _, what in duo.a.agent.session.pairs.pairs[0].history.notes]
     assert "an answer that the peer's password does not sign was ignored: error 401" in notes
+    assert notes[-1] == "the only answers were not signed with the peer's password (error 401)"
+    assert duo.a.agent.reason == (
+        "no pair of candidates works; the peer does not know the password that we were told (401)"
+    )
 
 
 def test_consent_is_asked_every_four_to_six_seconds_and_keeps_the_path():
@@ -502,15 +529,15 @@ def test_restart_finds_a_new_path_while_data_takes_the_old_one():
         peer.agent.restart(now=duo.now)
     assert duo.a.agent.session.own.ufrag != old.ufrag
     assert duo.a.state is State.NEW
-    assert duo.a.agent.path(1, now=duo.now) == (A, B)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
     new_a = A._replace(port=1111)
     duo.give(duo.a, local(new_a))
     duo.give(duo.b, local(B))
     duo.end()
     duo.start()
     duo.connect()
-    assert duo.a.agent.path(1, now=duo.now) == (new_a, B)
-    assert duo.b.agent.path(1, now=duo.now) == (B, new_a)
+    assert duo.a.agent.path(1, now=duo.now) == Path(new_a, B)
+    assert duo.b.agent.path(1, now=duo.now) == Path(B, new_a)
 
 
 def test_consent_for_the_old_path_is_given_during_a_restart():
@@ -546,19 +573,67 @@ def test_role_survives_a_restart():
     assert duo.a.agent.role.attribute() == IceControlling(duo.a.agent.role.tie_breaker)
 
 
-def test_aggressive_peer_gets_the_best_of_what_it_nominates():
+def host_and_relay() -> Duo:
+    """Return a connected pair, one of whom has a relay that it does not need."""
     duo = Duo()
-    duo.give(duo.a, local(A), local(A6, preference=65534))
-    duo.give(duo.b, local(B), local(B6, preference=65534))
+    duo.give(duo.a, local(A), local(A_RELAY, CandidateType.RELAYED))
+    duo.give(duo.b, local(B))
     duo.end()
-    duo.introduce()
-    duo.b.agent.start(now=0.0)
-    own, peer, role = duo.a.agent.session.own, duo.b.agent.session.own, duo.a.agent.role
-    for at, source in ((B6, A6), (B, A)):  # the worse one first, as RFC 5245 allowed it
-        check = messages.check(
-            source.ip[:12].encode().ljust(12), own, peer, role, 1, nominates=True
-        )
-        duo.b.agent.receive(check, source, at=at, now=0.0)
-    duo.run(1.0)
-    assert all(pair.nominated for pair in duo.b.agent.session.pairs.working(1))
-    assert duo.b.agent.path(1, now=duo.now) == (B, A)
+    duo.start()
+    duo.connect()
+    return duo
+
+
+def freed(peer: Peer) -> list[CandidatesFreed]:
+    return [event for event in peer.events if isinstance(event, CandidatesFreed)]
+
+
+def test_candidates_that_were_not_chosen_are_freed_three_seconds_after_the_choice():
+    duo = host_and_relay()
+    duo.run(2.9)
+    assert freed(duo.a) == freed(duo.b) == []
+    duo.run(0.2)
+    assert freed(duo.a) == [CandidatesFreed(frozenset({Path(A, B)}))]
+    assert freed(duo.b) == [CandidatesFreed(frozenset({Path(B, A)}))]
+    duo.run(60)
+    assert len(freed(duo.a)) == 1
+    assert duo.a.state is State.COMPLETED
+
+
+def test_candidates_are_not_freed_while_gathering_goes_on():
+    duo = Duo()
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.start()
+    duo.connect()
+    duo.run(10)
+    assert freed(duo.a) == []
+    duo.end()
+    assert len(freed(duo.a)) == 0
+    duo.run(0.1)
+    assert len(freed(duo.a)) == 1
+
+
+def test_freed_candidate_is_paired_with_nothing_that_comes_later():
+    duo = host_and_relay()
+    duo.run(4)
+    late = local(B._replace(port=9999))
+    duo.a.agent.add_remote(late.candidate, now=duo.now)
+    bases = {p.local.base for p in duo.a.agent.session.pairs.pairs if p.remote.address.port == 9999}
+    assert bases == {A}
+
+
+def test_restart_frees_anew():
+    duo = simple()
+    duo.start()
+    duo.connect()
+    duo.run(4)
+    duo.a.agent.restart(now=duo.now)
+    duo.b.agent.restart(now=duo.now)
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B))
+    duo.end()
+    duo.start()
+    duo.connect()
+    duo.run(4)
+    assert len(freed(duo.a)) == 2

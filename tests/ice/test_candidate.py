@@ -121,3 +121,9 @@ def test_candidate_survives_its_text(candidate: Candidate):
 def test_only_like_candidates_pair(other: str, pairs: bool):
     ours = Candidate.from_sdp("1 1 udp 1 192.0.2.1 5 typ host")
     assert ours.can_pair_with(Candidate.from_sdp(other)) is pairs
+
+
+@pytest.mark.parametrize(("transport", "words"), [("UDP", ""), ("udp", ""), ("tcp", " TCP")])
+def test_words_for_a_candidate_name_its_transport_unless_that_is_udp(transport: str, words: str):
+    found = Candidate.from_sdp(f"1 1 {transport} 1 192.0.2.1 9 typ host")
+    assert str(found) == f"host 192.0.2.1:9{words}"

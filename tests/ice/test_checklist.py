@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from natkit.ice.candidate import Candidate, CandidateType, Local, Remote
+from natkit.ice.candidate import Candidate, CandidateType, Local, Origin, Remote
 from natkit.ice.checklist import LIMIT, CheckList
 from natkit.ice.pair import (
     FAILED,
@@ -15,6 +17,7 @@ from natkit.ice.pair import (
     WAITING,
     Pair,
     PairState,
+    Path,
 )
 from natkit.wire import TransportAddress
 from tests.ice.duo import A6, A_RELAY, B6, A, B, local
@@ -82,11 +85,45 @@ def test_relay_is_not_told_an_address_that_a_name_hides():
     assert add(pairs, local(A), Remote(named, B, 0.0)) is not None
 
 
-def test_tcp_candidate_is_not_checked_and_the_report_says_so():
+def over_tcp(tcptype: str, address: TransportAddress = B, kind: str = "host") -> Candidate:
+    return Candidate(tcptype, 1, "tcp", 1, address.ip, address.port, kind, tcptype=tcptype)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "pairs_up"),
+    [
+        ("active", "passive", True),
+        ("so", "so", True),
+        ("passive", "active", False),  # it is the peer that connects
+        ("active", "active", False),
+        ("passive", "passive", False),
+        ("active", "so", False),
+        ("active", None, False),
+    ],
+)
+def test_tcp_pairs_where_one_side_connects_and_the_other_listens(
+    ours: str, theirs: str | None, pairs_up: bool
+):
     pairs = CheckList()
-    tcp = Candidate("r", 1, "tcp", 1, B.ip, B.port, "host", tcptype="passive")
-    assert add(pairs, local(A), Remote(tcp, B, 0.0)) is None
-    assert pairs.unpaired[0].why == "natkit does not check over tcp yet"
+    tcp = Local(over_tcp(ours, A), A, Origin(0.0))
+    there = Remote(replace(over_tcp("passive"), tcptype=theirs), B, 0.0)
+    assert (add(pairs, tcp, there) is not None) is pairs_up
+    assert len(pairs.unpaired) is int(not pairs_up)
+
+
+def test_tcp_and_udp_from_and_to_the_same_numbers_are_two_paths():
+    pairs = CheckList()
+    assert add(pairs, local(A), remote(B)) is not None
+    tcp = Local(over_tcp("active", A), A, Origin(0.0))
+    assert add(pairs, tcp, Remote(over_tcp("passive"), B, 0.0)) is not None
+    assert pairs.unpaired == []
+
+
+def test_unknown_transport_is_not_checked_and_the_report_says_so():
+    pairs = CheckList()
+    sctp = Candidate("r", 1, "sctp", 1, B.ip, B.port, "host")
+    assert add(pairs, local(A), Remote(sctp, B, 0.0)) is None
+    assert pairs.unpaired[0].why == "natkit does not check over sctp"
 
 
 def test_one_pair_of_each_foundation_is_waiting_at_the_start():
@@ -190,7 +227,7 @@ def test_no_more_than_a_hundred_pairs_and_the_worst_goes_first():
     assert pairs.unpaired[-1].why == f"there are {LIMIT} better pairs"
     assert add(pairs, local(A), remote(port(201), value=500)) is not None
     assert len(pairs.pairs) == LIMIT
-    assert pairs.find((A, port(1))) is None
+    assert pairs.find(Path(A, port(1))) is None
 
 
 def test_failed_pairs_make_room_first():

@@ -27,14 +27,15 @@ class Desk:
         self.events: list[object] = []
         self.asked: list[tuple[Message, TransportAddress, TransportAddress]] = []
 
-    def ask(self, server: TransportAddress, host: Local) -> Inquiry:
+    def ask(self, server: TransportAddress, host: Local, *, on_route: bool = True) -> Inquiry:
         inquiry = self.gatherer.begin(Kind.REFLEXIVE, str(server), host.base, "eth0", now=self.now)
+        inquiry.on_route = on_route
         self.gatherer.ask(inquiry, host, server, now=self.now)
         self.settle()
         return inquiry
 
     def settle(self) -> None:
-        for data, destination, base in self.gatherer.transmits():
+        for data, destination, base, _ in self.gatherer.transmits():
             self.asked.append((Message.decode(data), destination, base))
         self.events += self.gatherer.events()
 
@@ -111,9 +112,16 @@ def test_without_a_nat_there_is_nothing_to_add():
     assert inquiry.error is None
 
 
-def test_dead_server_costs_nothing():
+@pytest.mark.parametrize(
+    ("base", "on_route"),
+    [(A, True), (A._replace(ip="192.0.2.7"), False)],
+    ids=["server", "interface"],
+)
+def test_dead_server_or_interface_off_the_route_costs_nothing(
+    base: TransportAddress, on_route: bool
+):
     desk = Desk()
-    dead = desk.ask(STUN2, local(A))
+    dead = desk.ask(STUN2, local(base), on_route=on_route)
     desk.ask(STUN, local(A))
     desk.complete()
     desk.answer(STUN, MAPPED, at=0.02)
@@ -121,7 +129,18 @@ def test_dead_server_costs_nothing():
     assert dead.error == "no answer by the time that others had given theirs"
 
 
-def test_silent_interface_has_as_much_time_again():
+def test_interface_beside_the_route_is_heard_where_that_one_is_silent():
+    desk = Desk()
+    desk.ask(STUN, local(A))
+    desk.ask(STUN2, local(A._replace(ip="192.0.2.7")), on_route=False)
+    desk.complete()
+    desk.wait(1.0)
+    assert not desk.ended
+    desk.answer(STUN2, MAPPED, at=1.1)
+    assert len(desk.found) == 1
+
+
+def test_silent_interface_that_leads_to_the_server_has_as_much_time_again():
     desk = Desk()
     desk.ask(STUN, local(A))
     desk.ask(STUN2, local(A._replace(ip="192.0.2.7")))
@@ -165,6 +184,21 @@ def test_servers_that_are_all_dead_are_given_up_after_two_seconds():
     assert desk.ended
     assert inquiry.error == "no answer to 3 requests"
     assert inquiry.took == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["silence over UDP", "answer over UDP"])
+def test_relay_over_tcp_is_waited_for_where_it_is_the_only_way_out(answered: bool):
+    desk = Desk()
+    desk.ask(STUN, local(A))
+    desk.gatherer.begin(Kind.RELAYED, "turn over tcp", in_stream=True, now=0.0)
+    desk.complete()
+    if answered:
+        desk.answer(STUN, MAPPED, at=0.1)
+    ends = 2.0 if answered else 10.0
+    desk.wait(ends - 0.001)
+    assert not desk.ended
+    desk.wait(ends)
+    assert desk.ended
 
 
 def test_thorough_gathering_waits_for_all():

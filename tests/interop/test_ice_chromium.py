@@ -92,10 +92,10 @@ def learn(connection: natkit.Connection, sdp: str) -> None:
 
 
 class Signalling:
-    """Carries candidates between a connection and a page as they are found."""
+    """Carries candidates between a connection and a page as they are found, of one transport."""
 
-    def __init__(self, page: Any) -> None:
-        self.page = page
+    def __init__(self, page: Any, transport: str) -> None:
+        self.page, self.transport = page, transport
         self.from_page: asyncio.Queue[str | None] = asyncio.Queue()
         self.from_us: asyncio.Queue[natkit.Candidate | None] = asyncio.Queue()
 
@@ -103,12 +103,15 @@ class Signalling:
         while True:
             text = await self.from_page.get()
             found = natkit.Candidate.from_sdp(text) if text else None
-            await connection.add_remote_candidate(found)
+            if found is None or found.transport == self.transport:
+                await connection.add_remote_candidate(found)
             if found is None:
                 return
 
     async def to_page(self) -> None:
         while (found := await self.from_us.get()) is not None:
+            if found.transport != self.transport:
+                continue
             text = f"candidate:{found.to_sdp()}"
             told = {"candidate": text, "sdpMid": "0", "sdpMLineIndex": 0}
             await self.page.evaluate("(told) => pc.addIceCandidate(told)", told)
@@ -116,6 +119,18 @@ class Signalling:
 
 @pytest.mark.parametrize("ours_controls", [True, False], ids=["controlling", "controlled"])
 async def test_chromium_connects(page_url: str, ours_controls: bool) -> None:
+    await visit(page_url, ours_controls, "udp")
+
+
+@pytest.mark.parametrize("ours_controls", [True, False], ids=["controlling", "controlled"])
+async def test_chromium_connects_over_tcp_where_it_is_told_of_nothing_else(
+    page_url: str, ours_controls: bool
+) -> None:
+    """Its candidate is an active one, ours a passive one."""
+    await visit(page_url, ours_controls, "tcp")
+
+
+async def visit(page_url: str, ours_controls: bool, transport: str) -> None:
     playwright = pytest.importorskip("playwright.async_api")
     async with playwright.async_playwright() as driver:
         browser = await driver.chromium.launch(
@@ -124,16 +139,17 @@ async def test_chromium_connects(page_url: str, ours_controls: bool) -> None:
         try:
             page = await browser.new_page()
             await page.goto(page_url)
-            await converse(page, ours_controls)
+            await converse(page, ours_controls, transport)
         finally:
             await browser.close()
 
 
-async def converse(page: Any, ours_controls: bool) -> None:
-    signalling = Signalling(page)
+async def converse(page: Any, ours_controls: bool, transport: str) -> None:
+    signalling = Signalling(page, transport)
     await page.expose_function("found", signalling.from_page.put_nowait)
     await page.evaluate(PREPARE)
-    ours = natkit.Connection(ours_controls, on_candidate=signalling.from_us.put_nowait)
+    tcp = ["passive"] if transport == "tcp" else []
+    ours = natkit.Connection(ours_controls, on_candidate=signalling.from_us.put_nowait, tcp=tcp)
     if ours_controls:
         learn(ours, await page.evaluate(ANSWER, description(ours, "actpass")))
     else:
@@ -154,5 +170,6 @@ async def converse(page: Any, ours_controls: bool) -> None:
     pair = ours.selected_pair()
     assert pair is not None
     assert pair.nominated
+    assert pair.local.transport == transport
     assert [pair.remote.port, pair.local.port] in await page.evaluate(PAIRS)
     await ours.close()

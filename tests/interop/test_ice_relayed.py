@@ -64,6 +64,58 @@ async def test_relay_carries_the_call_over(server: TurnUnderTest, transport: str
         await asyncio.gather(a.close(), b.close())
 
 
+@pytest.fixture(scope="module", params=["coturn", "natkit"])
+def dual(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TurnUnderTest]:
+    """A server that relays from IPv4 and IPv6."""
+    where = tmp_path_factory.mktemp(f"{request.param}-dual")
+    allowed = ("127.0.0.1/32", "::1/128")
+    with turn_server(where, allow=allowed, program=request.param) as running:
+        yield running
+
+
+async def test_relay_gives_an_address_of_each_family_and_a_call_takes_the_ipv6_one(
+    dual: TurnUnderTest,
+):
+    a, b = (
+        natkit.Connection(
+            controls,
+            turn_servers=[named(dual, "udp")],
+            transport_policy=natkit.TransportPolicy.RELAY,
+            interfaces=["lo"],
+        )
+        for controls in (True, False)
+    )
+    async with asyncio.timeout(30):
+        await asyncio.gather(a.gather_candidates(), b.gather_candidates())
+        assert [":" in c.host for c in a.local_candidates] == [False, True]
+        first, second = a.local_candidates
+        assert first.priority > second.priority
+        for ours, theirs in ((a, b), (b, a)):
+            await ours.add_remote_candidate(theirs.local_candidates[1])
+            await ours.add_remote_candidate(None)
+            ours.remote_username = theirs.local_username
+            ours.remote_password = theirs.local_password
+        await asyncio.gather(a.connect(), b.connect())
+        await exchange(a, b)
+        pair = a.selected_pair()
+        assert pair is not None
+        assert pair.remote.host == "::1"
+        await asyncio.gather(a.close(), b.close())
+
+
+async def test_relay_without_ipv6_says_so_in_the_report(server: TurnUnderTest):
+    a = natkit.Connection(True, turn_servers=[named(server, "udp")], interfaces=["lo"])
+    async with asyncio.timeout(30):
+        await a.gather_candidates()
+    assert [c.host for c in a.local_candidates if c.type == "relay"] == ["127.0.0.1"]
+    errors = [it["error"] for it in a.report()["inquiries"]]
+    assert errors[0] is None
+    assert "440" in errors[1]
+    await a.close()
+
+
 async def test_wrong_password_leaves_no_candidate_and_the_report_says_why(server: TurnUnderTest):
     good = named(server, "udp")
     a = relayed(True, natkit.TurnServer(good.uri, USER[0], "wrong"))

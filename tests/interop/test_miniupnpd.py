@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -12,7 +10,7 @@ from random import Random
 import pytest
 
 from natkit.aio.stun_server import serve_binding
-from natkit.lab.netns import NamespaceWorld, Service
+from natkit.lab.netns import NamespaceWorld
 from natkit.lab.scenarios import HOME, INTERNET
 from natkit.lab.topology import Host, Nat, Router, Segment, Topology
 from natkit.nat.behaviour import Measured, Status
@@ -20,40 +18,13 @@ from natkit.nat.layers import NatLayers
 from natkit.network import Family
 from natkit.tools.gateway import MappingService, PortMappingReport
 from natkit.tools.probe import STUN_PORT, Options, ProbeReport, probe
+from tests.interop.gateway import finished, start_miniupnpd
 
 pytestmark = [
     pytest.mark.root,
     pytest.mark.interop,
     pytest.mark.needs("root", "nft", "ip", "tc", "setpriv", "miniupnpd"),
 ]
-
-CHAINS = """
-table inet upnp {
-  chain miniupnpd {}
-  chain prerouting_miniupnpd {}
-  chain postrouting_miniupnpd {}
-  chain outward { type filter hook forward priority -1; jump miniupnpd; }
-  chain inbound { type nat hook prerouting priority -101; jump prerouting_miniupnpd; }
-  chain outbound { type nat hook postrouting priority 99; jump postrouting_miniupnpd; }
-}
-"""
-CONFIG = """
-ext_ifname=wan
-listening_ip=lan
-enable_natpmp=yes
-enable_upnp=yes
-port=5555
-secure_mode=yes
-uuid=6e61746b-6974-4e61-8a00-000000000001
-allow 1024-65535 10.0.1.0/24 1024-65535
-deny 0-65535 0.0.0.0/0 0-65535
-upnp_table_name=upnp
-upnp_nat_table_name=upnp
-upnp_forward_chain=miniupnpd
-upnp_nat_chain=prerouting_miniupnpd
-upnp_nat_postrouting_chain=postrouting_miniupnpd
-"""
-"""The chains have to exist before it starts, and `listening_ip` has to be an interface."""
 
 
 @dataclass(frozen=True)
@@ -95,31 +66,6 @@ def look(topology: Topology, directory: Path) -> Seen:
         report = asyncio.run(measure(world))
         rules = finished(world.spawn("home", ["nft", "list", "ruleset"]))
         return Seen(report.port_mapping, report.layers, rules)
-
-
-def start_miniupnpd(world: NamespaceWorld, directory: Path) -> None:
-    chains, config = directory / "chains.nft", directory / "miniupnpd.conf"
-    chains.write_text(CHAINS)
-    config.write_text(CONFIG)
-    finished(world.spawn("home", ["nft", "-f", str(chains)]))
-    daemon = world.spawn(
-        "home", ["miniupnpd", "-d", "-f", str(config), "-P", str(directory / "pid")]
-    )
-    until(lambda: "Listening for NAT-PMP/PCP" in daemon.output() or not daemon.running)
-    assert daemon.running, daemon.output()
-
-
-def finished(service: Service) -> str:
-    """Return what a program prints until it ends."""
-    until(lambda: not service.running)
-    return service.output()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 async def measure(world: NamespaceWorld) -> ProbeReport:

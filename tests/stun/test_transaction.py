@@ -16,6 +16,13 @@ def test_schedule_is_adjustable() -> None:
     assert round(quick.patience, 3) == 0.7
 
 
+def test_schedule_may_be_even() -> None:
+    even = Retransmission(rto=0.5, count=4, final=1, even=True)
+    assert even.sends() == (0, 0.5, 1.0, 1.5)
+    assert even.patience == 2.0
+    assert even.within(1.2).sends() == (0, 0.5, 1.0)
+
+
 def test_patience_cuts_the_schedule_off_or_stretches_its_end() -> None:
     assert Retransmission().within(2.0).sends() == (0, 0.5, 1.5)
     assert Retransmission().within(2.0).patience == 2.0

@@ -13,9 +13,9 @@ from natkit.aio.ice_servers import stun_uri
 from natkit.lab.servers import stun_servers
 from natkit.lab.sim import run
 from natkit.lab.topology import Nat, World
-from natkit.lab.turn import turn_host
 from natkit.tools.ice import Outcome, Step, Survey, survey
 from tests.ice.homes import KINDS, RELAY_PORT, server, two_homes
+from tests.lab.turn import turn_host
 
 LIVE = (stun_uri(("stun", 3478)), stun_uri(("stun2", 3478)))
 DEAD = stun_uri(("203.0.113.250", 3478))

@@ -12,7 +12,6 @@ from natkit.errors import AuthenticationFailed, NatkitError, NetworkUnreachable,
 from natkit.lab import sim
 from natkit.lab.scenarios import scenario
 from natkit.lab.topology import World
-from natkit.lab.turn import IP, SETTINGS, TurnHost, turn_host
 from natkit.network import Tls
 from natkit.tools.stun import Trust
 from natkit.tools.turn_bench import bench, find_server
@@ -23,6 +22,7 @@ from natkit.turn.forwarding import Transport
 from natkit.turn.policy import PeerPolicy
 from natkit.turn.quota import Limits
 from natkit.wire import TransportAddress
+from tests.lab.turn import IP, SETTINGS, TurnHost, turn_host
 
 ALICE = Login("alice", "wonderland")
 SMALL = Load(4, 50.0, 172, Direction.BOTH, 2.0)

@@ -11,7 +11,6 @@ import pytest
 from natkit.lab import sim
 from natkit.lab.scenarios import SCENARIOS, scenario
 from natkit.lab.topology import World
-from natkit.lab.turn import IP, IP6, PORT, SETTINGS, WORLDS_OWN, TurnHost, turn_host
 from natkit.network import IcmpError
 from natkit.tools.stun import Trust
 from natkit.tools.turn_check import Manner, check
@@ -23,6 +22,7 @@ from natkit.turn.credentials import rest_password, rest_username
 from natkit.turn.forwarding import Transport
 from natkit.turn.quota import Limits
 from natkit.wire import Message, Realm, TransportAddress
+from tests.lab.turn import IP, IP6, PORT, SETTINGS, WORLDS_OWN, TurnHost, turn_host
 
 EVERYWHERE = ("0.0.0.0/1", "128.0.0.0/1")
 NOW = 1.8e9

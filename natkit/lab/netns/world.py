@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self, TypeVar
 
 from natkit.errors import NatkitError, UsageError
+from natkit.lab.here import standing_on
 from natkit.lab.netns import layout, links
+from natkit.lab.netns.loop import NamespaceLoop
 from natkit.lab.netns.namespace import Namespace
 from natkit.lab.netns.network import NodeNetwork
 from natkit.lab.netns.rules import batches, router_rules
@@ -36,7 +39,8 @@ def run(topology: Topology, main: Main[T], *, seed: int = 0) -> T:
         async def body() -> T:
             return await main(world)
 
-        return asyncio.run(body())
+        with asyncio.Runner(loop_factory=NamespaceLoop) as runner:
+            return runner.run(body())
 
 
 def _refuse_inside_a_loop() -> None:
@@ -76,6 +80,13 @@ class NamespaceWorld:
     def network(self, node: str) -> NodeNetwork:
         """Return the network as `node` sees it. Raises: UsageError: no such node."""
         return self._networks[self._known(node)]
+
+    def as_host(self, node: str) -> AbstractContextManager[None]:
+        """Open the sockets of asyncio code inside this block on `node`, its tasks' too.
+
+        That takes the event loop that `run` brings.
+        """
+        return standing_on(self.network(node))
 
     def spawn(self, node: str, argv: Sequence[str]) -> Service:
         """Start a program in `node`. It ends with the world.

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from natkit.errors import NetworkUnreachable
 from natkit.lab.sim.node import Node
 from natkit.lab.sim.packet import Flags, Packet, Proto, Quote
 from natkit.lab.sim.stream import SimStream
-from natkit.network import StreamEndpoint
+from natkit.network import StreamHandler
 from natkit.wire import TransportAddress
-
-Handler = Callable[[StreamEndpoint], Awaitable[None]]
-"""What serves one connection."""
 
 
 class SimListener:
@@ -25,7 +21,7 @@ class SimListener:
         local: the address it listens on.
     """
 
-    def __init__(self, node: Node, handler: Handler, local: TransportAddress) -> None:
+    def __init__(self, node: Node, handler: StreamHandler, local: TransportAddress) -> None:
         self._node = node
         self._handler = handler
         self._tasks: set[asyncio.Task[None]] = set()

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from natkit.errors import NetworkUnreachable, Unsupported, UsageError
-from natkit.lab.sim.listener import Handler, SimListener
+from natkit.lab.sim.listener import SimListener
 from natkit.lab.sim.node import WILDCARDS, Node, family_of
 from natkit.lab.sim.packet import DEFAULT_TTL, Packet, Proto, Quote
 from natkit.lab.sim.stream import SimStream, connect
 from natkit.machine import Instant, Seconds
-from natkit.network import DatagramReceiver, Family, IcmpError, Interface, Tls
+from natkit.network import DatagramReceiver, Family, IcmpError, Interface, StreamHandler, Tls
 from natkit.wire import TransportAddress
 
 T = TypeVar("T")
@@ -139,11 +139,11 @@ class SimNetwork:
             raise NetworkUnreachable(f"{self._node.name} cannot bind {local}")
         return await connect(self._node, local, remote, patience)
 
-    async def listen_stream(self, handler: Handler, *, local: TransportAddress) -> SimListener:
-        """Listen for TCP on `local`, and run `handler(stream)` as a task for every connection.
-
-        Raises: NetworkUnreachable: the address cannot be bound.
-        """
+    async def listen_stream(
+        self, handler: StreamHandler, *, local: TransportAddress, shared: bool = False
+    ) -> SimListener:
+        """Listen for TCP: see `Network.listen_stream`. Every port here is shared."""
+        del shared
         return SimListener(self._node, handler, local)
 
     async def resolve(self, host: str, family: Family) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from natkit.errors import NatkitError, Unsupported, UsageError
+from natkit.lab.here import network_here
 from natkit.lab.sim.loop import VirtualLoop
 from natkit.lab.sim.network import SimDatagram, SimNetwork
 from natkit.network import Family, IcmpError
@@ -22,19 +22,11 @@ from natkit.wire import TransportAddress
 T = TypeVar("T")
 SocketName = tuple[str, int] | tuple[str, int, int, int]
 
-_current: ContextVar[SimNetwork] = ContextVar("the simulated host that this code runs on")
-
-
-def enter(network: SimNetwork) -> Callable[[], None]:
-    """Make `network` the one that this context opens sockets on; return how to undo it."""
-    token = _current.set(network)
-    return lambda: _current.reset(token)
-
 
 def current_network() -> SimNetwork:
     """Return the network that this context opens sockets on. Raises: UsageError: none is set."""
-    network = _current.get(None)
-    if network is None:
+    network = network_here()
+    if not isinstance(network, SimNetwork):
         raise UsageError(
             "this code runs on no simulated host",
             hint='wrap it in `with world.as_host("alice"):` or `await world.on("alice", …)`',

@@ -150,6 +150,10 @@ class SimStream:
                 self._inbox += data
         if header.flags is not Flags.SYN:  # which our SYN-ACK acknowledges
             self._send(TcpHeader(Flags.ACK, self._next, self._expected))
+        elif self._base == 0 and self._opening is Flags.SYN:
+            # Both have called at once (RFC 9293 §3.5): our SYN goes again, with an ACK.
+            self._opening = Flags.SYN_ACK
+            self._send_from(0)
 
     # Sending.
 

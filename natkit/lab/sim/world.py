@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from random import Random
 from typing import TypeVar
 
 from natkit.errors import UsageError
+from natkit.lab.here import standing_on
 from natkit.lab.sim.fabric import Fabric
 from natkit.lab.sim.network import SimNetwork
 from natkit.lab.sim.node import HostNode, Node
 from natkit.lab.sim.router import RouterNode
-from natkit.lab.sim.sockets import SocketLoop, enter
+from natkit.lab.sim.sockets import SocketLoop
 from natkit.lab.sim.trace import Observer
 from natkit.lab.topology import Topology
 from natkit.machine import Seconds
@@ -47,14 +48,9 @@ class SimWorld:
             known = ", ".join(self._networks)
             raise UsageError(f"no node is called {node!r}", hint=f"known: {known}") from None
 
-    @contextmanager
-    def as_host(self, node: str) -> Iterator[None]:
+    def as_host(self, node: str) -> AbstractContextManager[None]:
         """Open the sockets of asyncio code inside this block on `node`, its tasks' too."""
-        leave = enter(self.network(node))
-        try:
-            yield
-        finally:
-            leave()
+        return standing_on(self.network(node))
 
     async def on(self, node: str, work: Awaitable[T]) -> T:
         """Await `work` on `node`: see `as_host`."""

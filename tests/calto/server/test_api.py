@@ -13,6 +13,8 @@ from calto_demo.server.refusal import STATUS
 from tests.calto.clients import new_call
 from tests.calto.server.world import SECRET, World, error_of
 
+pytestmark = pytest.mark.slow
+
 REPORT = {
     "kind": "relayed",
     "explanation": "Your NAT is symmetric.",

@@ -88,7 +88,7 @@ async def test_who_is_in_a_call_is_busy_and_cannot_ring(ledger: Ledger):
     assert (busy.reason, busy.by, busy.ended_at) == (Reason.BUSY, "u-0002", 12.0)
     with pytest.raises(Engaged):
         await begun(ledger, replace(CALL, id="call-4", callee="u-0003"))
-    assert await ledger.engaged() == {"u-0001", "u-0002"}
+    assert await ledger.engaged(["u-0001", "u-0002", "u-0003"]) == {"u-0001", "u-0002"}
 
 
 async def test_who_is_rung_can_ring_somebody_else(ledger: Ledger):

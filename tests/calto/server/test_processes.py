@@ -20,6 +20,9 @@ pytestmark = [
 BACK = 5.0
 """Seconds in which a socket is back, on another process."""
 
+FORGOTTEN = 30.0
+"""Seconds until it is told that who was on a lost process is offline: thirteen, and more."""
+
 
 @pytest.fixture
 def two(real_postgresql: str, tmp_path: Path) -> Iterator[tuple[Served, Served]]:
@@ -44,7 +47,7 @@ async def somebody(server: Served, name: str) -> Tab:
 async def told_of(tab: Tab, whom: Tab, *, online: bool) -> None:
     """Wait until a tab is told that somebody is there, or is not."""
     while True:
-        person = (await tab.expect("presence"))["person"]
+        person = (await tab.expect("presence", within=FORGOTTEN))["person"]
         if person["id"] == whom.user and person["online"] is online:
             return
 

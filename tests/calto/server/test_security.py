@@ -18,6 +18,8 @@ from natkit import UsageError
 from tests.calto.clients import SDP, new_call
 from tests.calto.server.world import SECRET, World, error_of
 
+pytestmark = pytest.mark.slow
+
 OURS = Tokens(derived(SECRET, "tokens"))
 
 

@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from calto_demo.server import presence
+from calto_demo.server.call import AWAY_TIME_RINGING, RING_TIME
 from calto_demo.server.running import running
 from tests.calto.clients import SDP, Tab, new_call
 from tests.calto.server.world import World
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_call_from_the_first_ring_to_the_record_that_is_kept(world: World):
@@ -74,6 +78,25 @@ async def test_a_call_that_is_not_answered_ends_for_both_with_its_reason(world, 
     for tab in tabs.values():
         ended = await tab.expect("ended", call=call, reason=reason, by=tabs[who].user)
         assert ended["message"] == frame[1].get("message")
+
+
+@pytest.mark.parametrize(
+    ("column", "seconds", "reason"),
+    [("started_at", RING_TIME, "no-answer"), ("caller_away_since", AWAY_TIME_RINGING, "lost")],
+)
+async def test_time_ends_a_call_that_nobody_answers_and_both_are_told(
+    world: World, column: str, seconds: float, reason: str
+):
+    ada, bob = await world.tab("Ada"), await world.tab("Bob")
+    call = await ada.ring(bob.user)
+    await bob.expect("incoming")
+    async with world.server.services.database.writing() as connection:
+        past = world.now() - seconds
+        query = f"UPDATE calls SET {column} = {past}, deadline = {past + seconds}"
+        await connection.exec_driver_sql(query)
+    for tab in (ada, bob):
+        ended = await tab.expect("ended", call=call)
+        assert (ended["reason"], ended["by"]) == (reason, None)
 
 
 async def test_both_hang_up_at_once_and_neither_is_told_of_an_error(world: World):
@@ -293,6 +316,16 @@ async def test_presence_tells_who_comes_gets_busy_and_measures_another_nat(world
     await told_of(ada, bob, busy=True)
     await ada.send("hangup", call)
     await told_of(ada, bob, busy=False)
+
+
+async def test_in_a_crowd_only_who_knows_somebody_is_told_of_them(world: World, monkeypatch):
+    ada, bob, cleo = [await world.tab(name) for name in ("Ada", "Bob", "Cleo")]
+    await world.api.ask("PUT", f"/api/contacts/{bob.user}", ada.token)
+    await told_of(cleo, cleo, online=True)
+    monkeypatch.setattr(presence, "EVERYBODY", 2)
+    await bob.send("status", nat="symmetric")
+    await told_of(ada, bob, nat="symmetric")
+    assert await cleo.presences() == []
 
 
 async def test_a_draining_server_takes_no_new_calls_and_is_not_ready(world: World):

@@ -1,4 +1,4 @@
-"""A stream in the clothes of a datagram endpoint, so that one driver runs a TURN client on both."""
+"""A stream in the clothes of a datagram endpoint, so that one machine runs on both."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from collections.abc import Callable
 
 from natkit.errors import NatkitError
 from natkit.network import DatagramReceiver, StreamEndpoint
-from natkit.wire import MessageClass, TransportAddress
+from natkit.wire import TransportAddress
 
 BACKLOG = 64 * 1024
-"""Bytes that may wait to be written. What is relayed beyond that is dropped, as a full link would
-drop it: a call wants the next packet, not all of the late ones."""
-
-_INDICATION = MessageClass.INDICATION.to_bytes(2, "big")[1]
+"""Bytes that may wait to be written. Data beyond that is dropped, as a full link would drop it: a
+call wants the next packet, not all of the late ones."""
 
 
 class StreamCarrier:
@@ -24,14 +22,19 @@ class StreamCarrier:
     Args:
         receiver: `datagram_received` gets the bytes, with the other end's address.
         on_end:   told once, in words, when the other end or the network has ended the stream.
+        is_data:  tells what may be dropped from what may not.
     """
 
     def __init__(
-        self, stream: StreamEndpoint, receiver: DatagramReceiver, on_end: Callable[[str], None]
+        self,
+        stream: StreamEndpoint,
+        receiver: DatagramReceiver,
+        on_end: Callable[[str], None],
+        is_data: Callable[[bytes], bool],
     ) -> None:
         self._stream = stream
         self._receiver = receiver
-        self._on_end = on_end
+        self._on_end, self._is_data = on_end, is_data
         self._waiting: deque[bytes] = deque()
         self._backlog = 0
         self._wake = asyncio.Event()
@@ -46,7 +49,7 @@ class StreamCarrier:
     def send(self, data: bytes, _destination: TransportAddress, *, ttl: int | None = None) -> None:
         """Queue `data`; a stream has no destination of its own, and no TTL for some of it."""
         del ttl
-        if self._closed or (self._backlog > BACKLOG and _is_relayed(data)):
+        if self._closed or (self._backlog > BACKLOG and self._is_data(data)):
             return
         self._waiting.append(data)
         self._backlog += len(data)
@@ -65,7 +68,7 @@ class StreamCarrier:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _read(self) -> None:
-        why = "the server closed the connection"
+        why = "the other end closed the connection"
         try:
             while data := await self._stream.read():
                 self._receiver.datagram_received(data, self._stream.remote)
@@ -86,8 +89,3 @@ class StreamCarrier:
     def _ended(self, why: str) -> None:
         if not self._closed:
             self._on_end(why)
-
-
-def _is_relayed(frame: bytes) -> bool:
-    """Tell ChannelData and indications from requests, which are never dropped."""
-    return frame[0] >= 0x40 or bool(frame[1] & _INDICATION)

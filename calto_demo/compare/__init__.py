@@ -1,0 +1,1 @@
+"""`calto compare`: the same call twice, directly and through a relay."""

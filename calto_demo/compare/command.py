@@ -1,0 +1,103 @@
+"""`calto compare`: make the same call directly and through a relay, and tell the difference."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from natkit import (
+    DURATION,
+    SHARE,
+    Command,
+    Progress,
+    Unsupported,
+    UsageError,
+    emit_json,
+    json_option,
+)
+
+
+@click.command(cls=Command)
+@click.option(
+    "--lab",
+    "pair",
+    metavar="A-vs-B",
+    help="Between two homes of natkit's lab, as `natkit lab matrix` has them: home-vs-symmetric."
+    "  [default: on this machine]",
+)
+@click.option(
+    "--backend",
+    type=click.Choice(["sim", "netns"]),
+    default="sim",
+    show_default=True,
+    help="With --lab: a simulation on a clock that jumps, or real Linux NATs (as root).",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="With --lab: of chance.")
+@click.option(
+    "--loss", type=SHARE, default="0%", show_default=True, help="With --lab: on each home's line."
+)
+@click.option(
+    "--relay-away",
+    type=DURATION,
+    default="20ms",
+    show_default=True,
+    help="With the simulator: how far the relay is from the middle of the internet.",
+)
+@click.option(
+    "--for", "seconds", type=DURATION, default="5s", show_default=True, help="How long to talk."
+)
+@click.option(
+    "--price",
+    type=click.FloatRange(min=0),
+    help="What a gigabyte through the relay costs, in any currency.",
+)
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page, too."
+)
+@json_option
+def compare(
+    pair: str | None,
+    backend: str,
+    seed: int,
+    loss: float,
+    relay_away: float,
+    seconds: float,
+    price: float | None,
+    page: Path | None,
+    as_json: bool,
+) -> int:
+    """Make the same call twice, directly and through a relay, and tell the difference.
+
+    Both ends are headless peers that send each other a tone: Opus over DTLS-SRTP on natkit's ICE.
+    Set-up, round trip, jitter, loss and bitrate are those that the caller measures. The exit code
+    is 0 where one of the ways works.
+    """
+    try:
+        from calto_demo.compare.places import Lab, ThisMachine
+        from calto_demo.compare.run import compare as run
+    except ModuleNotFoundError as error:
+        raise Unsupported(
+            "calls need aiortc", why=str(error), hint="pip install 'natkit[calls]'"
+        ) from error
+    from calto_demo.compare.page import as_page
+    from calto_demo.compare.text import as_text
+
+    lab = None if pair is None else Lab(pair, backend, seed, loss, relay_away)
+    with Progress() as progress:
+        found = run(lab or ThisMachine(), seconds, price, progress.say)
+    if page is not None:
+        _write(page, as_page(found))
+    if as_json:
+        emit_json(found.as_json())
+    else:
+        click.echo(as_text(found, min(100, shutil.get_terminal_size((100, 24)).columns)))
+    return int({found.direct.path, found.relay.path} == {"failed"})
+
+
+def _write(page: Path, text: str) -> None:
+    try:
+        page.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {page}", why=str(error)) from error

@@ -1,0 +1,302 @@
+"""One end of a call, without a browser.
+
+A peer offers or answers over any `Signalling`, sends a source, hands what comes to a sink, and
+keeps when each step was reached. Candidates go one by one; a caller keeps its own until it has an
+answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiortc import (
+    RTCConfiguration,
+    RTCIceCandidate,
+    RTCIceServer,
+    RTCIceTransportPolicy,
+    RTCSessionDescription,
+)
+from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
+
+from calto_demo.peer.audio import Sink, Source, Voice, listen
+from calto_demo.peer.bitrate import BitrateControl
+from calto_demo.peer.opus import announce_fec
+from calto_demo.peer.signalling import Description, HungUp, Signalling, SignallingLost, Trickled
+from calto_demo.peer.stats import PathStats, path_stats
+from natkit import NatkitError, Network, SocketNetwork, TurnServer
+from natkit.aiortc import RTCIceTransport, RTCPeerConnection
+
+PATHS = ("auto", "direct", "relay")
+
+REPORTS = 1.0
+"""Seconds between two looks at what the other side reports; aiortc reports every 0.5 to 1.5 s."""
+
+
+class CallFailed(NatkitError):
+    """There is no call, or no more."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Whom a peer asks.
+
+    Attributes: stun: URIs.
+    """
+
+    stun: Sequence[str] = ()
+    turn: Sequence[TurnServer] = ()
+
+    def configuration(self, path: str) -> RTCConfiguration:
+        """Return what a path of `PATHS` needs of them."""
+        servers = [RTCIceServer(uri) for uri in self.stun]
+        if path != "direct":
+            servers += [RTCIceServer(it.uri, it.username, it.password) for it in self.turn]
+        policy = RTCIceTransportPolicy.RELAY if path == "relay" else RTCIceTransportPolicy.ALL
+        return RTCConfiguration(servers, policy)
+
+
+@dataclass(slots=True)
+class Phases:
+    """When a call reached what, on the network's clock; None: never.
+
+    Attributes:
+        began:     it was asked for.
+        gathered:  the last candidate of ours was found.
+        told:      our description had gone to the other side.
+        heard:     the other side's had come.
+        connected: ICE has a path.
+        secured:   DTLS has keys for SRTP.
+        audio:     the first audio was decoded.
+    """
+
+    began: float
+    gathered: float | None = None
+    told: float | None = None
+    heard: float | None = None
+    connected: float | None = None
+    secured: float | None = None
+    audio: float | None = None
+
+
+class Peer:
+    """One end of one call. `call` or `answer`, and in the end `close`.
+
+    Args:
+        path:    of `PATHS`; "relay": nothing of ours goes any other way.
+        network: None: this machine's.
+        randomness: of ICE; returns that many bytes.
+
+    Attributes:
+        phases: what was reached when.
+        ended:  why the call is over; None: it is not.
+    """
+
+    def __init__(
+        self,
+        servers: Servers,
+        source: Source,
+        sink: Sink,
+        *,
+        path: str = "auto",
+        network: Network | None = None,
+        randomness: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        announce_fec()
+        self.voice, self.sink, self.path = Voice(source), sink, path
+        self.network = network or SocketNetwork()
+        self.phases = Phases(self.network.now())
+        self.ended: str | None = None
+        self.over = asyncio.Event()
+        self._pc = RTCPeerConnection(
+            servers.configuration(path), network=self.network, randomness=randomness
+        )
+        self._signalling: Signalling | None = None
+        self._held: list[Trickled] | None = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed, self._answered = asyncio.Event(), False
+        self._control = BitrateControl()
+        self._pc.addTrack(self.voice)
+        self._pc.on("track", lambda track: self._spawn(listen(track, self._hear)))
+        self._pc.on("icecandidate", self._found)
+        self._pc.on("iceconnectionstatechange", self._moved)
+        self._pc.on("connectionstatechange", self._moved)
+
+    async def call(self, signalling: Signalling) -> None:
+        """Offer, and wait until audio comes.
+
+        Raises: CallFailed: it never will. SignallingLost.
+        """
+        await self._describe(signalling)
+        self._spawn(self._attend(signalling))
+        await self._until(lambda: self._answered)
+        await self._flush()
+        await self._until(lambda: self.phases.audio is not None)
+
+    async def answer(self, signalling: Signalling, offer: Description | None = None) -> None:
+        """Answer the other side's offer, and wait until audio comes. Raises: as `call`.
+
+        Args: offer: None: it will come over `signalling`.
+        """
+        first = await signalling.receive() if offer is None else offer
+        if not isinstance(first, Description):
+            raise CallFailed("the other side has not called", why=f"it said {first}")
+        await self._take(first)
+        await self._describe(signalling)
+        await self._flush()
+        self._spawn(self._attend(signalling))
+        await self._until(lambda: self.phases.audio is not None)
+
+    async def stats(self) -> PathStats:
+        """Return how the call is doing."""
+        return path_stats((await self._pc.getStats()).values(), self.network.now())
+
+    def report(self) -> dict[str, Any]:
+        """Return all that is known about candidates and paths: schema natkit.ice/1."""
+        (transceiver,) = self._pc.getTransceivers()
+        ice: Any = transceiver.sender.transport.transport
+        assert isinstance(ice, RTCIceTransport)  # noqa: S101 - natkit's peer connection has no other
+        return ice.gatherer.connection.report()
+
+    async def hang_up(self, reason: str = "hangup") -> None:
+        """Tell the other side that the call is over, and close."""
+        if self._signalling is not None and self.ended is None:
+            with contextlib.suppress(SignallingLost):
+                await self._signalling.send(HungUp(reason))
+        await self.close()
+
+    async def close(self) -> None:
+        """End the call. Closing twice is harmless."""
+        self._end("closed")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pc.close()
+        self.sink.close()
+
+    # Descriptions and candidates.
+
+    async def _describe(self, signalling: Signalling) -> None:
+        self._signalling = signalling
+        await self._pc.setLocalDescription()
+        ours = self._pc.localDescription
+        await signalling.send(Description(ours.type, ours.sdp))
+        self.phases.told = self.phases.told or self.network.now()
+
+    async def _take(self, told: Description) -> None:
+        self.phases.heard = self.phases.heard or self.network.now()
+        sdp = told.sdp if self.path != "direct" else _without_relays(told.sdp)
+        await self._pc.setRemoteDescription(RTCSessionDescription(sdp, told.kind))
+        self._answered = True
+        self._changed.set()
+
+    async def _attend(self, signalling: Signalling) -> None:
+        """Do as the other side says, until signalling or the call ends; audio goes on without."""
+        with contextlib.suppress(SignallingLost):
+            while True:
+                match await signalling.receive():
+                    case Description() as told:
+                        await self._take(told)
+                        if told.kind == "offer":
+                            await self._describe(signalling)
+                    case Trickled(candidate):
+                        await self._add(candidate)
+                    case HungUp(reason):
+                        self._end(reason)
+                        return
+        if not self._answered:
+            self._end("signalling has ended")
+
+    async def _add(self, told: Any) -> None:
+        if told is None or not told["candidate"]:
+            await self._pc.addIceCandidate(None)
+            return
+        candidate = candidate_from_sdp(told["candidate"].removeprefix("candidate:"))
+        candidate.sdpMid, candidate.sdpMLineIndex = told.get("sdpMid"), told.get("sdpMLineIndex")
+        if self.path != "direct" or candidate.type != "relay":
+            await self._pc.addIceCandidate(candidate)
+
+    def _found(self, candidate: RTCIceCandidate | None) -> None:
+        if candidate is None:
+            self.phases.gathered = self.network.now()
+        told = Trickled(None if candidate is None else _init(candidate))
+        if self._held is not None:
+            self._held.append(told)
+        else:
+            self._spawn(self._tell(told))
+
+    async def _flush(self) -> None:
+        """Tell what candidates there are, and from now on each as it is found."""
+        held, self._held = self._held or [], None
+        for told in held:
+            await self._tell(told)
+
+    async def _tell(self, told: Trickled) -> None:
+        if self._signalling is not None:
+            with contextlib.suppress(SignallingLost):
+                await self._signalling.send(told)
+
+    # What happens.
+
+    def _hear(self, samples: bytes) -> None:
+        if self.phases.audio is None:
+            self.phases.audio = self.network.now()
+            self._changed.set()
+            self._spawn(self._follow())
+        self.sink.hear(samples)
+
+    async def _follow(self) -> None:
+        """Speak as the other side's reports say is best."""
+        while True:
+            await self.network.sleep(REPORTS)
+            now = await self.stats()
+            if now.reported_loss is not None:
+                self.voice.speech = self._control.reported(
+                    loss=now.reported_loss, round_trip=now.round_trip
+                )
+
+    def _moved(self) -> None:
+        now = self.network.now()
+        if self._pc.iceConnectionState == "completed":
+            self.phases.connected = self.phases.connected or now
+        if self._pc.connectionState == "connected":
+            self.phases.secured = self.phases.secured or now
+        if self._pc.connectionState == "failed":
+            self._end("no path was found" if self.phases.connected is None else "the path is lost")
+        self._changed.set()
+
+    def _end(self, why: str) -> None:
+        self.ended = self.ended or why
+        self.over.set()
+        self._changed.set()
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            if self.ended is not None:
+                raise CallFailed("there is no call", why=self.ended)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _init(candidate: RTCIceCandidate) -> dict[str, Any]:
+    return {
+        "candidate": f"candidate:{candidate_to_sdp(candidate)}",
+        "sdpMid": candidate.sdpMid,
+        "sdpMLineIndex": candidate.sdpMLineIndex,
+    }
+
+
+def _without_relays(sdp: str) -> str:
+    lines = sdp.splitlines(keepends=True)
+    return "".join(it for it in lines if not (it.startswith("a=candidate:") and " relay " in it))

@@ -1,0 +1,214 @@
+"""Two peers call each other in the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calto_demo.compare.places import Lab, Place
+from calto_demo.peer.audio import Echo, Recorder, Sink, SoundFile, Source, Tone, ToneMeter
+from calto_demo.peer.peer import CallFailed, Peer
+from calto_demo.peer.signalling import HungUp, LineSignalling
+
+TALK = 2.0
+
+
+class Duo:
+    """Alice and bob, with signalling between them."""
+
+    def __init__(self, alice: Peer, bob: Peer, ways: list[LineSignalling]) -> None:
+        self.alice, self.bob, self.ways = alice, bob, ways
+
+    async def connect(self) -> None:
+        await asyncio.gather(self.alice.call(self.ways[0]), self.bob.answer(self.ways[1]))
+
+
+@asynccontextmanager
+async def duo(
+    place: Place,
+    *,
+    sources: tuple[Source, Source],
+    sinks: tuple[Sink, Sink],
+    paths: tuple[str, str] = ("auto", "auto"),
+) -> AsyncIterator[Duo]:
+    names = ("alice", "bob")
+    peers = [
+        Peer(place.servers, source, sink, path=path, network=place.network(name))
+        for name, source, sink, path in zip(names, sources, sinks, paths, strict=True)
+    ]
+    ways = [await place.signalling(name) for name in names]
+    try:
+        yield Duo(*peers, ways)
+    finally:
+        for peer in peers:
+            await peer.close()
+        for way in ways:
+            await way.close()
+
+
+def played(
+    pair: str, play: Callable[[Duo], Awaitable[Any]], sources: Any = None, **options: Any
+) -> Any:
+    """Play a call between two homes, and return what `play` returned."""
+    sinks = options.pop("sinks", None) or (ToneMeter(), ToneMeter())
+
+    async def main(place: Place) -> Any:
+        given = sources or (Tone(), Tone())
+        async with duo(place, sources=given, sinks=sinks, **options) as two:
+            return await play(two)
+
+    return Lab(pair, seed=1).play(main)
+
+
+def tones(peer: Peer) -> int:
+    assert isinstance(peer.sink, ToneMeter)
+    return peer.sink.tones
+
+
+def test_both_hear_each_other_and_reach_every_phase_in_turn():
+    async def play(two: Duo) -> None:
+        await two.connect()
+        await two.alice.network.sleep(TALK)
+        for peer in (two.alice, two.bob):
+            assert tones(peer) > 0.9 * TALK / 0.02
+            reached = peer.phases
+            order = [reached.began, reached.connected, reached.secured, reached.audio]
+            assert order == sorted(order, key=lambda it: it or 0.0)
+            assert None not in (reached.gathered, reached.told, reached.heard)
+
+    played("home-vs-home", play)
+
+
+@pytest.mark.parametrize(("path", "relayed"), [("auto", False), ("direct", False), ("relay", True)])
+def test_a_call_takes_the_path_it_was_asked_to(path: str, relayed: bool):
+    async def play(two: Duo) -> None:
+        await two.connect()
+        for peer in (two.alice, two.bob):
+            assert (await peer.stats()).relayed is relayed
+        assert two.alice.report()["state"] in ("connected", "completed")
+
+    played("home-vs-full-cone", play, paths=(path, "auto"))
+
+
+def test_who_wants_a_direct_call_takes_no_relay_of_the_other_side():
+    async def play(two: Duo) -> float:
+        with pytest.raises(CallFailed) as failed:
+            await two.alice.call(two.ways[0])
+        assert failed.value.why == "no path was found"
+        return two.alice.network.now()
+
+    async def answered(two: Duo) -> float:
+        answering = asyncio.ensure_future(two.bob.answer(two.ways[1]))
+        took = await play(two)
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        return took
+
+    assert played("symmetric-vs-symmetric", answered, paths=("direct", "auto")) < 60.0
+
+
+def test_an_echo_sends_back_what_was_said():
+    async def play(two: Duo) -> int:
+        await two.connect()
+        await two.alice.network.sleep(TALK)
+        return tones(two.alice)
+
+    echo = Echo()
+    sinks = (ToneMeter(), echo)
+    assert played("home-vs-home", play, (Tone(), echo), sinks=sinks) > 0.8 * TALK / 0.02
+
+
+def test_a_file_is_sent_and_what_comes_is_recorded(tmp_path: Path):
+    said, heard = tmp_path / "said.wav", tmp_path / "heard.wav"
+    recorder, tone = Recorder(said), Tone()
+    for _ in range(100):
+        recorder.hear(tone.next())
+    recorder.close()
+
+    async def play(two: Duo) -> None:
+        await two.connect()
+        await two.alice.network.sleep(TALK)
+
+    sinks = (ToneMeter(), Recorder(heard))
+    played("home-vs-home", play, (SoundFile(said), Tone()), sinks=sinks)
+    with wave.open(str(heard)) as file:
+        assert (file.getnchannels(), file.getframerate()) == (1, 48000)
+        meter = ToneMeter()
+        while piece := file.readframes(960):
+            meter.hear(piece)
+    assert meter.tones > 80
+
+
+def test_who_is_muted_sends_silence_and_the_call_goes_on():
+    async def play(two: Duo) -> None:
+        await two.connect()
+        two.alice.voice.muted = True
+        await two.alice.network.sleep(1.0)
+        before = tones(two.bob)
+        await two.alice.network.sleep(1.0)
+        assert tones(two.bob) == before
+        two.alice.voice.muted = False
+        await two.alice.network.sleep(1.0)
+        assert tones(two.bob) > before + 40
+
+    played("home-vs-home", play)
+
+
+def test_who_hangs_up_is_heard_at_the_other_end():
+    async def play(two: Duo) -> None:
+        await two.connect()
+        await two.alice.hang_up("bye")
+        await two.bob.over.wait()
+        assert two.bob.ended == "bye"
+
+    played("home-vs-home", play)
+
+
+def test_a_call_that_is_hung_up_before_it_is_answered_fails_with_the_reason():
+    async def play(two: Duo) -> None:
+        calling = asyncio.ensure_future(two.alice.call(two.ways[0]))
+        await two.ways[1].receive()
+        await two.ways[1].send(HungUp("busy"))
+        with pytest.raises(CallFailed) as failed:
+            await calling
+        assert failed.value.why == "busy"
+
+    played("home-vs-home", play)
+
+
+def test_a_call_goes_on_without_signalling_and_is_not_begun_without():
+    async def play(two: Duo) -> None:
+        await two.connect()
+        for way in two.ways:
+            await way.close()
+        before = tones(two.alice)
+        await two.alice.network.sleep(TALK)
+        assert tones(two.alice) > before + 80
+        assert two.alice.ended is None
+
+    async def alone(two: Duo) -> None:
+        calling = asyncio.ensure_future(two.alice.call(two.ways[0]))
+        await two.ways[1].receive()
+        await two.ways[1].close()
+        with pytest.raises(CallFailed):
+            await calling
+
+    played("home-vs-home", play)
+    played("home-vs-home", alone)
+
+
+def test_speech_follows_what_the_other_end_reports():
+    async def play(two: Duo) -> tuple[int, int]:
+        await two.connect()
+        before = two.alice.voice.speech.bitrate
+        await two.alice.network.sleep(8.0)
+        return before, two.alice.voice.speech.bitrate
+
+    before, later = played("home-vs-home", play)
+    assert later > before
