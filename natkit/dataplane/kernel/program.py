@@ -5,17 +5,20 @@ untouched, and the portable plane takes it. Passed up, never guessed: fragments,
 extension headers, VLAN tags, lengths that do not fit, unknown channels, expired ones, packets that
 grow too large, TTL 1, and whatever the kernel has no route or no neighbour's address for.
 
-Client to peer, the 4 bytes of the ChannelData header are taken out, peer to client put in: the
+Client to peer, the 4 bytes of the ChannelData header are taken out, peer to client put in; the
 headers before them are written anew. Rules of the file:
 1. R6 is the context, R7 where the packet begins, R8 the slot, R9 the entry.
 2. Nothing of the packet is written before it is certain that it can be sent on.
-3. A checksum is corrected by what has changed (RFC 1624 §3). Where the sender left it to hardware
-   (CHECKSUM_PARTIAL: it has only the sum of the pseudo-header), all of it is computed first.
+3. A checksum is corrected by what has changed (RFC 1624 §3), and the headers move by 4 bytes.
+4. A packet of this machine's own making (a container's, over veth) may have only the sum of the
+   pseudo-header, since hardware is to do the rest (CHECKSUM_PARTIAL), and the kernel remembers where
+   its UDP header is. So that stays where it is, and the payload moves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from natkit.dataplane.kernel.assembler import (
     R0,
@@ -37,7 +40,10 @@ from natkit.dataplane.kernel.assembler import (
 DROP, PASS, SEND_BACK = 1, 2, 3
 """XDP_DROP, XDP_PASS, XDP_TX; XDP_REDIRECT is what the helper returns."""
 
-LOOK_UP, NOW, RANDOM, SEND_TO, CSUM_DIFF, MOVE_HEAD, FIND_ROUTE = 1, 5, 7, 23, 28, 44, 69
+LOOK_UP, NOW, RANDOM, SEND_TO, CSUM_DIFF, MOVE_HEAD, MOVE_TAIL, FIND_ROUTE = (
+    1, 5, 7, 23, 28, 44, 65, 69,
+)
+LOAD_BYTES, STORE_BYTES = 189, 190
 """Helpers (linux/bpf.h)."""
 
 # The context (struct xdp_md).
@@ -57,6 +63,7 @@ SLOT_SIZE = 32
 KEY, ROUTE = -48, -112
 NOW_AT, SUM, LENGTH, SLOT_AT = Field(-120, 8), Field(-124, 4), Field(-128, 4), Field(-132, 4)
 FIRST, LIFE, NEW_LENGTH = Field(-136, 4), Field(-140, 4), Field(-144, 4)
+PAYLOAD, BEGINS, KEPT = Field(-148, 4), Field(-152, 4), Field(-160, 8)
 
 # struct bpf_fib_lookup, on the stack.
 ROUTE_SIZE = 64
@@ -71,7 +78,8 @@ The kernel finds routes for an interface that forwards: net.ipv4.conf.lo.forward
 ETHERNET, UDP_HEADER, CHANNEL_HEADER = 14, 8, 4
 UDP = 17
 CHUNKS = (*[256] * 6, 128, 64, 32, 16, 8, 4)
-"""How a payload of up to 1,536 bytes and more than 3 is summed up."""
+"""How what a datagram of up to 1,536 bytes has is summed up, but for the last 3 bytes."""
+SCRATCH_SIZE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +107,43 @@ IPV4 = Family("ipv4", 2, 0x0800, 20, Field(22, 1), Field(23, 1), Field(16, 2), 2
 IPV6 = Family("ipv6", 10, 0x86DD, 40, Field(21, 1), Field(20, 1), Field(18, 2), 22, 38, 4)
 
 
+class Change(NamedTuple):
+    """What becomes of a datagram.
+
+    Attributes:
+        longer: by how many bytes.
+        begins: where the payload is, from the UDP header on, before.
+    """
+
+    longer: int
+    begins: int
+
+
+TAKEN_OUT = Change(-CHANNEL_HEADER, UDP_HEADER + CHANNEL_HEADER)
+PUT_IN = Change(CHANNEL_HEADER, UDP_HEADER)
+
+
 def swapped(value: int) -> int:
     """Return 16 bits of the network's order as the machine loads them."""
     return int.from_bytes(value.to_bytes(2, "big"), "little")
 
 
-def relay_program(table: int, slots: int) -> bytes:
-    """Return the program's code.
+class Maps(NamedTuple):
+    """The maps' descriptors.
 
-    Args: table, slots: the maps' descriptors.
+    Attributes:
+        table:   entries by key.
+        slots:   an array that each entry has its place in.
+        scratch: one value of SCRATCH_SIZE for each CPU.
     """
+
+    table: int
+    slots: int
+    scratch: int
+
+
+def relay_program(maps: Maps) -> bytes:
+    """Return the program's code."""
     a = Assembler()
     a.set(R6, R1)
     a.load(R7, R6, DATA)
@@ -120,7 +155,7 @@ def relay_program(table: int, slots: int) -> bytes:
     a.goto("pass")
     for family in (IPV4, IPV6):
         a.label(family.name)
-        _Way(a, family, table, slots).build()
+        _Way(a, family, maps).build()
     a.label("pass")
     a.leave(PASS)
     a.label("drop")
@@ -138,8 +173,8 @@ def _need(a: Assembler, size: int, otherwise: str = "pass") -> None:
 class _Way:
     """The way of a packet of one IP version."""
 
-    def __init__(self, a: Assembler, family: Family, table: int, slots: int) -> None:
-        self.a, self.family, self.table, self.slots = a, family, table, slots
+    def __init__(self, a: Assembler, family: Family, maps: Maps) -> None:
+        self.a, self.family, self.maps = a, family, maps
 
     def build(self) -> None:
         self._check_shape()
@@ -147,8 +182,14 @@ class _Way:
         self._find_slot()
         self._keep_header()
         self._find_route()
+        self._tell_partial()
         self._correct_checksum()
-        self._move()
+        self._move_headers()
+        self.a.goto(self._named("write"))
+        self.a.label(self._named("partial"))
+        self._sum_pseudo_header()
+        self._move_payload()
+        self.a.label(self._named("write"))
         self._write_headers()
         self._count()
         self._send()
@@ -192,8 +233,8 @@ class _Way:
             self._copy_address(STACK, KEY + ours, R7, theirs, mapped=True)
         a.load(R3, R7, Field(f.udp, 4))
         a.store(STACK, Field(SOURCE_PORT.offset, 4).at(KEY), R3)
-        self._look_up(self.table, KEY)
-        found = a.fresh("found")
+        self._look_up(self.maps.table, KEY)
+        found = self._named("found")
         a.jump_if(R0, "!=", 0, found)
         # Nobody's data from a peer: is it a client's ChannelData?
         _need(a, f.udp + UDP_HEADER + CHANNEL_HEADER)
@@ -207,7 +248,7 @@ class _Way:
         a.jump_if(R3, "!=", R4, "pass")  # padded, or too short
         a.load(R3, R7, Field(f.udp + UDP_HEADER, 2))
         a.store(STACK, CHANNEL.at(KEY), R3)
-        self._look_up(self.table, KEY)
+        self._look_up(self.maps.table, KEY)
         a.jump_if(R0, "==", 0, "pass")
         a.label(found)
         a.set(R9, R0)
@@ -216,7 +257,7 @@ class _Way:
         a = self.a
         a.load(R1, R9, SLOT)
         a.store(STACK, SLOT_AT, R1)
-        self._look_up(self.slots, SLOT_AT.offset)
+        self._look_up(self.maps.slots, SLOT_AT.offset)
         a.jump_if(R0, "==", 0, "pass")
         a.set(R8, R0)
         a.call(NOW)
@@ -227,23 +268,30 @@ class _Way:
     # Where does it go?
 
     def _keep_header(self) -> None:
-        """Keep what the headers are written from when the old ones are gone, and the new length."""
+        """Keep what the headers are written from when the old ones are gone, and what changes."""
         a, f = self.a, self.family
         a.load(R1, R7, Field(ETHERNET, 4))
         a.store(STACK, FIRST, R1)
         a.load(R1, R7, f.life)
         a.compute(R1, "-=", 1)
         a.store(STACK, LIFE, R1)
+        strips, done = self._named("strips"), self._named("kept")
         a.load(R2, STACK, LENGTH)
         a.load(R1, R9, CHANNEL)
-        strips, done = a.fresh("strips"), a.fresh("done")
         a.jump_if(R1, "==", 0, strips)
-        a.compute(R2, "+=", CHANNEL_HEADER)
+        self._keep_sizes(PUT_IN)
         a.goto(done)
         a.label(strips)
-        a.compute(R2, "-=", CHANNEL_HEADER)
+        self._keep_sizes(TAKEN_OUT)
         a.label(done)
-        a.store(STACK, NEW_LENGTH, R2)
+
+    def _keep_sizes(self, change: Change) -> None:
+        a = self.a
+        for where, more in ((NEW_LENGTH, change.longer), (PAYLOAD, -change.begins)):
+            a.set(R3, R2)
+            a.compute(R3, "+=", more)
+            a.store(STACK, where, R3)
+        a.store(STACK, BEGINS, self.family.udp + change.begins)
 
     def _find_route(self) -> None:
         a, f = self.a, self.family
@@ -274,62 +322,12 @@ class _Way:
 
     # What is its checksum?
 
-    def _correct_checksum(self) -> None:
+    def _tell_partial(self) -> None:
+        """Go to "partial" if the checksum is that of the pseudo-header alone: it equals that, and
+        with it the sum over everything is not right.
+        """
         a, f = self.a, self.family
-        none, done = a.fresh("unchecked"), a.fresh("checked")
-        a.load(R5, R7, Field(f.udp + 6, 2))
-        a.jump_if(R5, "==", 0, none if f is IPV4 else "pass")
-        self._complete()
-        a.compute(R5, "^=", 0xFFFF)
-        a.set(R1, STACK)
-        a.compute(R1, "+=", KEY)
-        a.set(R2, ENDS_SIZE)
-        a.set(R3, R9)
-        a.set(R4, ENDS_SIZE)
-        a.call(CSUM_DIFF)
-        self._fold(R0)
-        for length, sign in ((LENGTH, 0xFFFF), (NEW_LENGTH, 0)):  # in both headers, so twice
-            a.load(R1, STACK, length)
-            a.swap(R1, 16)
-            a.compute(R1, "^=", sign)
-            a.compute(R0, "+=", R1)
-            a.compute(R0, "+=", R1)
-        self._sum_channel_header()
-        self._fold(R0)
-        a.compute(R0, "^=", 0xFFFF)
-        a.jump_if(R0, "!=", 0, done)
-        a.set(R0, 0xFFFF)  # 0 would say that there is none
-        if f is IPV4:
-            a.goto(done)
-            a.label(none)
-            a.set(R0, 0)
-        a.label(done)
-        a.store(STACK, SUM, R0)
-
-    def _sum_channel_header(self) -> None:
-        """Take the ChannelData header out of the sum in R0, or into it."""
-        a, f = self.a, self.family
-        strips, done = a.fresh("strips"), a.fresh("done")
-        a.load(R1, R9, CHANNEL)
-        a.jump_if(R1, "==", 0, strips)
-        a.compute(R0, "+=", R1)
-        a.load(R1, STACK, LENGTH)
-        a.compute(R1, "-=", UDP_HEADER)
-        a.swap(R1, 16)
-        a.compute(R0, "+=", R1)
-        a.goto(done)
-        a.label(strips)
-        self._reload(f.udp + UDP_HEADER + CHANNEL_HEADER, "pass")
-        for at in (0, 2):
-            a.load(R1, R7, Field(f.udp + UDP_HEADER + at, 2))
-            a.compute(R1, "^=", 0xFFFF)
-            a.compute(R0, "+=", R1)
-        a.label(done)
-
-    def _complete(self) -> None:
-        """Where R5, the checksum, is that of the pseudo-header alone, put the whole one there."""
-        a, f = self.a, self.family
-        complete = a.fresh("complete")
+        whole = self._named("whole")
         a.load(R0, STACK, LENGTH)
         a.swap(R0, 16)
         a.compute(R0, "+=", swapped(UDP))
@@ -337,26 +335,16 @@ class _Way:
             a.load(R1, R7, Field(f.source + 4 * word, 4))
             a.compute(R0, "+=", R1)
         self._fold(R0)
-        a.jump_if(R0, "!=", R5, complete)
-        a.store(STACK, SUM, R5)
-        self._sum_payload()
-        # R5 has the sum over everything, with the field as it was: all ones where that was right.
-        a.set(R0, R5)
-        a.load(R5, STACK, SUM)
-        a.jump_if(R0, "==", 0xFFFF, complete)
-        a.compute(R0, "-=", R5)
-        right = a.fresh("right")
-        a.jump_if(R0, "<=", 0xFFFF, right)
-        a.compute(R0, "+=", 0xFFFF)  # it was below 0: one's complement
-        a.label(right)
-        a.set(R5, R0)
-        a.compute(R5, "^=", 0xFFFF)
-        a.label(complete)
+        a.load(R5, R7, Field(f.udp + 6, 2))
+        a.jump_if(R0, "!=", R5, whole)
+        self._sum_datagram()
+        a.jump_if(R5, "!=", 0xFFFF, self._named("partial"))
+        a.label(whole)
 
-    def _sum_payload(self) -> None:
-        """R5 = the sum of R5, the UDP header and all that follows it, which must end there."""
+    def _sum_datagram(self) -> None:
+        """R5 = the sum of R5, the UDP header and all that follows it, where the packet must end."""
         a, f = self.a, self.family
-        a.store(STACK, NOW_AT, R8)
+        a.store(STACK, KEPT, R8)
         a.load(R8, R6, DATA_END)
         a.set(R3, R8)
         a.compute(R3, "-=", R7)
@@ -382,12 +370,76 @@ class _Way:
             a.label(skip)
         a.jump_if(R7, "!=", R8, "pass")  # it is longer than the chunks
         self._fold(R5)
-        a.load(R8, STACK, NOW_AT)
+        a.load(R8, STACK, KEPT)
         a.load(R7, R6, DATA)
+
+    def _sum_pseudo_header(self) -> None:
+        a, f = self.a, self.family
+        a.load(R0, STACK, NEW_LENGTH)
+        a.swap(R0, 16)
+        a.compute(R0, "+=", swapped(UDP))
+        for begins in (SOURCE, DESTINATION):
+            for word in range(16 - 4 * f.words, 16, 4):
+                a.load(R1, R9, Field(begins + word, 4))
+                a.compute(R0, "+=", R1)
+        self._fold(R0)
+        a.store(STACK, SUM, R0)
+
+    def _correct_checksum(self) -> None:
+        a, f = self.a, self.family
+        none, done = self._named("unchecked"), self._named("checked")
+        self._reload(f.udp + UDP_HEADER, "pass")
+        a.load(R5, R7, Field(f.udp + 6, 2))
+        a.set(R0, 0)
+        a.jump_if(R5, "==", 0, none if f is IPV4 else "pass")
+        a.compute(R5, "^=", 0xFFFF)
+        a.set(R1, STACK)
+        a.compute(R1, "+=", KEY)
+        a.set(R2, ENDS_SIZE)
+        a.set(R3, R9)
+        a.set(R4, ENDS_SIZE)
+        a.call(CSUM_DIFF)
+        self._fold(R0)
+        for length, sign in ((LENGTH, 0xFFFF), (NEW_LENGTH, 0)):  # in both headers, so twice
+            a.load(R1, STACK, length)
+            a.swap(R1, 16)
+            a.compute(R1, "^=", sign)
+            a.compute(R0, "+=", R1)
+            a.compute(R0, "+=", R1)
+        self._sum_channel_header()
+        self._fold(R0)
+        a.compute(R0, "^=", 0xFFFF)
+        a.jump_if(R0, "!=", 0, done)
+        a.set(R0, 0xFFFF)  # 0 would say that there is none
+        a.label(done)
+        if f is IPV4:
+            a.label(none)
+        a.store(STACK, SUM, R0)
+
+    def _sum_channel_header(self) -> None:
+        """Take the ChannelData header out of the sum in R0, or into it."""
+        a = self.a
+        strips, done = self._named("takes"), self._named("summed")
+        a.load(R1, R9, CHANNEL)
+        a.jump_if(R1, "==", 0, strips)
+        a.compute(R0, "+=", R1)
+        a.load(R1, STACK, PAYLOAD)
+        a.swap(R1, 16)
+        a.compute(R0, "+=", R1)
+        a.goto(done)
+        a.label(strips)
+        a.load(R1, STACK, CHANNEL.at(KEY))
+        a.compute(R1, "^=", 0xFFFF)
+        a.compute(R0, "+=", R1)
+        a.load(R1, STACK, PAYLOAD)
+        a.swap(R1, 16)
+        a.compute(R1, "^=", 0xFFFF)
+        a.compute(R0, "+=", R1)
+        a.label(done)
 
     # Off it goes.
 
-    def _move(self) -> None:
+    def _move_headers(self) -> None:
         a = self.a
         a.load(R1, STACK, LENGTH)
         a.load(R2, STACK, NEW_LENGTH)
@@ -395,6 +447,48 @@ class _Way:
         a.set(R2, R1)
         a.set(R1, R6)
         a.call(MOVE_HEAD)
+        a.jump_if(R0, "!=", 0, "pass")
+
+    def _move_payload(self) -> None:
+        """Have the payload begin 4 bytes later, or earlier, by way of the scratch memory."""
+        a = self.a
+        empty, moved = self._named("empty"), self._named("moved")
+        a.store(STACK, SLOT_AT, 0)
+        self._look_up(self.maps.scratch, SLOT_AT.offset)
+        a.jump_if(R0, "==", 0, "pass")
+        a.store(STACK, KEPT, R0)
+        a.load(R4, STACK, PAYLOAD)
+        a.jump_if(R4, "==", 0, empty)
+        a.load(R2, STACK, BEGINS)
+        self._exchange(LOAD_BYTES, "pass")
+        self._change_size()
+        a.load(R4, STACK, PAYLOAD)
+        a.jump_if(R4, "==", 0, "drop")
+        a.set(R2, 2 * self.family.udp + TAKEN_OUT.begins + PUT_IN.begins)
+        a.load(R1, STACK, BEGINS)
+        a.compute(R2, "-=", R1)
+        self._exchange(STORE_BYTES, "drop")
+        a.goto(moved)
+        a.label(empty)
+        self._change_size()
+        a.label(moved)
+
+    def _exchange(self, helper: int, otherwise: str) -> None:
+        """Copy R4 bytes between the packet, from R2 on, and the scratch memory."""
+        a = self.a
+        a.jump_if(R4, ">", SCRATCH_SIZE, otherwise)
+        a.load(R3, STACK, KEPT)
+        a.set(R1, R6)
+        a.call(helper)
+        a.jump_if(R0, "!=", 0, otherwise)
+
+    def _change_size(self) -> None:
+        a = self.a
+        a.load(R2, STACK, NEW_LENGTH)
+        a.load(R1, STACK, LENGTH)
+        a.compute(R2, "-=", R1)
+        a.set(R1, R6)
+        a.call(MOVE_TAIL)
         a.jump_if(R0, "!=", 0, "pass")
 
     def _reload(self, size: int, otherwise: str) -> None:
@@ -453,38 +547,30 @@ class _Way:
 
     def _write_channel_header(self) -> None:
         a, f = self.a, self.family
-        done = a.fresh("done")
+        done = self._named("plain")
         a.load(R4, R9, CHANNEL)
         a.jump_if(R4, "==", 0, done)
         self._reload(f.udp + UDP_HEADER + CHANNEL_HEADER, "drop")
         a.store(R7, Field(f.udp + UDP_HEADER, 2), R4)
-        a.load(R1, STACK, LENGTH)
-        a.compute(R1, "-=", UDP_HEADER)
+        a.load(R1, STACK, PAYLOAD)
         a.swap(R1, 16)
         a.store(R7, Field(f.udp + UDP_HEADER + 2, 2), R1)
         a.label(done)
 
     def _count(self) -> None:
-        """Count the payload: what the shorter of the two datagrams carries."""
         a = self.a
-        a.load(R1, STACK, LENGTH)
-        a.load(R2, STACK, NEW_LENGTH)
-        shorter = a.fresh("shorter")
-        a.jump_if(R1, "<=", R2, shorter)
-        a.set(R1, R2)
-        a.label(shorter)
-        a.compute(R1, "-=", UDP_HEADER)
+        a.load(R1, STACK, PAYLOAD)
         a.atomic_add(R8, BYTES, R1)
         a.set(R1, 1)
         a.atomic_add(R8, PACKETS, R1)
-        a.call(NOW)
-        a.store(R8, SEEN, R0)
+        a.load(R1, STACK, NOW_AT)
+        a.store(R8, SEEN, R1)
 
     def _send(self) -> None:
         a = self.a
         a.load(R1, STACK, ROUTE_INTERFACE.at(ROUTE))
         a.load(R2, R6, CAME_BY)
-        elsewhere = a.fresh("elsewhere")
+        elsewhere = self._named("elsewhere")
         a.jump_if(R1, "!=", R2, elsewhere)
         a.leave(SEND_BACK)
         a.label(elsewhere)
@@ -493,6 +579,9 @@ class _Way:
         a.leave()
 
     # Words.
+
+    def _named(self, label: str) -> str:
+        return f"{self.family.name} {label}"
 
     def _look_up(self, table: int, key: int) -> None:
         a = self.a
