@@ -1,4 +1,4 @@
-"""An assembler for the kernel's BPF machine (RFC 9669), so that a program reads like the way of a packet.
+"""An assembler for the kernel's BPF machine (RFC 9669): a program reads like a packet's way.
 
     program = Assembler()
     program.load(R2, R1, Word(0, 4))
@@ -8,8 +8,8 @@
     program.leave(PASS)
     code = program.assemble()
 
-Rules of the file: a label may be used before it is set; jumps only go forward, as the verifier likes
-them; operands are registers, or numbers that fit into 32 bits.
+Rules of the file: a label may be used before it is set; jumps only go forward, as the verifier
+likes them; operands are registers, or numbers that fit into 32 bits.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ headers before them are written anew. Rules of the file:
 2. Nothing of the packet is written before it is certain that it can be sent on.
 3. A checksum is corrected by what has changed (RFC 1624 §3), and the headers move by 4 bytes.
 4. A packet of this machine's own making (a container's, over veth) may have only the sum of the
-   pseudo-header, since hardware is to do the rest (CHECKSUM_PARTIAL), and the kernel remembers where
-   its UDP header is. So that stays where it is, and the payload moves.
+   pseudo-header, since hardware is to do the rest (CHECKSUM_PARTIAL), and the kernel remembers
+   where its UDP header is. So that stays where it is, and the payload moves.
 """
 
 from __future__ import annotations
@@ -41,7 +41,14 @@ DROP, PASS, SEND_BACK = 1, 2, 3
 """XDP_DROP, XDP_PASS, XDP_TX; XDP_REDIRECT is what the helper returns."""
 
 LOOK_UP, NOW, RANDOM, SEND_TO, CSUM_DIFF, MOVE_HEAD, MOVE_TAIL, FIND_ROUTE = (
-    1, 5, 7, 23, 28, 44, 65, 69,
+    1,
+    5,
+    7,
+    23,
+    28,
+    44,
+    65,
+    69,
 )
 LOAD_BYTES, STORE_BYTES = 189, 190
 """Helpers (linux/bpf.h)."""

@@ -90,9 +90,7 @@ _ELEMENT = Struct("=I4xQQQ")
 def update(descriptor: int, key: bytes, value: bytes) -> None:
     """Put a value into a map. Raises: BpfRefused: it is full."""
     keep_key, keep_value = (ctypes.create_string_buffer(b, len(b)) for b in (key, value))
-    element = _ELEMENT.pack(
-        descriptor, ctypes.addressof(keep_key), ctypes.addressof(keep_value), 0
-    )
+    element = _ELEMENT.pack(descriptor, ctypes.addressof(keep_key), ctypes.addressof(keep_value), 0)
     result, code = _bpf(_UPDATE, element)
     if result < 0:
         raise BpfRefused("take an entry into its table", code)
