@@ -92,6 +92,7 @@ def open_fast_path(
 
 
 def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
+    from natkit.dataplane.kernel.syscalls import hardware_address
     from natkit.dataplane.kernel.table import FastTable
 
     names = wanted.interfaces or _interfaces_of(network, addresses)
@@ -104,7 +105,10 @@ def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Cho
     try:
         _let_routes_be_found()
         for name in names:
-            table.attach(_index(name))
+            index, mac = _index(name), hardware_address(name)
+            if not mac:
+                raise UsageError(f"{name} is no Ethernet interface", hint="Name those that are")
+            table.attach(index, mac)
     except BaseException:
         table.close()
         raise

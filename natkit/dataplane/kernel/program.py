@@ -87,6 +87,8 @@ UDP = 17
 CHUNKS = (*[256] * 6, 128, 64, 32, 16, 8, 4)
 """How what a datagram of up to 1,536 bytes has is summed up, but for the last 3 bytes."""
 SCRATCH_SIZE = 2048
+MAC_SIZE = 8
+"""An Ethernet address and 2 bytes of nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +141,16 @@ class Maps(NamedTuple):
     """The maps' descriptors.
 
     Attributes:
-        table:   entries by key.
-        slots:   an array that each entry has its place in.
-        scratch: one value of SCRATCH_SIZE for each CPU.
+        table:      entries by key.
+        slots:      an array that each entry has its place in.
+        scratch:    one value of SCRATCH_SIZE for each CPU.
+        interfaces: Ethernet addresses of this machine, by the interface's index.
     """
 
     table: int
     slots: int
     scratch: int
+    interfaces: int
 
 
 def relay_program(maps: Maps) -> bytes:
@@ -156,6 +160,7 @@ def relay_program(maps: Maps) -> bytes:
     a.load(R7, R6, DATA)
     a.load(R8, R6, DATA_END)
     _need(a, ETHERNET)
+    _check_destination(a, maps.interfaces)
     a.load(R3, R7, Field(12, 2))
     a.jump_if(R3, "==", swapped(IPV4.ethertype), IPV4.name)
     a.jump_if(R3, "==", swapped(IPV6.ethertype), IPV6.name)
@@ -168,6 +173,26 @@ def relay_program(maps: Maps) -> bytes:
     a.label("drop")
     a.leave(DROP)
     return a.assemble()
+
+
+def _check_destination(a: Assembler, interfaces: int) -> None:
+    """Go on only with a frame for this machine: others come in as well where somebody listens."""
+    a.load(R1, R6, CAME_BY)
+    a.store(STACK, SLOT_AT, R1)
+    _look_up(a, interfaces, SLOT_AT.offset)
+    a.jump_if(R0, "==", 0, "pass")
+    for part in (Field(0, 4), Field(4, 2)):
+        a.load(R1, R7, part)
+        a.load(R2, R0, part)
+        a.jump_if(R1, "!=", R2, "pass")
+
+
+def _look_up(a: Assembler, table: int, key: int) -> None:
+    """R0 = where the value is that belongs to the key on the stack; 0: there is none."""
+    a.map(R1, table)
+    a.set(R2, STACK)
+    a.compute(R2, "+=", key)
+    a.call(LOOK_UP)
 
 
 def _need(a: Assembler, size: int, otherwise: str = "pass") -> None:
@@ -215,6 +240,8 @@ class _Way:
             a.jump_if(R3, "!=", 0x45, "pass")  # no options
             a.load(R3, R7, Field(20, 2))
             a.jump_if(R3, "&", swapped(0xBFFF), "pass")  # a fragment; DF alone may be set
+            self._sum_ipv4_header()
+            a.jump_if(R0, "!=", 0xFFFF, "pass")
         else:
             a.compute(R3, "&=", 0xF0)
             a.jump_if(R3, "!=", 0x60, "pass")
@@ -240,7 +267,7 @@ class _Way:
             self._copy_address(STACK, KEY + ours, R7, theirs, mapped=True)
         a.load(R3, R7, Field(f.udp, 4))
         a.store(STACK, Field(SOURCE_PORT.offset, 4).at(KEY), R3)
-        self._look_up(self.maps.table, KEY)
+        _look_up(a, self.maps.table, KEY)
         found = self._named("found")
         a.jump_if(R0, "!=", 0, found)
         # Nobody's data from a peer: is it a client's ChannelData?
@@ -255,7 +282,7 @@ class _Way:
         a.jump_if(R3, "!=", R4, "pass")  # padded, or too short
         a.load(R3, R7, Field(f.udp + UDP_HEADER, 2))
         a.store(STACK, CHANNEL.at(KEY), R3)
-        self._look_up(self.maps.table, KEY)
+        _look_up(a, self.maps.table, KEY)
         a.jump_if(R0, "==", 0, "pass")
         a.label(found)
         a.set(R9, R0)
@@ -264,7 +291,7 @@ class _Way:
         a = self.a
         a.load(R1, R9, SLOT)
         a.store(STACK, SLOT_AT, R1)
-        self._look_up(self.maps.slots, SLOT_AT.offset)
+        _look_up(a, self.maps.slots, SLOT_AT.offset)
         a.jump_if(R0, "==", 0, "pass")
         a.set(R8, R0)
         a.call(NOW)
@@ -461,7 +488,7 @@ class _Way:
         a = self.a
         empty, moved = self._named("empty"), self._named("moved")
         a.store(STACK, SLOT_AT, 0)
-        self._look_up(self.maps.scratch, SLOT_AT.offset)
+        _look_up(a, self.maps.scratch, SLOT_AT.offset)
         a.jump_if(R0, "==", 0, "pass")
         a.store(STACK, KEPT, R0)
         a.load(R4, STACK, PAYLOAD)
@@ -544,13 +571,18 @@ class _Way:
         a.store(R7, Field(18, 2), R0)
         a.store(R7, Field(20, 2), 0)
         a.store(R7, Field(24, 2), 0)
+        self._sum_ipv4_header()
+        a.compute(R0, "^=", 0xFFFF)
+        a.store(R7, Field(24, 2), R0)
+
+    def _sum_ipv4_header(self) -> None:
+        """R0 = the sum of its words; 0xFFFF where its checksum is right."""
+        a = self.a
         for argument, value in ((R1, 0), (R2, 0), (R3, R7), (R4, 20), (R5, 0)):
             a.set(argument, value)
         a.compute(R3, "+=", ETHERNET)
         a.call(CSUM_DIFF)
         self._fold(R0)
-        a.compute(R0, "^=", 0xFFFF)
-        a.store(R7, Field(24, 2), R0)
 
     def _write_channel_header(self) -> None:
         a, f = self.a, self.family
@@ -589,13 +621,6 @@ class _Way:
 
     def _named(self, label: str) -> str:
         return f"{self.family.name} {label}"
-
-    def _look_up(self, table: int, key: int) -> None:
-        a = self.a
-        a.map(R1, table)
-        a.set(R2, STACK)
-        a.compute(R2, "+=", key)
-        a.call(LOOK_UP)
 
     def _copy_address(
         self, to: Register, at: int, source: Register, begins: int, *, mapped: bool

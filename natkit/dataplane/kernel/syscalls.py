@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import platform
+import socket
 from enum import IntEnum
 from struct import Struct
 
@@ -43,19 +44,24 @@ MMAPABLE = 1 << 10
 """Flag of an array that this process may map into its memory."""
 
 
+_THERE = "Another XDP program is there: see `ip link`, and stop what put it there"
+_HINTS = {
+    errno.EPERM: "The process needs CAP_BPF and CAP_NET_ADMIN",
+    errno.EBUSY: _THERE,
+    errno.EEXIST: _THERE,
+    errno.ENOSYS: "It needs Linux 5.9 or newer, on a machine of 64 bits",
+}
+
+
 class BpfRefused(NatkitError):
     """The kernel does not do what it was asked."""
 
     def __init__(self, what: str, code: int, log: str = "") -> None:
         self.code, self.log = code, log
-        why = os.strerror(code)
-        if code == errno.EPERM:
-            hint = "The process needs CAP_BPF and CAP_NET_ADMIN"
-        elif log:
+        hint = _HINTS.get(code)
+        if log and hint is None:
             hint = "\n".join(log.splitlines()[-_TAIL_OF_LOG:])
-        else:
-            hint = None
-        super().__init__(f"the kernel does not {what}", why=why, hint=hint)
+        super().__init__(f"the kernel does not {what}", why=os.strerror(code), hint=hint)
 
 
 def _bpf(command: int, attributes: bytes) -> tuple[int, int]:
@@ -137,6 +143,22 @@ def load_program(code: bytes, name: str) -> int:
             attempt(1)
         raise BpfRefused(f"load the program {name}", error, log.value.decode(errors="replace"))
     return loaded
+
+
+_SIOCGIFHWADDR = 0x8927
+_ETHERNET = 1  # linux/if_arp.h
+_INTERFACE = Struct("=16sH22x")
+
+
+def hardware_address(name: str) -> bytes:
+    """Return an interface's Ethernet address; empty: it has none. Raises: OSError."""
+    request = ctypes.create_string_buffer(_INTERFACE.pack(name.encode(), 0), _INTERFACE.size)
+    libc = ctypes.CDLL(None, use_errno=True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        if libc.ioctl(sock.fileno(), _SIOCGIFHWADDR, request) < 0:
+            raise OSError(ctypes.get_errno(), f"{name} does not tell its address")
+    _, kind = _INTERFACE.unpack_from(request)
+    return request.raw[18:24] if kind == _ETHERNET else b""
 
 
 _LINK = Struct("=IIII")

@@ -29,7 +29,10 @@ _SLOT = Struct("=I4x")
 _UNTIL = Struct("=Q")
 _CARRIED = Struct("=QQQ")
 _NANO = 1_000_000_000
-_NO_PREALLOCATION = 1
+_INDEX = Struct("=I")
+_SPARSE = 1
+"""Flag of a map that takes memory for what is in it."""
+_INTERFACES = 64
 
 
 class Ends(NamedTuple):
@@ -70,23 +73,12 @@ class FastTable:
         self._free = deque(range(capacity))
         try:
             maps = Maps(
-                self._keep(
-                    syscalls.create_map(
-                        MapKind.HASH,
-                        program.KEY_SIZE,
-                        program.ENTRY_SIZE,
-                        capacity,
-                        _NO_PREALLOCATION,
-                    )
-                ),
-                self._keep(
-                    syscalls.create_map(
-                        MapKind.ARRAY, 4, program.SLOT_SIZE, capacity, syscalls.MMAPABLE
-                    )
-                ),
-                self._keep(syscalls.create_map(MapKind.PER_CPU_ARRAY, 4, program.SCRATCH_SIZE, 1)),
+                self._map(MapKind.HASH, program.KEY_SIZE, program.ENTRY_SIZE, capacity, _SPARSE),
+                self._map(MapKind.ARRAY, 4, program.SLOT_SIZE, capacity, syscalls.MMAPABLE),
+                self._map(MapKind.PER_CPU_ARRAY, 4, program.SCRATCH_SIZE, 1),
+                self._map(MapKind.HASH, 4, program.MAC_SIZE, _INTERFACES),
             )
-            self._table = maps.table
+            self._table, self._interfaces = maps.table, maps.interfaces
             code = program.relay_program(maps)
             self._program = self._keep(syscalls.load_program(code, "natkit_relay"))
         except BaseException:
@@ -94,8 +86,12 @@ class FastTable:
             raise
         self._slots = mmap.mmap(maps.slots, _pages(capacity * program.SLOT_SIZE))
 
-    def attach(self, interface: int) -> None:
-        """See what comes in on an interface, by its index. Raises: BpfRefused."""
+    def attach(self, interface: int, mac: bytes) -> None:
+        """See what comes in on an interface, by its index, for its Ethernet address.
+
+        Raises: BpfRefused: another program is there.
+        """
+        syscalls.update(self._interfaces, _INDEX.pack(interface), mac + bytes(2))
         self._keep(syscalls.attach(self._program, interface))
 
     def put(self, arriving: Ends, leaving: Ends, until: Instant) -> int | None:
@@ -138,6 +134,9 @@ class FastTable:
         """Let the kernel forget it all."""
         self._slots.close()
         self._close_all()
+
+    def _map(self, kind: MapKind, key: int, value: int, entries: int, flags: int = 0) -> int:
+        return self._keep(syscalls.create_map(kind, key, value, entries, flags))
 
     def _keep(self, descriptor: int) -> int:
         self._descriptors.append(descriptor)
