@@ -15,8 +15,9 @@ from collections import deque
 from struct import Struct
 from typing import NamedTuple
 
-from natkit.dataplane.kernel import program, syscalls
-from natkit.dataplane.kernel.program import Maps
+from natkit.dataplane.kernel import places, syscalls
+from natkit.dataplane.kernel.places import Maps
+from natkit.dataplane.kernel.program import relay_program
 from natkit.dataplane.kernel.syscalls import BpfRefused, MapKind
 from natkit.machine import Instant
 from natkit.wire import TransportAddress
@@ -73,18 +74,18 @@ class FastTable:
         self._free = deque(range(capacity))
         try:
             maps = Maps(
-                self._map(MapKind.HASH, program.KEY_SIZE, program.ENTRY_SIZE, capacity, _SPARSE),
-                self._map(MapKind.ARRAY, 4, program.SLOT_SIZE, capacity, syscalls.MMAPABLE),
-                self._map(MapKind.PER_CPU_ARRAY, 4, program.SCRATCH_SIZE, 1),
-                self._map(MapKind.HASH, 4, program.MAC_SIZE, _INTERFACES),
+                self._map(MapKind.HASH, places.KEY_SIZE, places.ENTRY_SIZE, capacity, _SPARSE),
+                self._map(MapKind.ARRAY, 4, places.SLOT_SIZE, capacity, syscalls.MMAPABLE),
+                self._map(MapKind.PER_CPU_ARRAY, 4, places.SCRATCH_SIZE, 1),
+                self._map(MapKind.HASH, 4, places.MAC_SIZE, _INTERFACES),
             )
             self._table, self._interfaces = maps.table, maps.interfaces
-            code = program.relay_program(maps)
+            code = relay_program(maps)
             self._program = self._keep(syscalls.load_program(code, "natkit_relay"))
         except BaseException:
             self._close_all()
             raise
-        self._slots = mmap.mmap(maps.slots, _pages(capacity * program.SLOT_SIZE))
+        self._slots = mmap.mmap(maps.slots, _pages(capacity * places.SLOT_SIZE))
 
     def attach(self, interface: int, mac: bytes) -> None:
         """See what comes in on an interface, by its index, for its Ethernet address.
@@ -102,8 +103,8 @@ class FastTable:
         if not self._free:
             return None
         slot = self._free.popleft()
-        start = slot * program.SLOT_SIZE
-        self._slots[start : start + program.SLOT_SIZE] = bytes(program.SLOT_SIZE)
+        start = slot * places.SLOT_SIZE
+        self._slots[start : start + places.SLOT_SIZE] = bytes(places.SLOT_SIZE)
         self.prolong(slot, until)
         try:
             syscalls.update(self._table, arriving.packed(), leaving.packed() + _SLOT.pack(slot))
@@ -114,7 +115,7 @@ class FastTable:
 
     def prolong(self, slot: int, until: Instant) -> None:
         """Let the entry end then."""
-        at = slot * program.SLOT_SIZE + program.UNTIL.offset
+        at = slot * places.SLOT_SIZE + places.UNTIL.offset
         _UNTIL.pack_into(self._slots, at, max(0, int(until * _NANO)))
 
     def take(self, arriving: Ends, slot: int) -> Carried:
@@ -126,7 +127,7 @@ class FastTable:
 
     def carried(self, slot: int) -> Carried:
         """Return what an entry has carried so far."""
-        at = slot * program.SLOT_SIZE + program.PACKETS.offset
+        at = slot * places.SLOT_SIZE + places.PACKETS.offset
         packets, size, seen = _CARRIED.unpack_from(self._slots, at)
         return Carried(packets, size, seen / _NANO)
 
