@@ -103,7 +103,7 @@ def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Cho
         )
     table = FastTable()
     try:
-        _let_routes_be_found()
+        let_routes_be_found()
         for name in names:
             index, mac = _index(name), hardware_address(name)
             if not mac:
@@ -129,8 +129,9 @@ def _index(name: str) -> int:
         raise UsageError(f"there is no interface {name!r}", hint=f"There are: {known}") from None
 
 
-def _let_routes_be_found() -> None:
-    for setting in _FORWARDING:
+def let_routes_be_found(settings: Sequence[Path] = _FORWARDING) -> None:
+    """Have the kernel find routes for what this machine sends. Raises: UsageError: it may not."""
+    for setting in settings:
         try:
             if setting.exists() and setting.read_text(encoding="ascii").strip() != "1":
                 setting.write_text("1", encoding="ascii")

@@ -13,7 +13,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from natkit.dataplane import Counters, Upcalls
-from natkit.dataplane.kernel.table import Ends, FastTable
+from natkit.dataplane.kernel.table import Carried, Ends, FastTable
 from natkit.dataplane.neighbours import NOBODY, Neighbours
 from natkit.dataplane.portable import PortablePlane
 from natkit.dataplane.rates import UserLimits
@@ -64,6 +64,11 @@ class KernelPlane(PortablePlane):
         self._locals: dict[TransportAddress, TransportAddress] = {}
         self._mirrored: dict[TransportAddress, dict[int, _Mirrored]] = {}
 
+    @property
+    def in_kernel(self) -> bool:
+        """True: the kernel forwards what it can."""
+        return True
+
     def apply(self, fact: Fact) -> None:
         """Take a fact of the TURN machine into both tables."""
         super().apply(fact)
@@ -85,7 +90,8 @@ class KernelPlane(PortablePlane):
         found = Counters()
         found.add(super().counters(relayed))
         for one in self._mirrored.get(relayed, {}).values():
-            self._add(found, one)
+            carried = self._table.carried
+            found.add(_counted(carried(one.up_slot), carried(one.down_slot)))
         return found
 
     def activity(self, relayed: TransportAddress) -> Instant | None:
@@ -147,17 +153,14 @@ class KernelPlane(PortablePlane):
         up, down = self._table.take(one.up, one.up_slot), self._table.take(one.down, one.down_slot)
         if meter is None:
             return
-        counters = meter.counters
-        counters.to_peers += up.packets
-        counters.to_peers_bytes += up.size
-        counters.from_peers += down.packets
-        counters.from_peers_bytes += down.size
+        meter.counters.add(_counted(up, down))
         seen = max(meter.active_at or 0.0, up.seen_at, down.seen_at)
         meter.active_at = seen or None
 
-    def _add(self, counters: Counters, one: _Mirrored) -> None:
-        up, down = self._table.carried(one.up_slot), self._table.carried(one.down_slot)
-        counters.add(Counters(up.packets, up.size, down.packets, down.size))
+
+def _counted(up: Carried, down: Carried) -> Counters:
+    packets = up.packets + down.packets
+    return Counters(up.packets, up.size, down.packets, down.size, in_kernel=packets)
 
 
 def _is_plain(relay: Relay, path: Path) -> bool:

@@ -16,7 +16,7 @@ from struct import Struct
 
 from natkit.errors import NatkitError
 
-_NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
+NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 """The number of the system call, by machine (asm/unistd.h)."""
 
 _MAP_CREATE, _LOOK_UP, _UPDATE, _DELETE = range(4)
@@ -66,7 +66,7 @@ class BpfRefused(NatkitError):
 
 def _bpf(command: int, attributes: bytes) -> tuple[int, int]:
     """Make the system call; return its result and errno."""
-    number = _NUMBERS.get(platform.machine())
+    number = NUMBERS.get(platform.machine())
     if number is None:
         return -1, errno.ENOSYS
     libc = ctypes.CDLL(None, use_errno=True)
