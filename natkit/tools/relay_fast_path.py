@@ -91,6 +91,17 @@ def open_fast_path(
         return Chosen(None, why_not=str(error).splitlines()[0])
 
 
+def refusal() -> str | None:
+    """Return in one line why the kernel does not take the program; None: it does."""
+    from natkit.dataplane.kernel.table import FastTable
+
+    try:
+        FastTable(1).close()
+    except NatkitError as error:
+        return str(error).splitlines()[0]
+    return None
+
+
 def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
     from natkit.dataplane.kernel.syscalls import hardware_address
     from natkit.dataplane.kernel.table import FastTable

@@ -14,6 +14,7 @@ from natkit.tools.relay_fast_path import (
     let_routes_be_found,
     open_fast_path,
     parse_fast_path,
+    refusal,
 )
 
 
@@ -78,6 +79,20 @@ def test_auto_says_in_one_line_why_there_is_none() -> None:
 def test_asked_for_by_name_it_is_an_error_not_to_have_it() -> None:
     with pytest.raises(UsageError, match="loopback interface alone"):
         open_fast_path(SocketNetwork(), FastPath(FastPathMode.XDP), ["127.0.0.1"], 1)
+
+
+def test_refusal_is_one_line_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    told = refusal()
+    assert told is not None
+    assert "Linux 5.9" in told
+    assert "\n" not in told
+
+
+@pytest.mark.root
+@pytest.mark.needs("root")
+def test_kernel_that_takes_the_program_refuses_nothing() -> None:
+    assert refusal() is None
 
 
 def test_off_asks_the_kernel_nothing() -> None:

@@ -67,7 +67,7 @@ class BpfRefused(NatkitError):
 def _bpf(command: int, attributes: bytes) -> tuple[int, int]:
     """Make the system call; return its result and errno."""
     number = NUMBERS.get(platform.machine())
-    if number is None:
+    if number is None or platform.system() != "Linux":
         return -1, errno.ENOSYS
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(attributes, len(attributes))
