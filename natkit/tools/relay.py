@@ -226,9 +226,7 @@ async def serve(
     openings = open_listeners(places.listen, config.workers)
     relay = Relay(config, openings, report)
     try:
-        relay.fast_path = open_fast_path(
-            network, config.fast_path, _addresses(places), config.workers
-        )
+        relay.fast_path = open_fast_path(network, config.fast_path, _addresses(places))
         relay.workforce = _workforce(relay, places, openings, look_up)
     except BaseException:
         close_listeners(openings)
@@ -249,7 +247,7 @@ def _workforce(
         return Alone(part, openings, relay.pages.heard, look_up, relay.fast_path.table)
     from natkit.tools.relay_crew import Crew  # for Linux alone
 
-    return Crew(part, openings, relay.pages.heard)
+    return Crew(part, openings, relay.pages.heard, relay.fast_path.table)
 
 
 def _addresses(places: Places) -> list[str]:

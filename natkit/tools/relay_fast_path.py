@@ -71,9 +71,7 @@ class Chosen:
     why_not: str | None = None
 
 
-def open_fast_path(
-    network: Network, wanted: FastPath, addresses: Sequence[str], workers: int
-) -> Chosen:
+def open_fast_path(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
     """Have the kernel forward what it can, if that is wanted and possible.
 
     Args:   addresses: IPs that clients and peers send to.
@@ -82,8 +80,6 @@ def open_fast_path(
     if wanted.mode is FastPathMode.OFF:
         return Chosen(None, why_not="--fast-path is off")
     try:
-        if workers > 1:
-            raise UsageError("the fast path serves one worker", hint="Leave --workers out")
         return _opened(network, wanted, addresses)
     except NatkitError as error:
         if wanted.mode is FastPathMode.XDP:

@@ -32,7 +32,7 @@ from natkit.turn.server import TurnServer
 from natkit.turn.settings import Settings
 
 if TYPE_CHECKING:
-    from natkit.dataplane.kernel.table import FastTable
+    from natkit.dataplane.kernel.table import Entries
 
 
 class Accounts(Ledger, UserLimits, Protocol):
@@ -81,7 +81,7 @@ class Worker:
         look_up: LookUp | None = None,
         accounts: Accounts | None = None,
         siblings: Mapping[int, socket.socket] | None = None,
-        table: FastTable | None = None,
+        table: Entries | None = None,
     ) -> None:
         self._part = part
         self._elsewhere = look_up is not None

@@ -68,7 +68,7 @@ def test_setting_that_cannot_be_made_is_named_with_the_command(
 
 
 def test_auto_says_in_one_line_why_there_is_none() -> None:
-    chosen = open_fast_path(SocketNetwork(), FastPath(FastPathMode.AUTO), ["127.0.0.1"], 1)
+    chosen = open_fast_path(SocketNetwork(), FastPath(FastPathMode.AUTO), ["127.0.0.1"])
     assert chosen.table is None
     assert (
         chosen.why_not == "no interface for the fast path: the server's addresses are on the "
@@ -78,7 +78,7 @@ def test_auto_says_in_one_line_why_there_is_none() -> None:
 
 def test_asked_for_by_name_it_is_an_error_not_to_have_it() -> None:
     with pytest.raises(UsageError, match="loopback interface alone"):
-        open_fast_path(SocketNetwork(), FastPath(FastPathMode.XDP), ["127.0.0.1"], 1)
+        open_fast_path(SocketNetwork(), FastPath(FastPathMode.XDP), ["127.0.0.1"])
 
 
 def test_refusal_is_one_line_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,5 +96,5 @@ def test_kernel_that_takes_the_program_refuses_nothing() -> None:
 
 
 def test_off_asks_the_kernel_nothing() -> None:
-    chosen = open_fast_path(SocketNetwork(), FastPath(), ["127.0.0.1"], 1)
+    chosen = open_fast_path(SocketNetwork(), FastPath(), ["127.0.0.1"])
     assert (chosen.table, chosen.interfaces) == (None, ())

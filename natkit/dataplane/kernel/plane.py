@@ -13,7 +13,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from natkit.dataplane import Counters, Upcalls
-from natkit.dataplane.kernel.table import Carried, Ends, FastTable
+from natkit.dataplane.kernel.table import Carried, Ends, Entries
 from natkit.dataplane.neighbours import NOBODY, Neighbours
 from natkit.dataplane.portable import PortablePlane
 from natkit.dataplane.rates import UserLimits
@@ -53,7 +53,7 @@ class KernelPlane(PortablePlane):
     def __init__(
         self,
         upcalls: Upcalls,
-        table: FastTable,
+        table: Entries,
         *,
         neighbours: Neighbours = NOBODY,
         users: UserLimits | None = None,

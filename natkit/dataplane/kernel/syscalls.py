@@ -19,7 +19,7 @@ from natkit.errors import NatkitError
 NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 """The number of the system call, by machine (asm/unistd.h)."""
 
-_MAP_CREATE, _LOOK_UP, _UPDATE, _DELETE = range(4)
+_MAP_CREATE, _LOOK_UP, _UPDATE, _DELETE, _NEXT_KEY = range(5)
 _PROG_LOAD, _LINK_CREATE = 5, 28
 _XDP = 6
 """A program's type."""
@@ -108,6 +108,18 @@ def delete(descriptor: int, key: bytes) -> None:
     result, code = _bpf(_DELETE, _ELEMENT.pack(descriptor, ctypes.addressof(keep), 0, 0))
     if result < 0 and code != errno.ENOENT:
         raise BpfRefused("take an entry out of its table", code)
+
+
+def entries(descriptor: int, key_size: int, value_size: int) -> list[tuple[bytes, bytes]]:
+    """Return all that is in a map, as far as nobody changes it meanwhile."""
+    found: list[tuple[bytes, bytes]] = []
+    key, value = ctypes.create_string_buffer(key_size), ctypes.create_string_buffer(value_size)
+    at, where, into = 0, ctypes.addressof(key), ctypes.addressof(value)
+    while _bpf(_NEXT_KEY, _ELEMENT.pack(descriptor, at, where, 0))[0] == 0:
+        at = where
+        if _bpf(_LOOK_UP, _ELEMENT.pack(descriptor, where, into, 0))[0] == 0:
+            found.append((key.raw, value.raw))
+    return found
 
 
 _LOAD = Struct("=IIQQIIQII16s")

@@ -3,7 +3,8 @@
 Rules of the file:
 1. An entry never changes; what changes, its end and what it has carried, is in a slot: memory that
    the kernel and this process both see, so that prolonging and reading it ask the kernel nothing.
-2. A slot that was given back is used again last: a packet on another CPU may still count in it.
+2. Workers share the table, and divide the slots; whose slot it is, his is the entry.
+3. A slot that was given back is used again last: a packet on another CPU may still count in it.
 """
 
 from __future__ import annotations
@@ -63,37 +64,20 @@ class Carried(NamedTuple):
     seen_at: Instant
 
 
-class FastTable:
-    """The maps, and the program that uses them.
+class Entries:
+    """What one process forwards by: the entries that it makes, each with a slot of its part.
 
-    Raises: BpfRefused: the kernel does not take it.
+    Args:
+        table, slots: descriptors of the maps; owned.
+        capacity:     how many slots there are.
+        part:         those of this process.
     """
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self._descriptors: list[int] = []
-        self._free = deque(range(capacity))
-        try:
-            maps = Maps(
-                self._map(MapKind.HASH, places.KEY_SIZE, places.ENTRY_SIZE, capacity, _SPARSE),
-                self._map(MapKind.ARRAY, 4, places.SLOT_SIZE, capacity, syscalls.MMAPABLE),
-                self._map(MapKind.PER_CPU_ARRAY, 4, places.SCRATCH_SIZE, 1),
-                self._map(MapKind.HASH, 4, places.MAC_SIZE, _INTERFACES),
-            )
-            self._table, self._interfaces = maps.table, maps.interfaces
-            code = relay_program(maps)
-            self._program = self._keep(syscalls.load_program(code, "natkit_relay"))
-        except BaseException:
-            self._close_all()
-            raise
-        self._slots = mmap.mmap(maps.slots, _pages(capacity * places.SLOT_SIZE))
-
-    def attach(self, interface: int, mac: bytes) -> None:
-        """See what comes in on an interface, by its index, for its Ethernet address.
-
-        Raises: BpfRefused: another program is there.
-        """
-        syscalls.update(self._interfaces, _INDEX.pack(interface), mac + bytes(2))
-        self._keep(syscalls.attach(self._program, interface))
+    def __init__(self, table: int, slots: int, capacity: int, part: range) -> None:
+        self._descriptors = [table, slots]
+        self._table = table
+        self._free = deque(part)
+        self._slots = mmap.mmap(slots, _pages(capacity * places.SLOT_SIZE))
 
     def put(self, arriving: Ends, leaving: Ends, until: Instant) -> int | None:
         """Forward what arrives so, as what leaves so, until then; return the entry's slot.
@@ -132,21 +116,79 @@ class FastTable:
         return Carried(packets, size, seen / _NANO)
 
     def close(self) -> None:
-        """Let the kernel forget it all."""
+        """Let go of the maps, and of all else. Closing twice is harmless."""
         self._slots.close()
-        self._close_all()
+        _close(self._descriptors)
 
-    def _map(self, kind: MapKind, key: int, value: int, entries: int, flags: int = 0) -> int:
-        return self._keep(syscalls.create_map(kind, key, value, entries, flags))
 
-    def _keep(self, descriptor: int) -> int:
-        self._descriptors.append(descriptor)
-        return descriptor
+class FastTable(Entries):
+    """The maps, with the program that uses them: where this is closed, the kernel forgets it.
 
-    def _close_all(self) -> None:
-        for descriptor in reversed(self._descriptors):
-            os.close(descriptor)
-        self._descriptors.clear()
+    Raises: BpfRefused: the kernel does not take it.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        made: list[int] = []
+
+        def create(kind: MapKind, key: int, value: int, entries: int, flags: int = 0) -> int:
+            made.append(syscalls.create_map(kind, key, value, entries, flags))
+            return made[-1]
+
+        try:
+            maps = Maps(
+                create(MapKind.HASH, places.KEY_SIZE, places.ENTRY_SIZE, capacity, _SPARSE),
+                create(MapKind.ARRAY, 4, places.SLOT_SIZE, capacity, syscalls.MMAPABLE),
+                create(MapKind.PER_CPU_ARRAY, 4, places.SCRATCH_SIZE, 1),
+                create(MapKind.HASH, 4, places.MAC_SIZE, _INTERFACES),
+            )
+            self._program = syscalls.load_program(relay_program(maps), "natkit_relay")
+        except BaseException:
+            _close(made)
+            raise
+        super().__init__(maps.table, maps.slots, capacity, range(capacity))
+        self._interfaces, self._capacity = maps.interfaces, capacity
+        self._descriptors += [maps.scratch, maps.interfaces, self._program]
+
+    @property
+    def shared(self) -> tuple[int, int]:
+        """The descriptors that `open_part` takes in another process."""
+        return self._descriptors[0], self._descriptors[1]
+
+    def attach(self, interface: int, mac: bytes) -> None:
+        """See what comes in on an interface, by its index, for its Ethernet address.
+
+        Raises: BpfRefused: another program is there.
+        """
+        syscalls.update(self._interfaces, _INDEX.pack(interface), mac + bytes(2))
+        self._descriptors.append(syscalls.attach(self._program, interface))
+
+    def end(self, number: int, workers: int) -> None:
+        """Take out every entry of a worker that is gone."""
+        part = part_of(self._capacity, number, workers)
+        size = places.SLOT_SIZE
+        # With its slot each of them ends at once; then nothing of them is to be found.
+        self._slots[part.start * size : part.stop * size] = bytes(len(part) * size)
+        for key, value in syscalls.entries(self._table, places.KEY_SIZE, places.ENTRY_SIZE):
+            if _SLOT.unpack_from(value, places.SLOT.offset)[0] in part:
+                syscalls.delete(self._table, key)
+
+
+def open_part(
+    table: int, slots: int, number: int, workers: int, capacity: int = CAPACITY
+) -> Entries:
+    """Return one worker's part of a table that another process has made."""
+    return Entries(table, slots, capacity, part_of(capacity, number, workers))
+
+
+def part_of(capacity: int, number: int, workers: int) -> range:
+    """Return a worker's slots."""
+    return range(capacity * number // workers, capacity * (number + 1) // workers)
+
+
+def _close(descriptors: list[int]) -> None:
+    for descriptor in reversed(descriptors):
+        os.close(descriptor)
+    descriptors.clear()
 
 
 def _mapped(ip: str) -> bytes:

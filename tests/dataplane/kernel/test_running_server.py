@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 import re
+import secrets
+import signal
 import socket
 import struct
 import time
@@ -77,14 +80,16 @@ class Call:
 
     def up(self) -> str:
         """Send to the peer; return how it came out: "fast", "slow" or "not at all"."""
-        self.client.send_on(CHANNEL, b"to the peer")
-        return _way(self._captures[1], b"to the peer")
+        mark = secrets.token_bytes(16)
+        self.client.send_on(CHANNEL, mark)
+        return _way(self._captures[1], mark)
 
     def down(self) -> str:
         """Send to the client."""
+        mark = secrets.token_bytes(16)
         with contextlib.suppress(ConnectionRefusedError):
-            self.peer.send(b"to the client", self.relayed)
-        return _way(self._captures[0], b"to the client")
+            self.peer.send(mark, self.relayed)
+        return _way(self._captures[0], mark)
 
     def close(self) -> None:
         for one in (self.client, self.peer.socket, *self._captures):
@@ -137,7 +142,7 @@ def test_call_goes_by_the_kernel_and_ends_with_refresh_0(
 ) -> None:
     with serving(world, tmp_path) as server, calling(world, server, side) as call:
         assert (call.up(), call.down()) == ("fast", "fast")
-        assert call.client.receive().endswith(b"to the client")
+        assert len(call.client.receive()) == 4 + 16
         answer = call.client.call(Method.REFRESH, Lifetime(0))
         assert answer.message_class is MessageClass.SUCCESS
         assert (call.up(), call.down()) == ("not at all", "not at all")
@@ -189,6 +194,34 @@ def test_killed_server_leaves_no_program_and_no_map_and_the_next_takes_over(
             time.sleep(0.05)
     with serving(world, tmp_path) as server, calling(world, server, V4) as call:
         assert (call.up(), call.down()) == ("fast", "fast")
+
+
+@SIDES
+def test_workers_share_the_table_and_a_killed_ones_calls_end(
+    world: Ground, tmp_path: Path, side: Side
+) -> None:
+    with serving(world, tmp_path, "--workers", "2") as server, contextlib.ExitStack() as stack:
+        calls = [stack.enter_context(calling(world, server, side)) for _ in range(6)]
+        assert [call.up() for call in calls] == ["fast"] * 6
+        assert [call.down() for call in calls] == ["fast"] * 6
+        os.kill(server.pids[1], signal.SIGKILL)
+        lost = _await_line(server, r"worker lost .* allocations=(\d+)")
+        ended = set[str]()
+        while len(ended) < int(lost[1]):  # their lines follow
+            ended = set(re.findall(r"ended .*relayed=(\S+)", server.log.read_text()))
+        for call in calls:
+            gone = str(call.relayed) in ended
+            assert call.up() == ("not at all" if gone else "fast")
+        with calling(world, server, side) as call:
+            assert (call.up(), call.down()) == ("fast", "fast")
+
+
+def _await_line(server: TurnUnderTest, pattern: str) -> re.Match[str]:
+    end = time.monotonic() + 15
+    while (found := re.search(pattern, server.log.read_text())) is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return found
 
 
 def test_program_of_somebody_else_is_left_there_and_named(world: Ground, tmp_path: Path) -> None:

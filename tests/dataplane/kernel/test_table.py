@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from natkit.dataplane.kernel import places, syscalls
 from natkit.dataplane.kernel.syscalls import BpfRefused
-from natkit.dataplane.kernel.table import Carried, Ends, FastTable
+from natkit.dataplane.kernel.table import Carried, Ends, FastTable, open_part, part_of
 from natkit.wire import TransportAddress
 from tests.dataplane.kernel.ground import ground
 
@@ -44,6 +46,27 @@ def test_slot_given_back_is_used_again_last(table: FastTable) -> None:
     assert first is not None
     table.take(arriving(1), first)
     assert table.put(arriving(2), LEAVING, 10.0) != first
+
+
+def test_worker_that_is_gone_leaves_the_others_their_entries() -> None:
+    whole = FastTable(4)
+    try:
+        parts = [open_part(*map(os.dup, whole.shared), number, 2, 4) for number in (0, 1)]
+        slots = [part.put(arriving(5000 + n), LEAVING, 10.0) for n, part in enumerate(parts)]
+        assert slots == [0, 2]
+        whole.end(0, 2)
+        whole.end(0, 2)  # nothing is left of it
+        left = syscalls.entries(whole.shared[0], places.KEY_SIZE, places.ENTRY_SIZE)
+        assert [key for key, _ in left] == [arriving(5001).packed()]
+        for part in parts:
+            part.close()
+    finally:
+        whole.close()
+
+
+def test_parts_of_workers_are_disjoint_and_all_there_is() -> None:
+    parts = [part_of(10, number, 3) for number in range(3)]
+    assert sorted(slot for part in parts for slot in part) == list(range(10))
 
 
 def test_addresses_of_both_ip_versions_have_one_form() -> None:
