@@ -44,9 +44,11 @@ MMAPABLE = 1 << 10
 """Flag of an array that this process may map into its memory."""
 
 
+_CAPABILITIES = "The process needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+"""The last one to subtract pointers: how long a packet is."""
 _THERE = "Another XDP program is there: see `ip link`, and stop what put it there"
 _HINTS = {
-    errno.EPERM: "The process needs CAP_BPF and CAP_NET_ADMIN",
+    errno.EPERM: _CAPABILITIES,
     errno.EBUSY: _THERE,
     errno.EEXIST: _THERE,
     errno.ENOSYS: "It needs Linux 5.9 or newer, on a machine of 64 bits",
@@ -59,7 +61,9 @@ class BpfRefused(NatkitError):
     def __init__(self, what: str, code: int, log: str = "") -> None:
         self.code, self.log = code, log
         hint = _HINTS.get(code)
-        if log and hint is None:
+        if "pointer prohibited" in log:
+            hint = _CAPABILITIES
+        elif log and hint is None:
             hint = "\n".join(log.splitlines()[-_TAIL_OF_LOG:])
         super().__init__(f"the kernel does not {what}", why=os.strerror(code), hint=hint)
 

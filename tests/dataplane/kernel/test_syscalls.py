@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -22,7 +24,7 @@ root = pytest.mark.root
 
 def test_missing_capability_is_named() -> None:
     told = str(BpfRefused("make a map of 8 entries", errno.EPERM))
-    assert "CAP_BPF and CAP_NET_ADMIN" in told
+    assert "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" in told
 
 
 def test_program_of_somebody_else_is_named() -> None:
@@ -63,3 +65,23 @@ def test_full_map_takes_no_more_and_forgets_what_is_deleted() -> None:
 def test_map_without_entries_is_refused() -> None:
     with pytest.raises(BpfRefused, match="make a map of 0 entries"):
         create_map(MapKind.HASH, 4, 4, 0)
+
+
+@root
+@pytest.mark.needs("root", "setpriv")
+@pytest.mark.parametrize(
+    ("capabilities", "told"),
+    [
+        ("+bpf,+net_admin,+perfmon", "None"),
+        ("+bpf,+net_admin", "needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"),
+        ("+net_admin", "needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"),
+    ],
+)
+def test_three_capabilities_are_enough_and_each_is_needed(capabilities: str, told: str) -> None:
+    words = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    words += ["--inh-caps", f"-all,{capabilities}", "--ambient-caps", f"-all,{capabilities}"]
+    program = "from natkit.tools.relay_fast_path import refusal; print(refusal())"
+    done = subprocess.run(
+        [*words, sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert told in done.stdout
