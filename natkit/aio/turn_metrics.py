@@ -77,6 +77,17 @@ class TurnMetrics:
         yield self._gauge("natkit_turn_relay_ports_used", "Relay ports taken.", live.ports_used)
         yield self._gauge("natkit_turn_relay_ports", "Relay ports there are.", live.ports)
         yield self._gauge("natkit_turn_workers", "Worker processes that answer.", live.workers)
+        yield self._gauge(
+            "natkit_turn_fast_path_workers",
+            "Workers whose packets the kernel forwards where it can.",
+            live.in_kernel,
+        )
+        yield self._labelled(
+            "natkit_turn_packets",
+            "Packets relayed, by who forwarded them.",
+            "plane",
+            _by_plane(live.carried),
+        )
         yield self._counter(
             "natkit_turn_workers_lost", "Workers that ended by themselves.", self._lost
         )
@@ -166,3 +177,8 @@ class TurnMetrics:
             family.add_metric([value], count)
         metric: Metric = family
         return metric
+
+
+def _by_plane(carried: Counters) -> dict[str, int]:
+    packets = carried.to_peers + carried.from_peers
+    return {"kernel": carried.in_kernel, "portable": packets - carried.in_kernel}

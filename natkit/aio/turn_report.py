@@ -70,6 +70,7 @@ class Live:
         challenges:  answers with 401.
         ports_used, ports: relay ports taken, and how many there are.
         workers:     how many answered for this.
+        in_kernel:   for how many of them the kernel forwards what it can.
     """
 
     allocations: Counter[Transport] = field(default_factory=Counter)
@@ -78,6 +79,7 @@ class Live:
     ports_used: int = 0
     ports: int = 0
     workers: int = 1
+    in_kernel: int = 0
 
     def add(self, other: Live) -> None:
         """Add what another worker has."""
@@ -87,6 +89,7 @@ class Live:
         self.ports_used += other.ports_used
         self.ports += other.ports
         self.workers += other.workers
+        self.in_kernel += other.in_kernel
 
 
 Report: TypeAlias = Session | SessionEnded | RequestRefused | WorkerLost | WorkerFailed

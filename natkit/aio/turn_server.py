@@ -132,6 +132,7 @@ class TurnService:
             challenges=self._challenges,
             ports_used=self._ports.used,
             ports=self._ports.capacity,
+            in_kernel=int(self.plane.in_kernel),
         )
         live.allocations.update(path.transport for path in self.sessions.paths())
         return live
@@ -269,9 +270,10 @@ class TurnService:
         self._settling = True
         try:
             while True:
+                events = self._server.events()
+                self._end_in_plane(events)
                 for path, data in self._server.transmits():
                     self._lines.send(path, data)
-                events = self._server.events()
                 if not events:
                     break
                 for event in events:
@@ -279,6 +281,14 @@ class TurnService:
         finally:
             self._settling = False
             self._arm()
+
+    def _end_in_plane(self, events: Iterable[TurnEvent]) -> None:
+        """Let nothing more pass what has ended, before its client is told: the kernel goes on
+        forwarding while this process works.
+        """
+        for event in events:
+            if isinstance(event, AllocationClosed):
+                self.plane.apply(event)
 
     def _send_datagram(
         self, data: bytes, client: TransportAddress, server: TransportAddress
@@ -335,14 +345,13 @@ class TurnService:
     def _take(
         self, fact: AllocationMade | AllocationMoved | AllocationClosed, now: Instant
     ) -> None:
-        """Pass a fact about an allocation on to the plane, and keep account of it.
-
-        What an allocation carried is asked before the plane hears of its end.
-        """
-        if isinstance(fact, AllocationClosed) and self.sessions.end(fact, now):
-            self._lines.wait_again(fact.path)
-        self.plane.apply(fact)
+        """Keep account of an allocation, and pass on to the plane what it has yet to hear."""
+        if not isinstance(fact, AllocationClosed):
+            self.plane.apply(fact)
         match fact:
+            case AllocationClosed(path=path):
+                if self.sessions.end(fact, now):
+                    self._lines.wait_again(path)
             case AllocationMade(path=path):
                 self.sessions.begin(fact, now)
                 self._lines.admit(path)
@@ -350,8 +359,6 @@ class TurnService:
                 self._lines.admit(path)
                 if self.sessions.move(fact):
                     self._lines.wait_again(old)
-            case _:
-                pass
 
     def _carried(self, relayed: TransportAddress) -> Counters:
         return self.plane.counters(relayed)

@@ -22,6 +22,7 @@ from natkit.errors import NatkitError
 from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
 from natkit.tools.relay_config import Options, RelayConfig, read_config, read_file
+from natkit.tools.relay_fast_path import Chosen, FastPath, FastPathMode
 from natkit.tools.relay_places import check, room_for_sockets
 from natkit.turn.credentials import rest_password, rest_username
 
@@ -93,6 +94,12 @@ def turn() -> None:
     help="Processes that share the work, one a core: more calls than one carries. Default: 1.",
 )
 @click.option(
+    "--fast-path",
+    metavar="auto|off|xdp[:IFACE,…]",
+    help="Forward packets of calls in the kernel (Linux, as root); auto: where it can. "
+    "Default: off.",
+)
+@click.option(
     "--alternate-server",
     multiple=True,
     metavar="IP:PORT",
@@ -138,6 +145,7 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
     try:
         for warning in relay.warnings:
             log.say("warning", "configuration", why=warning)
+        _say_fast_path(config.fast_path, relay.fast_path, log)
         stopping = _signals(relay, read, log)
         collect_less()
         click.echo(f"ready {' '.join(relay.uris)}")
@@ -151,6 +159,13 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
         await relay.close()
         log.flush()
     log.say("info", "stopped")
+
+
+def _say_fast_path(wanted: FastPath, chosen: Chosen, log: OwnerLog) -> None:
+    if chosen.table is not None:
+        log.say("info", "fast path", interfaces=", ".join(chosen.interfaces))
+    elif wanted.mode is not FastPathMode.OFF:
+        log.say("warning", "no fast path", why=chosen.why_not)
 
 
 async def _renew_certificates(relay: Relay, log: OwnerLog) -> None:

@@ -29,6 +29,7 @@ class Counters:
         to_peers, from_peers:             packets relayed.
         to_peers_bytes, from_peers_bytes: their payloads in bytes.
         dropped:                          packets that a limit or a full buffer let fall.
+        in_kernel:                        packets relayed that the kernel forwarded.
     """
 
     to_peers: int = 0
@@ -36,6 +37,7 @@ class Counters:
     from_peers: int = 0
     from_peers_bytes: int = 0
     dropped: int = 0
+    in_kernel: int = 0
 
     def add(self, other: Counters) -> None:
         """Add what `other` counted."""
@@ -44,6 +46,7 @@ class Counters:
         self.from_peers += other.from_peers
         self.from_peers_bytes += other.from_peers_bytes
         self.dropped += other.dropped
+        self.in_kernel += other.in_kernel
 
 
 class Upcalls(Protocol):
@@ -127,6 +130,10 @@ class DataPlane(Protocol):
 
     def activity(self, relayed: TransportAddress) -> Instant | None:
         """Return when it last carried something; None: never."""
+
+    @property
+    def in_kernel(self) -> bool:
+        """True if the kernel forwards what it can."""
 
     def close(self) -> None:
         """Close every socket."""

@@ -75,6 +75,11 @@ class PortablePlane:
         self._clients: dict[Path, Client] = {}
         self._streams: set[Path] = set()
 
+    @property
+    def in_kernel(self) -> bool:
+        """True if the kernel forwards what it can: it does not."""
+        return False
+
     def add_listener(self, server: TransportAddress, sock: socket.socket) -> None:
         """Read clients' datagrams from `sock`, bound to `server`; own it."""
         self._listeners[server] = _Listener(server, sock, self._upcalls)

@@ -18,6 +18,7 @@ from natkit.machine import Seconds
 from natkit.network import DatagramReceiver, Family, IcmpError, Network
 from natkit.tools.lookup import RESOLVE_BUDGET
 from natkit.tools.probe import DEFAULT_SERVERS, STUN_PORT
+from natkit.tools.relay_fast_path import refusal as fast_path_refusal
 from natkit.wire import TransportAddress
 
 _PATIENCE: Seconds = 0.5  # loopback answers in microseconds; a loaded machine may take a while
@@ -61,7 +62,8 @@ async def examine(network: Network) -> tuple[Finding, ...]:
     port = await _stun_port(network)
     system = Finding("probe", "Python", True, f"{platform.python_version()} on {platform.system()}")
     routes = _routes(network)
-    return (system, udp4, udp6, *routes, names, icmp, _gateway(network), *_extras(), port)
+    extras = (*_extras(), port, _fast_path())
+    return (system, udp4, udp6, *routes, names, icmp, _gateway(network), *extras)
 
 
 class _Heard(DatagramReceiver):
@@ -196,6 +198,15 @@ async def _stun_port(network: Network) -> Finding:
         return Finding("serve", name, False, str(error), mend, needed=False)
     endpoint.close()
     return Finding("serve", name, True, "free")
+
+
+def _fast_path() -> Finding:
+    """Have the kernel take the program, and forget it again."""
+    name = "relaying in the kernel"
+    why_not = fast_path_refusal()
+    if why_not is None:
+        return Finding("serve", name, True, "natkit turn serve --fast-path auto", needed=False)
+    return Finding("serve", name, False, why_not, needed=False)
 
 
 def _label(family: Family) -> str:

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from natkit.aio.network import SocketNetwork
 from natkit.aio.turn_http import serve_pages
@@ -24,6 +24,7 @@ from natkit.tools.relay_config import (
     read_config,
     without_restart,
 )
+from natkit.tools.relay_fast_path import Chosen, open_fast_path
 from natkit.tools.relay_pages import OwnerPages
 from natkit.tools.relay_places import (
     Opening,
@@ -36,6 +37,9 @@ from natkit.tools.relay_places import (
 )
 from natkit.tools.relay_worker import Part, Worker
 from natkit.turn.forwarding import Transport
+
+if TYPE_CHECKING:
+    from natkit.dataplane.kernel.table import FastTable
 
 
 class Workforce(Protocol):
@@ -75,8 +79,9 @@ class Alone:
         openings: tuple[Opening, ...],
         report: Callable[[Report], None],
         look_up: LookUp | None,
+        table: FastTable | None,
     ) -> None:
-        self.worker = Worker(part, report, look_up=look_up)
+        self.worker = Worker(part, report, look_up=look_up, table=table)
         self.idle = self.worker.service.sessions.idle
         self._doors = [(opening.kinds, opening.sockets[0]) for opening in openings]
 
@@ -115,9 +120,11 @@ class Relay:
         warnings:  what does not work, though calls do.
         draining:  it makes no more allocations.
         workforce: who serves the clients.
+        fast_path: whether the kernel forwards, and if not, why.
     """
 
     workforce: Workforce
+    fast_path: Chosen
 
     def __init__(
         self, config: RelayConfig, openings: tuple[Opening, ...], report: Callable[[Report], None]
@@ -226,6 +233,7 @@ async def serve(
     openings = open_listeners(places.listen, config.workers)
     relay = Relay(config, openings, report)
     try:
+        relay.fast_path = open_fast_path(network, config.fast_path, _addresses(places))
         relay.workforce = _workforce(relay, places, openings, look_up)
     except BaseException:
         close_listeners(openings)
@@ -254,10 +262,15 @@ def _workforce(
 ) -> Workforce:
     part = Part(relay.config, places, relay.listening, _nonce_key(relay.config))
     if part.workers == 1:
-        return Alone(part, openings, relay.pages.heard, look_up)
+        return Alone(part, openings, relay.pages.heard, look_up, relay.fast_path.table)
     from natkit.tools.relay_crew import Crew  # for Linux alone
 
-    return Crew(part, openings, relay.pages.heard)
+    return Crew(part, openings, relay.pages.heard, relay.fast_path.table)
+
+
+def _addresses(places: Places) -> list[str]:
+    """Return where packets of calls come in."""
+    return [*(one.address.ip for one in places.listen), *(one.ip for one in places.relay)]
 
 
 def _nonce_key(config: RelayConfig) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeAlias
 from natkit.aio.turn_ports import RelayAddress
 from natkit.errors import UsageError
 from natkit.machine import Seconds
+from natkit.tools.relay_fast_path import FastPath, parse_fast_path
 from natkit.turn.forwarding import Transport
 from natkit.turn.policy import IpNetwork, networks
 from natkit.wire import TransportAddress
@@ -77,6 +78,7 @@ class RelayConfig:
         drain:     seconds that allocations may go on after the first SIGTERM.
         alternate_servers: where clients are sent meanwhile, by IP version.
         workers:   processes that share the work.
+        fast_path: whether the kernel forwards, and where.
     """
 
     listen: tuple[Listen, ...]
@@ -98,6 +100,7 @@ class RelayConfig:
     drain: Seconds
     alternate_servers: tuple[TransportAddress, ...]
     workers: int
+    fast_path: FastPath
 
     def __repr__(self) -> str:
         return f"<RelayConfig of {', '.join(map(str, self.listen))}>"
@@ -327,6 +330,11 @@ def _workers(texts: Sequence[str]) -> int:
     return count
 
 
+def _fast_path(texts: Sequence[str]) -> FastPath:
+    text = _one("fast-path", texts)
+    return FastPath() if text is None else parse_fast_path(text)
+
+
 def _seconds(texts: Sequence[str]) -> Seconds:
     text = _one("drain-time", texts)
     try:
@@ -377,6 +385,7 @@ _READERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "drain-time": _seconds,
     "alternate-server": _alternates,
     "workers": _workers,
+    "fast-path": _fast_path,
 }
 _FIELDS = {
     "user": "users",
@@ -408,6 +417,7 @@ _RESTARTED = {
     "relay_ports": "--relay-ports",
     "metrics": "--metrics",
     "workers": "--workers",
+    "fast_path": "--fast-path",
 }
 
 

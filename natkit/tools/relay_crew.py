@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from natkit.aio.turn_link import Link, link_pair
 from natkit.aio.turn_report import Live, Report, Session, SessionEnded, WorkerFailed, WorkerLost
@@ -37,6 +38,9 @@ from natkit.tools.relay_places import Opening
 from natkit.tools.relay_worker import Part
 from natkit.turn.forwarding import CloseReason
 from natkit.wire import TransportAddress
+
+if TYPE_CHECKING:
+    from natkit.dataplane.kernel.table import FastTable
 
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; from natkit.tools import relay_process as p; p.main()"
@@ -68,19 +72,25 @@ class Crew:
         part:     of the first worker; the others have the same but for their number.
         openings: what clients come to, with a socket for each worker; owned by the caller.
         report:   hears what the services report.
+        fast:     what the workers forward by in the kernel; owned.
 
     Attributes:
         idle: set while there is no allocation.
     """
 
     def __init__(
-        self, part: Part, openings: Sequence[Opening], report: Callable[[Report], None]
+        self,
+        part: Part,
+        openings: Sequence[Opening],
+        report: Callable[[Report], None],
+        fast: FastTable | None = None,
     ) -> None:
         self.idle = asyncio.Event()
         self.idle.set()
         self._part = part
         self._doors = tuple(opening.kinds for opening in openings)
         self._report = report
+        self._fast = fast
         self._closing = False
         self._draining = False
         self._table = make_table(part.workers)
@@ -137,6 +147,8 @@ class Crew:
         for end in self._ends.values():
             end.close()
         self._accounts.close()
+        if self._fast is not None:
+            self._fast.close()
         os.close(self._table)
 
     def heard(self, report: Report, hand: _Hand) -> None:
@@ -159,9 +171,11 @@ class Crew:
         links = [self._ends[hand.number, other] for other in others]
 
         def begin() -> Begin:
-            return Begin(replace(self._part, number=hand.number), self._doors, self._draining)
+            part = replace(self._part, number=hand.number)
+            return Begin(part, self._doors, self._draining, self._fast is not None)
 
-        await hand.start(begin, [self._table], links)
+        shared = () if self._fast is None else self._fast.shared
+        await hand.start(begin, [self._table, *shared], links)
 
     async def _keep(self, hand: _Hand) -> None:
         """Start a worker again, whenever it ends by itself."""
@@ -198,6 +212,8 @@ class Crew:
     def _lose(self, hand: _Hand, why: str) -> None:
         """Take that a worker is gone, with all that it had."""
         self._accounts.clear(hand.number)
+        if self._fast is not None:
+            self._fast.end(hand.number, self._part.workers)
         self._past.carried.add(hand.last.carried)
         self._past.challenges += hand.last.challenges
         hand.last = Live(workers=0)

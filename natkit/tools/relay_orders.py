@@ -14,13 +14,15 @@ from natkit.turn.forwarding import Transport
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """To a worker, with descriptors: the table of accounts, the links with the siblings in order,
-    and a socket for each of `doors`, which is what is spoken there.
+    """To a worker, with descriptors: the table of accounts, the two maps of the kernel's table if
+    it is `fast`, the links with the siblings in order, and a socket for each of `doors`, which is
+    what is spoken there.
     """
 
     part: Part
     doors: tuple[frozenset[Transport], ...]
     draining: bool
+    fast: bool
 
 
 @dataclass(frozen=True, slots=True)

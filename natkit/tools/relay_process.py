@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from natkit.aio.fast_loop import collect_less, run_fast
 from natkit.aio.turn_link import Link
@@ -34,8 +34,11 @@ from natkit.tools.relay_orders import (
     Stop,
 )
 from natkit.tools.relay_places import room_for_sockets
-from natkit.tools.relay_worker import Worker
+from natkit.tools.relay_worker import Part, Worker
 from natkit.turn.events import RequestRefused
+
+if TYPE_CHECKING:
+    from natkit.dataplane.kernel.table import Entries
 
 _BATCH = 16
 """Reports to a message: enough to share its cost, few enough to be taken in at once."""
@@ -98,14 +101,16 @@ class Process:
         part = begin.part
         _be_called(f"turn-worker-{part.number}")
         others = [number for number in range(part.workers) if number != part.number]
-        table, links = descriptors[0], descriptors[1 : 1 + len(others)]
-        doors = descriptors[1 + len(others) :]
+        fast = 2 if begin.fast else 0
+        table, maps, rest = descriptors[0], descriptors[1 : 1 + fast], descriptors[1 + fast :]
+        links, doors = rest[: len(others)], rest[len(others) :]
         try:
             self._worker = Worker(
                 part,
                 self._heard,
                 accounts=SharedAccounts(table, part.number, part.workers),
                 siblings={n: _socket(fd) for n, fd in zip(others, links, strict=True)},
+                table=_entries(maps, part) if begin.fast else None,
             )
             await self._worker.open(list(zip(begin.doors, map(_socket, doors), strict=True)))
         except NatkitError as error:
@@ -146,6 +151,13 @@ def _be_called(name: str) -> None:
     """Take a name that `ps` and `top` show."""
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(name)
+
+
+def _entries(maps: list[int], part: Part) -> Entries:
+    from natkit.dataplane.kernel.table import open_part  # for Linux alone
+
+    table, slots = maps
+    return open_part(table, slots, part.number, part.workers)
 
 
 def _socket(descriptor: int) -> socket.socket:

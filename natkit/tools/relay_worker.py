@@ -9,7 +9,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from natkit.aio.turn_dtls import DtlsCertificate
 from natkit.aio.turn_ports import RelayPorts, share_of
@@ -30,6 +30,9 @@ from natkit.turn.policy import PeerPolicy
 from natkit.turn.quota import Ledger, Limits
 from natkit.turn.server import TurnServer
 from natkit.turn.settings import Settings
+
+if TYPE_CHECKING:
+    from natkit.dataplane.kernel.table import Entries
 
 
 class Accounts(Ledger, UserLimits, Protocol):
@@ -67,6 +70,7 @@ class Worker:
         look_up:  knows users besides those of the configuration.
         accounts: what the workers of a server share; None: there is one worker.
         siblings: links with the other ones, by number.
+        table:    forwards in the kernel; None: the portable way alone. Owned.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Worker:
         look_up: LookUp | None = None,
         accounts: Accounts | None = None,
         siblings: Mapping[int, socket.socket] | None = None,
+        table: Entries | None = None,
     ) -> None:
         self._part = part
         self._elsewhere = look_up is not None
@@ -91,11 +96,14 @@ class Worker:
         relay = part.places.relay
         ports = RelayPorts(relay, share_of(config.relay_ports, part.number, part.workers))
         self.service = TurnService(machine, ports, report, look_up)
-        self._plane = self.service.plane = PortablePlane(
-            self.service,
-            neighbours=Neighbours({one.ip: one.advertised for one in relay}, config.relay_ports),
-            users=accounts,
-        )
+        neighbours = Neighbours({one.ip: one.advertised for one in relay}, config.relay_ports)
+        if table is None:
+            plane = PortablePlane(self.service, neighbours=neighbours, users=accounts)
+        else:
+            from natkit.dataplane.kernel.plane import KernelPlane  # for Linux alone
+
+            plane = KernelPlane(self.service, table, neighbours=neighbours, users=accounts)
+        self._plane = self.service.plane = plane
         self._limit_rates(config)
         if siblings:
             self.service.join_siblings(siblings)

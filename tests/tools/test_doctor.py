@@ -121,3 +121,10 @@ async def test_a_missing_extra_names_its_install_command(monkeypatch: pytest.Mon
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     found = by_name(await examine(Here()))
     assert found["UPnP-IGD port mapping"].mend == "pip install miniupnpc"
+
+
+async def test_relaying_in_the_kernel_is_tried_and_not_needed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "fast_path_refusal", lambda: "the process needs CAP_BPF")
+    finding = by_name(await examine(Here()))["relaying in the kernel"]
+    assert (finding.area, finding.able, finding.needed) == ("serve", False, False)
+    assert finding.found == "the process needs CAP_BPF"

@@ -1,0 +1,100 @@
+"""The words of --fast-path, and why there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from natkit.aio.network import SocketNetwork
+from natkit.errors import UsageError
+from natkit.tools.relay_fast_path import (
+    FastPath,
+    FastPathMode,
+    let_routes_be_found,
+    open_fast_path,
+    parse_fast_path,
+    refusal,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("off", FastPath()),
+        ("auto", FastPath(FastPathMode.AUTO)),
+        ("xdp", FastPath(FastPathMode.XDP)),
+        ("xdp:eth0,eth1", FastPath(FastPathMode.XDP, ("eth0", "eth1"))),
+    ],
+)
+def test_words_of_the_fast_path_are_read(text: str, wanted: FastPath) -> None:
+    assert parse_fast_path(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "on", "xdp:", "xdp:,", "auto:eth0", "off:eth0"])
+def test_other_words_are_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(UsageError, match="Write auto, off, xdp, or xdp:eth0,eth1"):
+        parse_fast_path(text)
+
+
+def test_setting_that_is_right_is_not_written(tmp_path: Path) -> None:
+    setting = tmp_path / "forwarding"
+    setting.write_text("1\n")
+    setting.chmod(0o444)
+    let_routes_be_found([setting, tmp_path / "absent"])
+    assert setting.read_text() == "1\n"
+
+
+def test_setting_is_made(tmp_path: Path) -> None:
+    setting = tmp_path / "forwarding"
+    setting.write_text("0\n")
+    let_routes_be_found([setting])
+    assert setting.read_text() == "1"
+
+
+def test_setting_that_cannot_be_made_is_named_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = Path("/proc/sys/net/ipv4/conf/lo/forwarding")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "0")
+    monkeypatch.setattr(Path, "write_text", refused)
+    with pytest.raises(UsageError, match=r"sysctl net\.ipv4\.conf\.lo\.forwarding=1"):
+        let_routes_be_found([setting])
+
+
+def test_auto_says_in_one_line_why_there_is_none() -> None:
+    chosen = open_fast_path(SocketNetwork(), FastPath(FastPathMode.AUTO), ["127.0.0.1"])
+    assert chosen.table is None
+    assert (
+        chosen.why_not == "no interface for the fast path: the server's addresses are on the "
+        "loopback interface alone"
+    )
+
+
+def test_asked_for_by_name_it_is_an_error_not_to_have_it() -> None:
+    with pytest.raises(UsageError, match="loopback interface alone"):
+        open_fast_path(SocketNetwork(), FastPath(FastPathMode.XDP), ["127.0.0.1"])
+
+
+def test_refusal_is_one_line_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    told = refusal()
+    assert told is not None
+    assert "Linux 5.9" in told
+    assert "\n" not in told
+
+
+@pytest.mark.root
+@pytest.mark.needs("root")
+def test_kernel_that_takes_the_program_refuses_nothing() -> None:
+    assert refusal() is None
+
+
+def test_off_asks_the_kernel_nothing() -> None:
+    chosen = open_fast_path(SocketNetwork(), FastPath(), ["127.0.0.1"])
+    assert (chosen.table, chosen.interfaces) == (None, ())
