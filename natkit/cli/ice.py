@@ -13,7 +13,6 @@ from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
 from natkit.cli.ice_options import IceServers, ice_options
 from natkit.cli.ice_text import CANDIDATE_HEADERS, candidate_row, without_candidate
-from natkit.ice.candidate import TcpType
 from natkit.ice.report import Json, candidate_json, milliseconds
 from natkit.tools.ice import Outcome, Step, Survey, Verdict, survey
 
@@ -24,22 +23,9 @@ _COLOURS = {Outcome.WORKS: "green", Outcome.FAILS: "red", Outcome.NOT_ASKED: "ye
 
 @click.command(cls=Command)
 @ice_options
-@click.option(
-    "--tcp",
-    multiple=True,
-    type=click.Choice([kind.value for kind in TcpType]),
-    help="Offer candidates over TCP, too; may be repeated.",
-)
-@click.option(
-    "--port-mapping",
-    is_flag=True,
-    help="Ask the gateway for an outside port, too: PCP, NAT-PMP, UPnP. It is given back.",
-)
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each candidate.")
-async def ice(
-    servers: IceServers, tcp: tuple[str, ...], port_mapping: bool, as_json: bool, jsonl: bool
-) -> int:
+async def ice(servers: IceServers, as_json: bool, jsonl: bool) -> int:
     """Gather ICE candidates as a call would, and say of each kind whether it works.
 
     URI is stun:HOST[:PORT], and turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST (TLS). Without
@@ -55,8 +41,8 @@ async def ice(
         hide_mapped=relayed_only,
         wanted=None if servers.interfaces is None else frozenset(servers.interfaces).__contains__,
         thorough=True,
-        tcp=tuple(TcpType(kind) for kind in tcp),
-        mapping=port_mapping,
+        tcp=servers.tcp,
+        mapping=servers.port_mapping,
     )
     printer = _Printer(as_json, jsonl)
     found = await survey(SocketNetwork(), plan, secrets.token_bytes, printer.step)
