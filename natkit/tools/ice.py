@@ -14,7 +14,7 @@ from natkit.ice.candidate import Local
 from natkit.ice.gather import CandidateFound, InquiryEnded
 from natkit.ice.inquiry import Inquiry, Kind
 from natkit.machine import Seconds
-from natkit.nat.addresses import is_local
+from natkit.nat.addresses import from_outside, is_local
 from natkit.network import Network
 from natkit.wire import TransportAddress
 
@@ -192,12 +192,13 @@ def _findings(inquiries: Sequence[Inquiry]) -> Iterable[str]:
 
 def _symmetric(inquiries: Sequence[Inquiry]) -> Iterable[str]:
     """Look for a base that two servers see at different ports."""
-    seen: dict[TransportAddress, set[TransportAddress]] = {}
+    answers: dict[TransportAddress, list[tuple[str, TransportAddress]]] = {}
     for it in inquiries:
         address = None if it.found is None else it.found.candidate.address
         if it.base is not None and address is not None:
-            seen.setdefault(it.base, set()).add(address)
-    for base, addresses in seen.items():
+            answers.setdefault(it.base, []).append((it.server, address))
+    for base, seen in answers.items():
+        addresses = {at for _, at in from_outside(seen)}
         if len(addresses) > 1:
             listed = " and ".join(sorted(map(str, addresses)))
             yield (

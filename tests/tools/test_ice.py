@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,9 +12,11 @@ import pytest
 import natkit
 from natkit.aio.ice_gather import GatherPlan
 from natkit.aio.ice_servers import stun_uri
+from natkit.aio.stun_server import serve_binding
+from natkit.lab.scenarios import SCENARIOS
 from natkit.lab.servers import stun_servers
 from natkit.lab.sim import run
-from natkit.lab.topology import Nat, World
+from natkit.lab.topology import Host, Nat, World
 from natkit.tools.ice import Outcome, Step, Survey, survey
 from tests.ice.homes import KINDS, RELAY_PORT, server, two_homes
 from tests.lab.turn import turn_host
@@ -74,6 +78,26 @@ def test_refused_login_ends_with_4_and_says_so():
 def test_symmetric_nat_is_seen_by_two_servers():
     (finding,) = gathered(KINDS["symmetric"], stun=LIVE).findings
     assert "gives every destination another port (symmetric)" in finding
+
+
+def test_server_within_the_network_does_not_make_the_nat_symmetric():
+    within = "100.64.0.9"
+    topology = SCENARIOS["double"].topology
+    topology = replace(topology, hosts=(*topology.hosts, Host("within", "carrier", (within,))))
+
+    async def main(world: World) -> Survey:
+        plan = GatherPlan(thorough=True, stun=(*LIVE, stun_uri((within, 3478))))
+        service = await serve_binding(world.network("within"), [within], rfc5780=False)
+        with closing(service):
+            async with stun_servers(world):
+                return await survey(
+                    world.network("alice"), plan, Random(1).randbytes, lambda _: None
+                )
+
+    found = run(topology, main)
+    seen = {step.found.candidate.host for step in found.steps if step.inquiry and step.found}
+    assert seen == {"100.64.0.2", "203.0.113.100"}
+    assert found.findings == ()
 
 
 def test_relay_without_reflexive_is_suspicious():
