@@ -13,7 +13,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
 from natkit.cli.ice_options import IceServers, ice_options
 from natkit.cli.ice_text import CANDIDATE_HEADERS, candidate_row, without_candidate
-from natkit.ice.report import Json, candidate_json, milliseconds
+from natkit.ice.report import Json, candidate_json, milliseconds, trouble_json
 from natkit.tools.ice import Outcome, Step, Survey, Verdict, survey
 
 SCHEMA = "natkit.ice.survey/1"
@@ -102,7 +102,7 @@ def _step_json(step: Step) -> Json:
         "server": None if inquiry is None else inquiry.server,
         "asked_from": None if inquiry is None or inquiry.base is None else str(inquiry.base),
         "took_ms": None if inquiry is None else milliseconds(inquiry.took),
-        "error": None if inquiry is None else inquiry.error,
+        **trouble_json(None if inquiry is None else inquiry.trouble),
     }
 
 

@@ -70,7 +70,7 @@ class Survey:
         """0: all that was asked for works; 4: a login was refused; 3: else."""
         if all(verdict.outcome is not Outcome.FAILS for verdict in self.verdicts):
             return 0
-        return 4 if any(_is_refused(step.inquiry) for step in self.steps) else 3
+        return 4 if any(s.inquiry is not None and s.inquiry.is_refused for s in self.steps) else 3
 
 
 async def survey(
@@ -180,7 +180,7 @@ def _findings(inquiries: Sequence[Inquiry]) -> Iterable[str]:
                 " cannot reach it. Give the server its public address"
                 " (natkit turn serve --relay-address, coturn's external-ip)"
             )
-        if _is_refused(it):
+        if it.is_refused:
             yield f"{it.server} refuses the login. Try: natkit turn check"
     answered = any(it.found for it in reflexive)
     if reflexive and not answered and any(it.found for it in relayed):
@@ -205,7 +205,3 @@ def _symmetric(inquiries: Sequence[Inquiry]) -> Iterable[str]:
                 f"{base} is seen at {listed} by different servers: the NAT gives every destination"
                 " another port (symmetric), so most calls need a relay. Try: natkit probe"
             )
-
-
-def _is_refused(inquiry: Inquiry | None) -> bool:
-    return inquiry is not None and "with 401" in (inquiry.error or "")
