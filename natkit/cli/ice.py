@@ -80,16 +80,15 @@ class _Printer:
 
 def _step_text(step: Step) -> str:
     inquiry, found = step.inquiry, step.found
-    if found is None and inquiry is not None:
-        base = "" if inquiry.base is None else f" from {inquiry.base}"
-        what = f"{inquiry.server}{base}: {inquiry.error or 'sees no other address'}"
-        return without_candidate(step.at, what)
-    if found is None:
-        return without_candidate(step.at, "")
-    candidate, origin = found.candidate, found.origin
-    return candidate_row(
-        step.at, candidate, origin.interface or "", origin.server or "", origin.round_trip
-    )
+    if found is not None:
+        candidate, origin = found.candidate, found.origin
+        return candidate_row(
+            step.at, candidate, origin.interface or "", origin.server or "", origin.round_trip
+        )
+    if inquiry is None:
+        return ""
+    why = inquiry.error or "sees no other address"
+    return without_candidate(step.at, inquiry.server, inquiry.base, why)
 
 
 def _step_json(step: Step) -> Json:
