@@ -182,7 +182,7 @@ class IceTransport:
         base, source, tcp = path
         now = self.network.now()
         if data[4:8] != _COOKIE or data[0] > _LAST_STUN_BYTE:
-            if self.agent.accepts(source, now=now):
+            if self.agent.accepts(source, at=base, now=now):
                 self._on_data(data, component)
             return
         if not tcp:

@@ -13,7 +13,7 @@ from natkit.aio.ice_tcp import TcpEndpoint
 from natkit.aio.port_mapping import PortMapping, gateway_of
 from natkit.errors import NatkitError
 from natkit.ice.candidate import DISCARD_PORT, Candidate, CandidateType, Local, Origin, TcpType
-from natkit.ice.inquiry import Inquiry, Kind
+from natkit.ice.inquiry import Cause, Inquiry, Kind, Trouble
 from natkit.ice.priority import local_preferences, priority, tcp_priority
 from natkit.network import Family, Interface
 from natkit.stun.uri import StunUri
@@ -117,7 +117,7 @@ class Gathering:
         """Report that no socket could be opened at `local`."""
         now = self._network.now()
         inquiry = self._gatherer.begin(Kind.HOST, "this host", local, interface.name, now=now)
-        self._gatherer.failed(inquiry, str(error), now=now)
+        self._gatherer.failed(inquiry, Trouble(Cause.LOCAL, str(error)), now=now)
 
     def _candidate(self, port: Port, at: TransportAddress, value: int) -> Candidate:
         kind, transport = CandidateType.HOST, "tcp" if port.tcp else "udp"
@@ -170,14 +170,14 @@ class Gathering:
                 now=self._network.now(),
             )
             if gateway is None:
-                why = "no gateway of this address is known"
+                why = Trouble(Cause.GATEWAY, "no gateway of this address is known")
                 self._gatherer.failed(inquiry, why, now=self._network.now())
             else:
                 self.generation.spawn(self._ask_gateway(inquiry, host, gateway))
 
     async def _ask_gateway(self, inquiry: Inquiry, host: Local, gateway: str) -> None:
         def lost(why: str) -> None:
-            inquiry.error = f"the mapping was not renewed: {why}"
+            inquiry.trouble = Trouble(Cause.GATEWAY, f"the mapping was not renewed: {why}")
 
         random = self._transport.agent.randomness
         mapping = PortMapping(self._network, gateway, host.base, random, on_lost=lost)
@@ -185,7 +185,8 @@ class Gathering:
         try:
             found = await mapping.open()
         except NatkitError as error:
-            self._gatherer.failed(inquiry, str(error), now=self._network.now())
+            trouble = Trouble(Cause.GATEWAY, str(error))
+            self._gatherer.failed(inquiry, trouble, now=self._network.now())
         else:
             inquiry.server = f"{gateway} by {found.protocol}"
             self._gatherer.mapped(inquiry, host, found.external, now=self._network.now())
@@ -201,8 +202,9 @@ class Gathering:
         found = await self._network.resolve(uri.host, family)
         now = self._network.now()
         if not found:
+            trouble = Trouble(Cause.RESOLVE, f"it has no IPv{family:d} address")
             for inquiry, _ in asked:
-                self._gatherer.failed(inquiry, f"it has no IPv{family:d} address", now=now)
+                self._gatherer.failed(inquiry, trouble, now=now)
             self._transport.kick()
             return
         server = TransportAddress(found[0], uri.port or uri.transport.port)

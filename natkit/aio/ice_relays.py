@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Iterable
 
 from natkit.aio.ice import BothFamilies, IceTransport, Port
@@ -10,12 +11,34 @@ from natkit.aio.ice_servers import TurnServer
 from natkit.aio.turn_client import RelayedEndpoint, allocate
 from natkit.aio.turn_failure import Server
 from natkit.errors import NatkitError
-from natkit.ice.inquiry import Inquiry, Kind
+from natkit.ice.inquiry import Cause, Inquiry, Kind, Trouble
 from natkit.network import Family, Tls
 from natkit.turn.client_allocation import Wish
+from natkit.turn.client_events import Cause as TurnCause
 from natkit.turn.client_events import Failure
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
+
+_CAUSES = {
+    TurnCause.REFUSED: Cause.REFUSED,
+    TurnCause.SILENT: Cause.TIMEOUT,
+    TurnCause.UNREACHABLE: Cause.ICMP,
+    TurnCause.DISCONNECTED: Cause.CONNECTION,
+    TurnCause.UNPROVED: Cause.LOGIN,
+    TurnCause.UNUSABLE: Cause.UNUSABLE,
+    TurnCause.NO_LOGIN: Cause.LOGIN,
+    TurnCause.BID_DOWN: Cause.LOGIN,
+}
+
+
+def _cause_of(error: NatkitError) -> Cause:
+    """Return why a server was not even asked: its connection, or what is on it."""
+    match error.__cause__:
+        case ssl.SSLError():
+            return Cause.TLS
+        case TimeoutError():
+            return Cause.TIMEOUT
+    return Cause.CONNECTION
 
 
 class Relays:
@@ -56,20 +79,20 @@ class Relays:
         self, inquiry: Inquiry, server: TurnServer, place: int, families: tuple[Family, ...]
     ) -> None:
         try:
-            why = await self._allocate(inquiry, server, place, families)
+            trouble = await self._allocate(inquiry, server, place, families)
         except NatkitError as error:
-            why = str(error)
-        if why is not None:
-            self._gatherer.failed(inquiry, why, now=self._network.now())
+            trouble = Trouble(_cause_of(error), str(error))
+        if trouble is not None:
+            self._gatherer.failed(inquiry, trouble, now=self._network.now())
         self._transport.kick()
 
     async def _allocate(
         self, inquiry: Inquiry, turn: TurnServer, place: int, families: tuple[Family, ...]
-    ) -> str | None:
+    ) -> Trouble | None:
         """Get relayed addresses from a server; return why there is none."""
         address = await self._find(turn)
         if address is None:
-            return "it has no address"
+            return Trouble(Cause.RESOLVE, "it has no address")
         tls = None
         if turn.transport is Transport.TLS:
             tls = Tls(turn.parsed.host, turn.verify, turn.ca_file)
@@ -83,7 +106,7 @@ class Relays:
             wish=Wish(families),
         )
         if isinstance(relay, Failure):
-            return str(relay)
+            return Trouble(_CAUSES[relay.cause], str(relay), relay.code)
         self._granted(inquiry, turn, place, address, relay, ports)
         if len(families) > len(relay.allocated.relayed) + len(relay.allocated.refused):
             # It does not know RFC 8656's attribute for a second family, as coturn 4.6 does not:
@@ -119,7 +142,8 @@ class Relays:
             )
         for refused in relay.allocated.refused:
             why = f"no IPv{refused.family:d} address: {refused.code} {refused.reason}".rstrip()
-            self._gatherer.failed(self._again(inquiry), why, now=now)
+            trouble = Trouble(Cause.REFUSED, why, refused.code)
+            self._gatherer.failed(self._again(inquiry), trouble, now=now)
 
     def _again(self, inquiry: Inquiry) -> Inquiry:
         """Return another inquiry for the same question: it had two parts."""

@@ -52,8 +52,8 @@ async def connect(
 ) -> int:
     """Connect to somebody, see which path is found, and ping over it.
 
-    Without CODE this shows one and waits; whoever runs it with that CODE is connected. --stun,
-    --turn and the options of their login are as with natkit ice. The exit code is 0 where pings
+    Without CODE this shows one and waits; whoever runs it with that CODE is connected. The options
+    of servers and candidates are as with natkit ice. The exit code is 0 where pings
     were answered, 3 where there is no path, 4 where the code is refused, 5 where --until-direct
     was in vain.
     """
@@ -69,6 +69,8 @@ async def connect(
         servers.turn,
         servers.policy,
         servers.interfaces,
+        servers.tcp,
+        servers.port_mapping,
         count,
         timeout,
         until_direct,

@@ -9,11 +9,14 @@ from collections.abc import Callable
 import click
 
 from natkit.cli.ice_text import candidate_lines, pairs_table
+from natkit.cli.path_text import in_words
 from natkit.ice.report import Json
 from natkit.machine import Seconds
 from natkit.rendezvous.ping import PingAnswered, PingLost
 from natkit.tools.connect import CallEvent, Stage, StageBegun
 from natkit.tools.connect_report import Report
+from natkit.tools.path_entries import PathKind
+from natkit.tools.path_explanation import explain_path
 
 _REFRESH: Seconds = 0.2
 _LIVE_PAIRS = 12
@@ -92,11 +95,11 @@ class Screen:
 
 
 def path_found(report: Json) -> str:
-    """Return the report of a call: candidates, pairs, and the path.
-
-    What is known about why it is this path belongs below the last line.
-    """
+    """Return the report of a call: candidates, pairs, the path, and why it is this one."""
     parts = [*candidate_lines(report), "", pairs_table(report), "", _path_line(report)]
+    explanation = explain_path(report)
+    if explanation.kind is not PathKind.UNDECIDED or explanation.missed:
+        parts += ["", in_words(explanation), ""]
     return "\n".join(["", *parts])
 
 

@@ -13,8 +13,7 @@ from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Command, Session, emit_json, json_option
 from natkit.cli.ice_options import IceServers, ice_options
 from natkit.cli.ice_text import CANDIDATE_HEADERS, candidate_row, without_candidate
-from natkit.ice.candidate import TcpType
-from natkit.ice.report import Json, candidate_json, milliseconds
+from natkit.ice.report import Json, candidate_json, milliseconds, trouble_json
 from natkit.tools.ice import Outcome, Step, Survey, Verdict, survey
 
 SCHEMA = "natkit.ice.survey/1"
@@ -24,22 +23,9 @@ _COLOURS = {Outcome.WORKS: "green", Outcome.FAILS: "red", Outcome.NOT_ASKED: "ye
 
 @click.command(cls=Command)
 @ice_options
-@click.option(
-    "--tcp",
-    multiple=True,
-    type=click.Choice([kind.value for kind in TcpType]),
-    help="Offer candidates over TCP, too; may be repeated.",
-)
-@click.option(
-    "--port-mapping",
-    is_flag=True,
-    help="Ask the gateway for an outside port, too: PCP, NAT-PMP, UPnP. It is given back.",
-)
 @json_option
 @click.option("--jsonl", is_flag=True, help="Print a line of JSON for each candidate.")
-async def ice(
-    servers: IceServers, tcp: tuple[str, ...], port_mapping: bool, as_json: bool, jsonl: bool
-) -> int:
+async def ice(servers: IceServers, as_json: bool, jsonl: bool) -> int:
     """Gather ICE candidates as a call would, and say of each kind whether it works.
 
     URI is stun:HOST[:PORT], and turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST (TLS). Without
@@ -55,8 +41,8 @@ async def ice(
         hide_mapped=relayed_only,
         wanted=None if servers.interfaces is None else frozenset(servers.interfaces).__contains__,
         thorough=True,
-        tcp=tuple(TcpType(kind) for kind in tcp),
-        mapping=port_mapping,
+        tcp=servers.tcp,
+        mapping=servers.port_mapping,
     )
     printer = _Printer(as_json, jsonl)
     found = await survey(SocketNetwork(), plan, secrets.token_bytes, printer.step)
@@ -94,16 +80,15 @@ class _Printer:
 
 def _step_text(step: Step) -> str:
     inquiry, found = step.inquiry, step.found
-    if found is None and inquiry is not None:
-        base = "" if inquiry.base is None else f" from {inquiry.base}"
-        what = f"{inquiry.server}{base}: {inquiry.error or 'sees no other address'}"
-        return without_candidate(step.at, what)
-    if found is None:
-        return without_candidate(step.at, "")
-    candidate, origin = found.candidate, found.origin
-    return candidate_row(
-        step.at, candidate, origin.interface or "", origin.server or "", origin.round_trip
-    )
+    if found is not None:
+        candidate, origin = found.candidate, found.origin
+        return candidate_row(
+            step.at, candidate, origin.interface or "", origin.server or "", origin.round_trip
+        )
+    if inquiry is None:
+        return ""
+    why = inquiry.error or "sees no other address"
+    return without_candidate(step.at, inquiry.server, inquiry.base, why)
 
 
 def _step_json(step: Step) -> Json:
@@ -116,7 +101,7 @@ def _step_json(step: Step) -> Json:
         "server": None if inquiry is None else inquiry.server,
         "asked_from": None if inquiry is None or inquiry.base is None else str(inquiry.base),
         "took_ms": None if inquiry is None else milliseconds(inquiry.took),
-        "error": None if inquiry is None else inquiry.error,
+        **trouble_json(None if inquiry is None else inquiry.trouble),
     }
 
 

@@ -1,4 +1,4 @@
-"""The options of commands that use ICE: servers and how to log in, policy, interfaces."""
+"""The options of commands that use ICE: servers and how to log in, and which candidates."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from natkit.aio.ice_servers import ServerName, TurnServer
 from natkit.aio.network import SocketNetwork
 from natkit.cli.turn_check import given_login, login_options, trust_in
 from natkit.errors import UsageError
+from natkit.ice.candidate import TcpType
 from natkit.network import Network
 from natkit.tools.probe import DEFAULT_SERVERS
 from natkit.tools.stun import Trust
@@ -39,6 +40,17 @@ _OPTIONS = (
     click.option(
         "--interface", multiple=True, metavar="NAME", help="Use this interface; may be repeated."
     ),
+    click.option(
+        "--tcp",
+        multiple=True,
+        type=click.Choice([kind.value for kind in TcpType]),
+        help="Offer candidates over TCP, too; may be repeated.",
+    ),
+    click.option(
+        "--port-mapping",
+        is_flag=True,
+        help="Ask the gateway for an outside port, too: PCP, NAT-PMP, UPnP. It is given back.",
+    ),
 )
 
 
@@ -48,6 +60,8 @@ class IceServers:
 
     Attributes:
         interfaces: None: the usual ones.
+        tcp:        which candidates over TCP to offer.
+        port_mapping: ask the gateway for an outside port.
         trust:      whose certificates to believe, of servers over TLS.
     """
 
@@ -55,6 +69,8 @@ class IceServers:
     turn: tuple[TurnServer, ...]
     policy: TransportPolicy
     interfaces: Sequence[str] | None
+    tcp: tuple[TcpType, ...]
+    port_mapping: bool
     trust: Trust
 
 
@@ -75,6 +91,8 @@ def ice_options(command: Callable[..., Awaitable[int]]) -> Callable[..., Awaitab
         insecure: bool,
         policy: str,
         interface: tuple[str, ...],
+        tcp: tuple[str, ...],
+        port_mapping: bool,
         **others: Any,
     ) -> int:
         login = given_login(username, password, secret).login
@@ -92,7 +110,15 @@ def ice_options(command: Callable[..., Awaitable[int]]) -> Callable[..., Awaitab
         if policy == "relay" and not servers:
             raise UsageError("--policy relay needs a TURN server", hint="Give one with --turn")
         names = _known(SocketNetwork(), interface) if interface else None
-        chosen = IceServers(stun or DEFAULT_SERVERS[-2:], servers, _POLICIES[policy], names, trust)
+        chosen = IceServers(
+            stun or DEFAULT_SERVERS[-2:],
+            servers,
+            _POLICIES[policy],
+            names,
+            tuple(map(TcpType, tcp)),
+            port_mapping,
+            trust,
+        )
         return await command(servers=chosen, **others)
 
     for option in reversed(_OPTIONS):

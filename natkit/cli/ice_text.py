@@ -35,9 +35,10 @@ def candidate_row(
     return _row(_time(at), str(candidate.type), address, priority, interface, server, time)
 
 
-def without_candidate(at: Seconds, what: str) -> str:
-    """Return a line for something that has brought no candidate."""
-    return _row(_time(at), click.style("–", fg="yellow"), what)
+def without_candidate(at: Seconds, server: str, base: object | None, why: str) -> str:
+    """Return a line for a server that has brought no candidate, asked from `base`."""
+    asked = server if base is None else f"{server} from {base}"
+    return _row(_time(at), click.style("–", fg="yellow"), f"{asked}: {why}")
 
 
 def _time(at: Seconds) -> str:
@@ -93,6 +94,5 @@ def candidate_lines(report: Json) -> Iterable[str]:
         )
     for inquiry in report["inquiries"]:
         if inquiry["error"] is not None:
-            base = "" if inquiry["base"] is None else f" from {inquiry['base']}"
             at = (inquiry["asked_ms"] + (inquiry["took_ms"] or 0.0)) / 1000
-            yield without_candidate(at, f"{inquiry['server']}{base}: {inquiry['error']}")
+            yield without_candidate(at, inquiry["server"], inquiry["base"], inquiry["error"])

@@ -1,4 +1,4 @@
-"""What people see of an explained path, by `explain --report` and `lab matrix --explain`."""
+"""What people see of an explained path: `explain --report`, `lab matrix --explain`, `connect`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from natkit.tools.path_values import Missed, PathExplanation
 
 def as_text(explanation: PathExplanation, names: tuple[str, str]) -> str:
     """Return the paragraph, and the better kinds of path with what stood in their way."""
-    text = textwrap.fill(explanation.paragraph, screen_width(), break_on_hyphens=False)
+    text = in_words(explanation)
     rows = [row for missed in explanation.missed for row in _rows(missed, names)]
     if not rows:
         return text
     headers = ("better kind", "side", "cause", "known by", *_COUNTS)
     return f"{text}\n\n{table(headers, rows)}"
+
+
+def in_words(explanation: PathExplanation) -> str:
+    """Return the paragraph, in lines that fit the screen."""
+    return textwrap.fill(explanation.paragraph, screen_width(), break_on_hyphens=False)
 
 
 _COUNTS = ("sent", "answered", "received")

@@ -158,12 +158,13 @@ class IceAgent:
         """Return the path of some component, also one that may no longer be sent on."""
         return next((consent.pair for consent in self._consents.values()), None)
 
-    def accepts(self, source: TransportAddress, *, now: Instant) -> bool:
-        """Take that data came; True: from somebody who knows our password."""
+    def accepts(self, source: TransportAddress, *, at: TransportAddress, now: Instant) -> bool:
+        """Take that data came at the base `at`; True: from somebody who knows our password."""
         if source not in self._vouched:
             return False
         for consent in self._consents.values():
-            if consent.pair.remote.address == source:
+            # On another path it is no sign that this one still works.
+            if consent.pair.path[:2] == (at, source):
                 consent.heard_at = now
         return True
 
@@ -196,7 +197,7 @@ class IceAgent:
             case MessageClass.SUCCESS | MessageClass.ERROR:
                 self._answered(message, path, now)
             case MessageClass.INDICATION:  # a keepalive (RFC 8445 §11)
-                self.accepts(source, now=now)
+                self.accepts(source, at=at, now=now)
         self._review(now)
 
     def error_received(self, error: IcmpError, *, at: TransportAddress, now: Instant) -> None:
@@ -279,7 +280,7 @@ class IceAgent:
             return
         self._outgoing.append(Outgoing(messages.success(request, source, own), source, at, tcp))
         self._vouch(source)
-        self.accepts(source, now=now)
+        self.accepts(source, at=at, now=now)
         if session is self.session:
             session.checked(messages.read(request, source, at, tcp=tcp), now=now)
 
@@ -308,6 +309,9 @@ class IceAgent:
 
     def _review(self, now: Instant) -> None:
         """Work out which pairs carry data, and how the connection is doing."""
+        for consent in self._current_consents():
+            if now >= self._silent_at([consent]):
+                self.session.doubt(consent.pair, since=consent.heard_at, now=now)
         for component in self.session.components:
             pair = self.session.usable(component)
             if pair is not None:
@@ -360,6 +364,9 @@ class IceAgent:
         for consent in consents:
             if not consent.holds(now=now):
                 return State.FAILED, consent.ending
+        fails_at = session.fails_at()
+        if fails_at is not None and fails_at <= now:
+            return State.FAILED, "; ".join(filter(None, (NO_PAIR, session.suspicion)))
         if consents and now >= self._silent_at(consents):
             silence = f"{self.settings.silence:g} s"
             return State.DISCONNECTED, f"nothing was heard of the peer for {silence}"
@@ -370,7 +377,4 @@ class IceAgent:
         # The peer answers checks before it starts; only its own show that it takes data.
         if session.met and all(map(session.usable, session.components)):
             return State.CONNECTED, ""
-        fails_at = session.fails_at()
-        if fails_at is not None and fails_at <= now:
-            return State.FAILED, "; ".join(filter(None, (NO_PAIR, session.suspicion)))
         return State.CHECKING, ""

@@ -15,14 +15,22 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
-from natkit.ice.inquiry import PATIENCE, Inquiry, Kind, all_ended_at, settled_at
+from natkit.ice.inquiry import (
+    PATIENCE,
+    STREAM_PATIENCE,
+    Cause,
+    Inquiry,
+    Kind,
+    Trouble,
+    all_ended_at,
+    settled_at,
+)
 from natkit.ice.messages import Outgoing
 from natkit.ice.priority import NAT_ASSISTED, Foundations, parts, priority
 from natkit.machine import Instant, Seconds, soonest
 from natkit.network import IcmpError
 from natkit.stun.binding import (
     BindingClient,
-    BindingEvent,
     BindingFailed,
     BindingSucceeded,
     BindingTimedOut,
@@ -33,6 +41,8 @@ from natkit.wire import TransportAddress
 
 KEEPALIVE: Seconds = 15.0
 """Between two requests that keep a mapping alive until a pair is chosen (RFC 8445 §11)."""
+
+_OUTRUN = Trouble(Cause.NOT_AWAITED, "no answer by the time that others had given theirs")
 
 _ONCE = Retransmission(count=1)
 """A keepalive that is lost is not missed: the next one comes."""
@@ -177,11 +187,11 @@ class Gatherer:
         candidate = _reflexive_of(host, external, foundation, value)
         self._found(inquiry, Local(candidate, host.base, origin), now)
 
-    def failed(self, inquiry: Inquiry, why: str, *, now: Instant) -> None:
+    def failed(self, inquiry: Inquiry, trouble: Trouble, *, now: Instant) -> None:
         """Take that a question has come to nothing."""
         if inquiry.ended_at is not None:
             return
-        inquiry.ended_at, inquiry.error = now, why
+        inquiry.ended_at, inquiry.trouble = now, trouble
         self._events.append(InquiryEnded(inquiry))
 
     def complete(self, *, now: Instant) -> None:
@@ -262,9 +272,16 @@ class Gatherer:
         self._over = True
         for inquiry in self.inquiries:
             if inquiry.ended_at is None:
-                self.failed(inquiry, "no answer by the time that others had given theirs", now=now)
+                self.failed(inquiry, self._unanswered(inquiry, now), now=now)
         self._open.clear()
         self._events.append(GatheringEnded())
+
+    def _unanswered(self, inquiry: Inquiry, now: Instant) -> Trouble:
+        in_stream = inquiry.in_stream and not self.thorough
+        patience = STREAM_PATIENCE if in_stream else self._patience
+        if now < inquiry.asked_at + patience:
+            return _OUTRUN
+        return Trouble(Cause.TIMEOUT, f"no answer in {patience:g} s")
 
     def _listen(self, client: BindingClient, now: Instant) -> None:
         for event in client.events():
@@ -275,7 +292,7 @@ class Gatherer:
             if isinstance(event, BindingSucceeded):
                 self._reflexive(inquiry, host, server, event, now)
             else:
-                self.failed(inquiry, _words(event), now=now)
+                self.failed(inquiry, _trouble(event), now=now)
         self._settle(now)
 
     def _reflexive(
@@ -331,15 +348,15 @@ def _hidden(address: TransportAddress) -> TransportAddress:
     return TransportAddress("::" if address.is_ipv6 else "0.0.0.0", 9)
 
 
-def _words(event: BindingEvent) -> str:
-    """Return in words how a question came to nothing."""
+def _trouble(event: BindingFailed | BindingTimedOut | BindingUnreachable) -> Trouble:
+    """Return how a question came to nothing."""
     match event:
+        case BindingFailed(code=None):
+            return Trouble(Cause.UNUSABLE, event.reason)
         case BindingFailed():
-            code = "" if event.code is None else f"error {event.code} "
-            return f"{code}{event.reason}"
+            return Trouble(Cause.REFUSED, f"error {event.code} {event.reason}", event.code)
         case BindingTimedOut():
-            return f"no answer to {event.sent} requests"
-        case BindingUnreachable():
-            return f"ICMP type {event.error.kind} code {event.error.code}: nobody listens there"
-        case BindingSucceeded():
-            return ""
+            return Trouble(Cause.TIMEOUT, f"no answer to {event.sent} requests")
+        case BindingUnreachable(error=error):
+            words = f"ICMP type {error.kind} code {error.code}: nobody listens there"
+            return Trouble(Cause.ICMP, words)

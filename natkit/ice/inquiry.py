@@ -34,6 +34,44 @@ class Kind(Enum):
     MAPPED = "gateway"
 
 
+class Cause(Enum):
+    """Why a question came to nothing."""
+
+    TIMEOUT = "timeout"
+    """Nothing came in all the time there was."""
+    NOT_AWAITED = "not-awaited"
+    """Nothing had come by the time that others had answered."""
+    REFUSED = "refused"
+    """The server answered with an error."""
+    LOGIN = "login"
+    """The server wants a login, and there is none, or its answers do not prove that it knows it."""
+    UNUSABLE = "unusable"
+    """The answer is of no use."""
+    ICMP = "icmp"
+    """Nobody listens there."""
+    CONNECTION = "connection"
+    """TCP did not connect, or the connection ended."""
+    TLS = "tls"
+    RESOLVE = "resolve"
+    """The name has no address."""
+    GATEWAY = "gateway"
+    """The gateway maps no port."""
+    LOCAL = "local"
+    """This host has no socket for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """How a question came to nothing.
+
+    Attributes: code: of the server's error, if it answered with one.
+    """
+
+    cause: Cause
+    words: str
+    code: int | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Inquiry:
     """One question to one server.
@@ -46,7 +84,7 @@ class Inquiry:
         asked_at, ended_at: when; ended_at is None while it is open.
         component: that it is for.
         in_stream: the server is asked over TCP or TLS.
-        found:     what came of it; None: nothing, and `error` says why.
+        found:     what came of it; None: nothing, and `trouble` says why.
         is_new:    `found` was not known before.
         on_route:  packets to the server leave from this base; others are asked as well, but as a
                    rule only what the routing table names gets answers, so they are not waited for.
@@ -63,7 +101,18 @@ class Inquiry:
     found: Local | None = None
     is_new: bool = False
     on_route: bool = True
-    error: str | None = None
+    trouble: Trouble | None = None
+
+    @property
+    def error(self) -> str | None:
+        """In words, why nothing came of it."""
+        return None if self.trouble is None else self.trouble.words
+
+    @property
+    def is_refused(self) -> bool:
+        """True when the login does not do."""
+        trouble = self.trouble
+        return trouble is not None and (trouble.cause is Cause.LOGIN or trouble.code in (401, 441))
 
     @property
     def asker(self) -> Hashable:

@@ -31,7 +31,7 @@ TRANSITIONS = {
     IN_PROGRESS: {SUCCEEDED, FAILED, WAITING},
     # A late answer counts; a check from the peer gives a failed pair another chance.
     FAILED: {WAITING, SUCCEEDED},
-    # The check that was to nominate it went unanswered.
+    # The check that was to nominate it went unanswered, or the peer fell silent there.
     SUCCEEDED: {FAILED},
 }
 """Which state may follow which. A waiting pair may also succeed: by an earlier check's answer."""
@@ -58,6 +58,7 @@ class History:
         changes:        (when, to which state), from the beginning.
         sent, answered: how often checks were sent (again), and how many were answered well.
         received:       how often the peer checked it.
+        received_at:    when it first did; None: it has not.
         answered_at:    when the latest answer came; None: none has.
         round_trip:     seconds, from the latest check that was answered at first try.
         notes:          (when, what) for people: errors, why it was given up.
@@ -68,6 +69,7 @@ class History:
     sent: int = 0
     answered: int = 0
     received: int = 0
+    received_at: Instant | None = None
     answered_at: Instant | None = None
     round_trip: Seconds | None = None
     notes: list[tuple[Instant, str]] = field(default_factory=list)

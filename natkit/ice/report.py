@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from natkit.ice.agent import IceAgent
 from natkit.ice.candidate import Candidate, Local
-from natkit.ice.inquiry import Inquiry
+from natkit.ice.inquiry import Inquiry, Trouble
 from natkit.ice.pair import Pair
 from natkit.ice.priority import parts
 from natkit.machine import Instant, Seconds
@@ -82,7 +82,7 @@ class Reporter:
             "asked_ms": self._ms(inquiry.asked_at),
             "took_ms": milliseconds(inquiry.took),
             "found": None if found is None else str(found.candidate),
-            "error": inquiry.error,
+            **trouble_json(inquiry.trouble),
         }
 
     def _local(self, local: Local) -> Json:
@@ -120,6 +120,15 @@ class Reporter:
 
     def _ms(self, at: Instant | None) -> float | None:
         return None if at is None else milliseconds(at - self._began)
+
+
+def trouble_json(trouble: Trouble | None) -> Json:
+    """Return how a question came to nothing; all None: it did not."""
+    return {
+        "error": None if trouble is None else trouble.words,
+        "cause": None if trouble is None else trouble.cause.value,
+        "code": None if trouble is None else trouble.code,
+    }
 
 
 def candidate_json(candidate: Candidate) -> Json:

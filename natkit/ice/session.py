@@ -141,12 +141,21 @@ class Session:
         return not (self.local_done and self.remote_done)
 
     def fails_at(self) -> Instant | None:
-        """Return from when on the session has failed as things stand; None: there is hope."""
+        """Return from when on the session has failed as things stand; None: there is hope.
+
+        A check of the peer's has a pair checked anew (RFC 8445 §7.3.1.4), and a peer that has a
+        path asks for consent for ever: so a pair that it has checked is hoped for as long as a
+        session is (RFC 8863 §4), and no longer.
+        """
         if self.started_at is None or self.more_expected or all(map(self.usable, self.components)):
             return None
-        if self.pairs.count(IN_PROGRESS) or self.pairs.has_next():
-            return None
-        return self.started_at + self._settings.failure_patience  # RFC 8863 §4
+        latest = self.started_at
+        for pair in self.pairs.pairs:
+            if pair.is_pending:
+                if pair.history.received_at is None:
+                    return None
+                latest = max(latest, pair.history.received_at)
+        return latest + self._settings.failure_patience
 
     # What came in.
 
@@ -214,6 +223,26 @@ class Session:
             self._fail(pair, why, now)
             self.tick(now=now)
 
+    def doubt(self, pair: Pair, *, since: Instant, now: Instant) -> None:
+        """Take that the pair in use is silent: give it up for another one that is answered.
+
+        That another one worked is no consent to use it now (RFC 7675 §5.1): it is checked first.
+
+        Args: since: when the pair in use was last heard of.
+        """
+        others = [other for other in self.pairs.working(pair.component) if other is not pair]
+        if not (others and self._is_checking and pair.state is SUCCEEDED):
+            return
+        for other in others:
+            if self.candidates.sender(other.path.base, tcp=other.is_tcp) is None:
+                self._fail(other, "its candidate was given back", now)
+            elif nomination.worked_at(other) <= since:
+                self._fail(other, "to be checked again: the pair in use is silent", now)
+                self.pairs.trigger(other, now=now)
+            else:
+                self._fail(pair, "silent, while another pair is answered", now)
+        self.tick(now=now)
+
     # Time.
 
     def tick(self, *, now: Instant) -> None:
@@ -280,6 +309,8 @@ class Session:
         if pair is None:
             return False
         pair.history.received += 1
+        if pair.history.received_at is None:
+            pair.history.received_at = now
         if pair.state is SUCCEEDED and (pair.nominated or not checked.nominates):
             return False
         if self.lite:

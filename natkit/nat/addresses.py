@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
+from typing import TypeVar
 
 from natkit.wire import TransportAddress
+
+Server = TypeVar("Server")
 
 CARRIER_GRADE = ipaddress.ip_network("100.64.0.0/10")
 """Shared address space between a carrier and its customers (RFC 6598)."""
@@ -24,6 +28,16 @@ def other_address_fault(primary: TransportAddress, other: TransportAddress) -> s
     if other.port == 0:
         return f"its OTHER-ADDRESS {other} has no port"
     return ""
+
+
+def from_outside(
+    seen: Sequence[tuple[Server, TransportAddress]],
+) -> Sequence[tuple[Server, TransportAddress]]:
+    """Leave out servers on our side of the NAT, unless there are no others.
+
+    Args: seen: each server with where it saw us; one that saw a private address stands inside.
+    """
+    return [(server, at) for server, at in seen if not is_local(at.ip)] or seen
 
 
 def is_local(ip: str) -> bool:

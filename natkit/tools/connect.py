@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from natkit.aio.connection import Connection, SelectedPair, TransportPolicy
 from natkit.aio.ice_servers import ServerName, TurnServer
 from natkit.errors import NatkitError, NetworkUnreachable
+from natkit.ice.candidate import TcpType
 from natkit.ice.credentials import Credentials
 from natkit.ice.events import State
 from natkit.ice.report import Json
@@ -28,6 +29,8 @@ from natkit.network import Network
 from natkit.rendezvous.ping import PingAnswered, Pinger, PingLost
 from natkit.tools.connect_report import Report
 from natkit.tools.connect_talk import Generation, Signalling, Talk
+from natkit.tools.path_explanation import explain_path
+from natkit.tools.path_values import PathExplanation
 
 _FIRST_REST: Seconds = 1.0
 _LONGEST_REST: Seconds = 8.0
@@ -67,6 +70,8 @@ class Wishes:
     Attributes:
         stun, turn:   servers to ask.
         interfaces:   names of those to use; None: all but loopback.
+        tcp:          which candidates over TCP to offer, too.
+        port_mapping: ask the gateway for an outside port.
         count:        pings, 1 or more.
         timeout:      for a path to be found, seconds; with `until_direct` for a direct one.
         until_direct: go on, with restarts, until the path is direct.
@@ -76,6 +81,8 @@ class Wishes:
     turn: Sequence[TurnServer] = ()
     policy: TransportPolicy = TransportPolicy.ALL
     interfaces: Sequence[str] | None = None
+    tcp: Sequence[TcpType] = ()
+    port_mapping: bool = False
     count: int = 4
     timeout: Seconds = 60.0
     until_direct: bool = False
@@ -107,12 +114,15 @@ class Call:
         self._began: Instant = network.now()
         self._seconds: Seconds | None = None
         self._pair: SelectedPair | None = None
+        self._explanation: PathExplanation | None = None
         self._connection = Connection(
             True,
             stun_servers=wishes.stun,
             turn_servers=wishes.turn,
             transport_policy=wishes.policy,
             interfaces=wishes.interfaces,
+            tcp=wishes.tcp,
+            port_mapping=wishes.port_mapping,
             local_username=self._generation.own.ufrag,
             local_password=self._generation.own.password,
             on_candidate=lambda candidate: self._talk.found(self._generation, candidate),
@@ -157,6 +167,7 @@ class Call:
             self._seconds,
             () if self._pinger is None else tuple(self._pinger.pings),
             self._wishes.until_direct,
+            self._explanation or explain_path(self.report()),
             self.report(),
         )
 
@@ -202,6 +213,7 @@ class Call:
         except NetworkUnreachable as error:  # the report shows how far it has come
             return error.what
         self._pair = self._connection.selected_pair()
+        self._explanation = explain_path(self.report())
         self._seconds = self._seconds or self._network.now() - self._began
         return ""
 

@@ -9,6 +9,7 @@ from natkit.aio.connection import SelectedPair
 from natkit.ice.report import Json, milliseconds
 from natkit.machine import Seconds
 from natkit.rendezvous.ping import Ping
+from natkit.tools.path_values import PathExplanation
 
 SCHEMA = "natkit.connect/1"
 
@@ -24,6 +25,7 @@ class Report:
         seconds:  from hearing of each other to the first path; None: there was none.
         pings:    ours.
         wanted_direct: this side has asked for a direct path.
+        explanation: of the path when it was chosen, or of why there is none.
         ice:      natkit.ice/1.
     """
 
@@ -33,6 +35,7 @@ class Report:
     seconds: Seconds | None
     pings: Sequence[Ping]
     wanted_direct: bool
+    explanation: PathExplanation
     ice: Json
 
     @property
@@ -78,5 +81,6 @@ class Report:
                 "max_ms": milliseconds(max(trips, default=None)),
                 "round_trips_ms": [milliseconds(ping.round_trip) for ping in self.pings],
             },
+            "explanation": self.explanation.as_json(),
             "ice": self.ice,
         }

@@ -14,7 +14,7 @@ from natkit.ice.candidate import Local
 from natkit.ice.gather import CandidateFound, InquiryEnded
 from natkit.ice.inquiry import Inquiry, Kind
 from natkit.machine import Seconds
-from natkit.nat.addresses import is_local
+from natkit.nat.addresses import from_outside, is_local
 from natkit.network import Network
 from natkit.wire import TransportAddress
 
@@ -70,7 +70,7 @@ class Survey:
         """0: all that was asked for works; 4: a login was refused; 3: else."""
         if all(verdict.outcome is not Outcome.FAILS for verdict in self.verdicts):
             return 0
-        return 4 if any(_is_refused(step.inquiry) for step in self.steps) else 3
+        return 4 if any(s.inquiry is not None and s.inquiry.is_refused for s in self.steps) else 3
 
 
 async def survey(
@@ -180,7 +180,7 @@ def _findings(inquiries: Sequence[Inquiry]) -> Iterable[str]:
                 " cannot reach it. Give the server its public address"
                 " (natkit turn serve --relay-address, coturn's external-ip)"
             )
-        if _is_refused(it):
+        if it.is_refused:
             yield f"{it.server} refuses the login. Try: natkit turn check"
     answered = any(it.found for it in reflexive)
     if reflexive and not answered and any(it.found for it in relayed):
@@ -192,19 +192,16 @@ def _findings(inquiries: Sequence[Inquiry]) -> Iterable[str]:
 
 def _symmetric(inquiries: Sequence[Inquiry]) -> Iterable[str]:
     """Look for a base that two servers see at different ports."""
-    seen: dict[TransportAddress, set[TransportAddress]] = {}
+    answers: dict[TransportAddress, list[tuple[str, TransportAddress]]] = {}
     for it in inquiries:
         address = None if it.found is None else it.found.candidate.address
         if it.base is not None and address is not None:
-            seen.setdefault(it.base, set()).add(address)
-    for base, addresses in seen.items():
+            answers.setdefault(it.base, []).append((it.server, address))
+    for base, seen in answers.items():
+        addresses = {at for _, at in from_outside(seen)}
         if len(addresses) > 1:
             listed = " and ".join(sorted(map(str, addresses)))
             yield (
                 f"{base} is seen at {listed} by different servers: the NAT gives every destination"
                 " another port (symmetric), so most calls need a relay. Try: natkit probe"
             )
-
-
-def _is_refused(inquiry: Inquiry | None) -> bool:
-    return inquiry is not None and "with 401" in (inquiry.error or "")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+from natkit.ice.inquiry import Cause
 from natkit.ice.pair import Side as Nominator
 from natkit.nat.addresses import is_local
 from natkit.wire import TransportAddress
@@ -109,6 +110,7 @@ class Asked:
         kind: "stun", "turn", "host" or "gateway".
         base: where it was asked from; None: a socket of its own.
         error: in words; None: it was answered.
+        cause: of the error.
     """
 
     kind: str
@@ -116,6 +118,7 @@ class Asked:
     base: TransportAddress | None
     found: Shown | None
     error: str | None
+    cause: Cause | None
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Asked:
@@ -130,6 +133,7 @@ class Asked:
             None if base is None else Shown.parse(f"host {base}").at,
             found,
             _text_or_none(row["error"]),
+            None if row["cause"] is None else Cause(row["cause"]),
         )
 
     @property
@@ -146,18 +150,17 @@ class Asked:
     @property
     def is_silent(self) -> bool:
         """True when nothing came back, neither an answer nor an error."""
-        return self.error is not None and "no answer" in self.error
+        return self.cause in (Cause.TIMEOUT, Cause.NOT_AWAITED)
 
     @property
     def was_waited_for(self) -> bool:
         """True for silence through all the time there is, not only until others had answered."""
-        return self.is_silent and "by the time" not in (self.error or "")
+        return self.cause is Cause.TIMEOUT
 
     @property
     def is_refused(self) -> bool:
-        """True when the server said no: its words have an error code, or name the login."""
-        told = self.error or ""
-        return any(sign in told for sign in ("with ", "error ", "password"))
+        """True when the server said no, or wants another login."""
+        return self.cause in (Cause.REFUSED, Cause.LOGIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,8 @@ def _asked_for_no_others(view: SideView) -> bool:
 def _why_blocked(view: SideView) -> str:
     if view.basis("udp") is Basis.MEASURED or view.report is None:
         return f"no UDP gets out of {view.name}'s network"
-    silent = len({a.server for a in view.report.asked if a.was_waited_for})
+    over_udp = [a for a in view.report.asked if a.over not in ("tcp", "tls")]
+    silent = len({a.server for a in over_udp if a.was_waited_for})
     return (
         f"no UDP gets out of {view.name}'s network: {silent} servers did not answer over UDP, "
         "while one answered over TCP"

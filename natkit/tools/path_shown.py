@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from natkit.nat.addresses import is_local
+from natkit.nat.addresses import from_outside
 from natkit.nat.verdict import Behaviour
 from natkit.tools.path_entries import Asked, Shown, of_type
 from natkit.tools.path_report import IceReport
@@ -22,35 +22,30 @@ def shown_to_itself(report: IceReport) -> tuple[Behaviour, str]:
     for asked in report.questions("stun"):
         if asked.found is not None and asked.base is not None:
             answers.setdefault(asked.base, []).append((asked, asked.found.at))
-    answers = {base: _from_outside(seen) for base, seen in answers.items()}
-    translated = [at != base for base, seen in answers.items() for _, at in seen]
+    outside = {base: from_outside(seen) for base, seen in answers.items()}
+    translated = [at != base for base, seen in outside.items() for _, at in seen]
     nat = any(translated) if translated else None
-    behaviour = Behaviour(_udp(report), _steady(answers.values()), None, nat)
-    for base, seen in answers.items():
+    behaviour = Behaviour(_udp(report), _steady(outside.values()), None, nat)
+    for base, seen in outside.items():
         if len({at for _, at in seen}) > 1:
             listed = " and ".join(f"{asked.server} at {at}" for asked, at in seen)
             return behaviour, f"{base} is seen by {listed}"
-    if evidence := _seen_by_relay(report, answers):
+    if evidence := _seen_by_relay(report, outside):
         return replace(behaviour, steady=False), evidence
     return behaviour, ""
 
 
-def _from_outside(seen: list[Answer]) -> list[Answer]:
-    """Leave out servers on this side of the NAT, which see a private address, if others do not."""
-    return [answer for answer in seen if not is_local(answer[1].ip)] or seen
-
-
-def _seen_by_relay(report: IceReport, answers: Mapping[TransportAddress, list[Answer]]) -> str:
+def _seen_by_relay(report: IceReport, answers: Mapping[TransportAddress, Sequence[Answer]]) -> str:
     """Return the evidence that a relay saw a base at another port than STUN; empty: none did."""
     for candidate in of_type(report.local, "prflx"):
-        seen = [] if candidate.related is None else answers.get(candidate.related, [])
+        seen = () if candidate.related is None else answers.get(candidate.related, ())
         if seen and _beyond_relay(candidate, report):
             at = f"at {seen[0][1]} by STUN and at {candidate.at} by a relay"
             return f"{candidate.related} is seen {at}"
     return ""
 
 
-def _steady(answers: Iterable[list[Answer]]) -> bool | None:
+def _steady(answers: Iterable[Sequence[Answer]]) -> bool | None:
     """Return whether servers see each base at one place; None: no base was seen by two hosts."""
     known: bool | None = None
     for seen in answers:

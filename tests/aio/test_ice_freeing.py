@@ -75,7 +75,7 @@ def test_each_side_keeps_the_one_end_that_a_relayed_path_has_there():
     async def main(world: World, host: TurnHost) -> None:
         a, b = await connected(world)
         sockets = [(world.network("alice"), a), (world.network("bob"), b)]
-        await asyncio.sleep(8)
+        await asyncio.sleep(9)
         relays = hosts = 0
         for network, side in sockets:
             (ours,) = [c.address for c in side.local_candidates if c.type == "host"]

@@ -114,7 +114,7 @@ def test_connection_that_the_peer_closes_is_lost_at_once():
     async def main(world: World) -> None:
         a, b = pair(world)
         await meet(a, b)
-        await asyncio.sleep(5)
+        await asyncio.sleep(6)
         assert a.state is b.state is State.COMPLETED
         began = world.network("alice").now()
         await b.close()

@@ -19,6 +19,7 @@ from jsonschema import Draft202012Validator
 from natkit.cli.connect_text import ended, path_found
 from natkit.cli.ice_text import pairs_table
 from natkit.cli.main import main
+from natkit.ice.candidate import TcpType
 from tests.ports import free_port
 from tests.tools.meeting import meet, wishes
 
@@ -211,6 +212,49 @@ def test_the_report_of_a_relayed_call_shows_the_winner_first():
     assert rows[0].startswith("→")
     assert not any(row.startswith("→") for row in rows[1:])
     assert "2 sent, 2 answered, 0 % lost; round trip 40.0 / 40.0 / 40.0 ms" in ended(report)
+
+
+def test_the_report_of_a_call_says_why_it_is_this_path():
+    report = meet("symmetric", "symmetric", wishes()).alice
+    explained = unstyle(path_found(report.ice)).partition("\npath: relayed, ")[2]
+    words = " ".join(explained.split())
+    assert "This side and the peer talk over this side's relay at 203.0.113.10:" in words
+    assert "this side's NAT gives every destination another port" in words
+    assert report.to_json()["explanation"]["paragraph"] in words
+
+
+def test_a_call_that_was_given_up_is_not_said_to_be_going_on():
+    alice = meet("none", "udp-blocked", wishes(timeout=5.0)).alice
+    assert alice.to_json()["explanation"]["kind"] == "undecided"
+    assert "still looking" not in ended(alice)
+
+
+def test_a_path_over_tcp_is_taken_where_both_offer_it_and_nothing_else_works():
+    options = wishes(turn=(), tcp=(TcpType.ACTIVE, TcpType.PASSIVE))
+    alice = meet("none", "udp-blocked", options).alice
+    assert alice.path == "direct"
+    assert "talk directly over TCP" in alice.to_json()["explanation"]["paragraph"]
+
+
+def test_a_port_of_the_gateway_is_asked_for_when_it_is_wanted():
+    plain, asking = (
+        meet("port-restricted", "none", wishes(port_mapping=wanted)).alice.ice["inquiries"]
+        for wanted in (False, True)
+    )
+    assert not [it for it in plain if it["kind"] == "gateway"]
+    assert [it for it in asking if it["kind"] == "gateway"]
+
+
+def test_options_for_candidates_reach_the_call(url: str):
+    with natkit("connect", *QUICK, "--rendezvous", url, "--tcp", "passive", "--json") as host:
+        assert host.stderr is not None
+        code = host.stderr.readline().removeprefix("code: ").strip()
+        guest = run("--rendezvous", url, "--json", "--tcp", "active", "--port-mapping", code)
+        rest(host)
+    ice = json.loads(guest.stdout)["ice"]
+    assert {it["tcptype"] for it in ice["local"]} == {None, "active"}
+    assert {it["tcptype"] for it in ice["remote"]} == {None, "passive"}
+    assert [it for it in ice["inquiries"] if it["kind"] == "gateway"]
 
 
 def test_live_table_shows_no_more_pairs_than_fit():

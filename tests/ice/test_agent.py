@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from natkit.errors import UsageError
@@ -16,6 +18,7 @@ from natkit.ice.events import (
 )
 from natkit.ice.messages import Outgoing
 from natkit.ice.pair import PairState, Path, Side
+from natkit.ice.settings import DEFAULTS
 from natkit.wire import IceControlling, Message, MessageClass, UseCandidate
 from tests.ice.duo import A6, A_RELAY, B6, B_RELAY, A, B, Duo, Peer, local, requests, simple
 
@@ -443,6 +446,41 @@ def test_wrong_password_is_answered_with_401_and_never_connects():
     )
 
 
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_wrong_password_is_found_while_the_peers_own_checks_go_on(side: str):
+    duo = simple()
+    duo.introduce()
+    misled: Peer = getattr(duo, side)
+    right = duo.other(misled).agent.session.own
+    misled.agent.set_remote(Credentials(right.ufrag, "x" * 22), now=0.0)
+    for peer in (duo.a, duo.b):
+        peer.agent.start(now=0.0)
+    duo.run(39)
+    assert misled.state is State.CHECKING
+    duo.run(2)
+    assert misled.state is State.FAILED
+    duo.run(60)
+    assert duo.other(misled).agent.path(1, now=duo.now)
+    assert states(misled) == [State.CHECKING, State.FAILED]
+    assert "the password that we were told (401)" in misled.agent.reason
+
+
+def test_second_component_that_fails_ends_the_call_while_the_first_is_silent():
+    duo = Duo(components=2)
+    for component in (1, 2):
+        port = 1000 + component
+        duo.give(duo.a, local(A._replace(port=port), component=component))
+        duo.give(duo.b, local(B._replace(port=port), component=component))
+    duo.drops = lambda out: duo.now > 25 or 1002 in (out.base.port, out.destination.port)
+    duo.end()
+    duo.start()
+    duo.run(38)
+    assert duo.a.state is State.DISCONNECTED
+    duo.run(5)
+    assert duo.a.state is State.FAILED
+    assert duo.a.agent.reason == "no pair of candidates works"
+
+
 def test_consent_is_asked_every_four_to_six_seconds_and_keeps_the_path():
     duo = simple()
     duo.start()
@@ -473,6 +511,61 @@ def test_silence_is_disconnected_after_10_seconds_and_failed_after_30():
     assert len(duo.a.sent) == sent
 
 
+B2 = B._replace(port=2002)
+
+
+def with_a_spare() -> Duo:
+    """Return a call that has a second pair of candidates that has worked, and is not used."""
+    duo = Duo(latency=0.1, settings=replace(DEFAULTS, freeing=1e6))
+    duo.give(duo.a, local(A))
+    duo.give(duo.b, local(B), local(B2, preference=1000))
+    duo.end()
+    duo.start()
+    duo.connect()
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B)
+    assert len(duo.a.agent.session.pairs.working(1)) == 2
+    return duo
+
+
+@pytest.mark.parametrize("after", [1, 100])
+def test_another_pair_that_works_takes_over_from_one_that_falls_silent(after: float):
+    duo = with_a_spare()
+    duo.run(after)
+    duo.drops = lambda out: B in (out.base, out.destination)
+    duo.run(17)
+    assert duo.a.agent.path(1, now=duo.now) == Path(A, B2)
+    assert duo.b.agent.path(1, now=duo.now) == Path(B2, A)
+    assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)
+    duo.run(100)
+    assert (duo.a.state, duo.b.state) == (State.COMPLETED, State.COMPLETED)
+    assert State.FAILED not in states(duo.a)
+    notes = [what for _, what in duo.a.agent.session.pairs.find(Path(A, B)).history.notes]
+    assert "silent, while another pair is answered" in notes
+
+
+def test_pair_that_has_worked_is_not_used_before_it_is_answered_again():
+    duo = with_a_spare()
+    duo.run(60)
+    before = duo.a.events.copy()
+    duo.drops = lambda out: out.base != A
+    duo.run(29)
+    assert [e for e in duo.a.events[len(before) :] if isinstance(e, PairSelected)] == []
+    assert any(out.destination == B2 for out in duo.a.sent[-20:])
+    duo.run(10)
+    assert duo.a.state is State.FAILED
+
+
+def test_pair_whose_candidate_was_given_back_takes_over_nothing():
+    duo = with_a_spare()
+    duo.b.agent.session.candidates.keep([Path(B, A)])
+    duo.drops = lambda out: B in (out.base, out.destination)
+    sent = len(duo.b.sent)
+    duo.run(40)
+    assert duo.b.state is State.FAILED
+    asked = [out for out in duo.b.sent[sent:] if out.base == B2]
+    assert all(Message.decode(out.data).message_class is MessageClass.SUCCESS for out in asked)
+
+
 def test_short_silence_is_forgiven():
     duo = simple()
     duo.start()
@@ -492,7 +585,7 @@ def test_data_is_a_sign_of_life_but_no_consent():
     duo.drops = lambda _: True
     for _ in range(29):
         duo.run(1)
-        assert duo.a.agent.accepts(B, now=duo.now)
+        assert duo.a.agent.accepts(B, at=A, now=duo.now)
         assert duo.a.state is State.COMPLETED
     duo.run(3)
     assert duo.a.state is State.FAILED
@@ -517,7 +610,7 @@ def test_data_of_strangers_is_not_accepted():
     duo = simple()
     duo.start()
     duo.connect()
-    assert not duo.a.agent.accepts(A6, now=duo.now)
+    assert not duo.a.agent.accepts(A6, at=A, now=duo.now)
 
 
 def test_restart_finds_a_new_path_while_data_takes_the_old_one():

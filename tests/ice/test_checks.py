@@ -87,6 +87,6 @@ def test_of_several_nominated_pairs_the_best_is_sent_on_and_data_is_taken_from_a
         assert duo.b.state is State.COMPLETED
     assert duo.b.agent.path(1, now=duo.now) == Path(B, A)
     for base in order:
-        assert duo.b.agent.accepts(base, now=duo.now)
+        assert duo.b.agent.accepts(base, at=B, now=duo.now)
     duo.run(60)
     assert duo.b.state is State.COMPLETED

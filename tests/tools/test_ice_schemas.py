@@ -102,6 +102,10 @@ BROKEN: dict[str, tuple[str, Change]] = {
     ),
     "a candidate of ours without a base": ("$.local[0]", lambda r: r["local"][0].pop("base")),
     "a port past 16 bits": ("$.remote[0].port", lambda r: r["remote"][0].update(port=70000)),
+    "an inquiry of an unknown cause": (
+        "$.inquiries[0].cause",
+        lambda r: r["inquiries"][0].update(cause="bad luck"),
+    ),
     "an inquiry of an unknown kind": (
         "$.inquiries[0].kind",
         lambda r: r["inquiries"][0].update(kind="dns"),

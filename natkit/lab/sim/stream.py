@@ -229,10 +229,10 @@ async def connect(
     try:
         async with asyncio.timeout(patience):
             await stream.connect()
-    except TimeoutError:
+    except TimeoutError as error:
         raise NetworkUnreachable(
             f"{remote} does not answer", why=f"no connection within {patience} s"
-        ) from None
+        ) from error
     finally:
         if not stream.is_open:
             stream.abort()
