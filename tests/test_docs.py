@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
+from calto_demo.cli import main as calto
 from natkit.cli.help import descend
 from natkit.cli.main import main
 
@@ -48,25 +49,28 @@ def test_every_link_to_a_file_leads_to_one(document: Path):
             assert (document.parent / target).exists(), f"{name_of(document)} links to {target}"
 
 
-COMMAND = re.compile(r"(?:  (?:\S*/)?|\$ |`)natkit ([a-z-][^`\n]*)")
+COMMAND = re.compile(r"(?:  (?:\S*/)?|\$ |`)(natkit|calto) ([a-z-][^`\n]*)")
+PROGRAMS = {"natkit": main, "calto": calto}
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """Return the natkit command lines in `text`, up to a pipe, a comment or two spaces."""
-    lines = (re.split(r"  |\||#|>|[.;,]$", line)[0] for line in COMMAND.findall(text))
-    return [shlex.split(line) for line in lines]
+    """Return our command lines in `text`, up to a pipe, a comment or two spaces."""
+    # A command may go on in the next line.
+    found = COMMAND.findall(re.sub(r"\\\n\s*", "", text))
+    lines = ((name, re.split(r"  |\||#|>|[.;,]$", line)[0]) for name, line in found)
+    return [[name, *shlex.split(line)] for name, line in lines]
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, *TOPICS, ROOT / "scripts/try"], ids=name_of)
 def test_every_command_shown_exists_with_its_options(document: Path):
     for words in commands_in(document.read_text(encoding="utf-8")):
-        assert not unknown_words(words), f"{name_of(document)}: natkit {shlex.join(words)}"
+        assert not unknown_words(words), f"{name_of(document)}: {shlex.join(words)}"
 
 
 def unknown_words(words: list[str]) -> list[str]:
-    """Return the sub-commands and options among `words` that natkit does not have."""
-    context = main.make_context("natkit", [], resilient_parsing=True)
-    rest = list(words)
+    """Return the sub-commands and options among `words` that the program does not have."""
+    program, *rest = words
+    context = PROGRAMS[program].make_context(program, [], resilient_parsing=True)
     while rest and isinstance(context.command, click.Group) and not rest[0].startswith("-"):
         if rest[0] not in context.command.list_commands(context):
             return [rest[0]]
@@ -76,9 +80,10 @@ def unknown_words(words: list[str]) -> list[str]:
 
 
 def test_an_unknown_option_or_command_in_a_document_is_found():
-    assert unknown_words(["explain", "cgnat", "--json"]) == []
-    assert unknown_words(["explain", "--nonsense"]) == ["--nonsense"]
-    assert unknown_words(["nonsense"]) == ["nonsense"]
+    assert unknown_words(["natkit", "explain", "cgnat", "--json"]) == []
+    assert unknown_words(["natkit", "explain", "--nonsense"]) == ["--nonsense"]
+    assert unknown_words(["natkit", "nonsense"]) == ["nonsense"]
+    assert unknown_words(["calto", "serve", "--origin", "--nonsense"]) == ["--nonsense"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_an_unknown_option_or_command_in_a_document_is_found():
     ],
 )
 def test_a_command_in_a_document_is_seen(text: str):
-    assert commands_in(text) == [["explain", "401"]]
+    assert commands_in(text) == [["natkit", "explain", "401"]]
 
 
 def required() -> list[str]:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from calto_demo.server.command import serve
 from natkit.wire import Message, TransportAddress, XorMappedAddress
 
 ROOT = Path(__file__).parent.parent
@@ -177,20 +178,47 @@ def test_the_wheel_alone_probes_a_server(
 
 
 @pytest.mark.slow
-def test_image_is_given_all_that_an_installation_needs(tmp_path: Path) -> None:
-    for line in (ROOT / "packaging" / "Dockerfile").read_text().splitlines():
+@pytest.mark.parametrize(
+    ("dockerfile", "holds"),
+    [
+        ("Dockerfile", {"natkit/cli/turn.py", "natkit/tools/topics/401.txt"}),
+        (
+            "calto.Dockerfile",
+            {"calto_demo/server/migrations/env.py", "calto_demo/static/index.html"},
+        ),
+    ],
+)
+def test_image_is_given_all_that_an_installation_needs(
+    dockerfile: str, holds: set[str], tmp_path: Path
+) -> None:
+    for line in (ROOT / "packaging" / dockerfile).read_text().splitlines():
         if line.startswith("COPY "):
             *sources, target = line.split()[1:]
             for source in sources:
                 to = tmp_path / target.strip("/")
                 if (ROOT / source).is_dir():
-                    shutil.copytree(ROOT / source, to)
+                    shutil.copytree(
+                        ROOT / source, to, ignore=shutil.ignore_patterns("node_modules")
+                    )
                 else:
                     to.mkdir(exist_ok=True)
                     shutil.copy(ROOT / source, to)
     argv = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(argv, cwd=tmp_path / "src", check=True, capture_output=True)
     [wheel] = tmp_path.glob("*.whl")
-    assert {"natkit/cli/turn.py", "natkit/tools/topics/401.txt"} <= set(
-        zipfile.ZipFile(wheel).namelist()
+    assert holds <= set(zipfile.ZipFile(wheel).namelist())
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern"),
+    [("calto.Dockerfile", r"CMD \[(.*)\]"), ("compose.yaml", r"^ +- (--.*)$")],
+)
+def test_calto_takes_the_options_that_its_container_is_started_with(file: str, pattern: str):
+    text = (ROOT / "packaging" / file).read_text()
+    options = re.findall(
+        r"--[^\s\",]+(?:\", \"(?!-)[^\"]+)?", "\n".join(re.findall(pattern, text, re.M))
     )
+    words = [word for option in options for word in option.split('", "')]
+    context = serve.make_context("serve", words)
+    assert context.params["listen"] == "0.0.0.0:8000"
+    assert context.params["log_format"] == "json"
