@@ -103,7 +103,7 @@ def imported(tree: ast.AST, *, at_import: bool) -> Iterator[str]:
                 yield from imported(node, at_import=at_import)
 
 
-BY_NAME = {"aiosqlite", "asyncpg", "itsdangerous", "websockets"}
+BY_NAME = {"asyncpg", "itsdangerous", "websockets"}
 """Imported by SQLAlchemy, Starlette and uvicorn, because calto_demo names what needs them."""
 
 

@@ -76,7 +76,7 @@ async def me(request: Request) -> Response:
     if request.method == "PATCH":
         name = clean_name((await body_of(request, Named)).name)
         user = await services.people.rename(user.id, name)
-        await services.presence.announce(user.id)
+        services.presence.announce(user.id)
     return answer(user._asdict())
 
 

@@ -15,22 +15,21 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from calto_demo.server.sqlite import DRIVER, sqlite_engine
 from natkit import UsageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
+    "sqlite": DRIVER,
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
 }
-_BUSY = 30.0
-"""Seconds that a writer waits for another one on SQLite."""
 
 
 class Database:
@@ -38,7 +37,7 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        # SQLite has one writer at a time, and lets others sleep and look again: here they queue.
+        # SQLite has one writer at a time, and lets others look again: here they queue.
         is_sqlite = engine.dialect.name == "sqlite"
         self._writer: AbstractAsyncContextManager[None] = (
             asyncio.Lock() if is_sqlite else contextlib.nullcontext()
@@ -97,18 +96,12 @@ def _shown(url: str) -> str:
 
 
 def _engine(url: URL) -> AsyncEngine:
-    if url.get_backend_name() != "sqlite":
-        mode = url.query.get("sslmode", "prefer")
-        options: dict[str, Any] = {} if mode == "prefer" else {"ssl": _tls(str(mode), url)}
-        bare = url.difference_update_query(["sslmode", "sslrootcert"])
-        return create_async_engine(bare, connect_args=options, pool_pre_ping=True)
-    # Each step is handed to a thread and back, so those that change nothing are left out:
-    # every transaction is ended where it is begun, and a single query needs none.
-    options = {"connect_args": {"timeout": _BUSY}, "pool_reset_on_return": None}
-    engine = create_async_engine(url, **options)
-    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
+    if url.get_backend_name() == "sqlite":
+        return sqlite_engine(url)
+    mode = url.query.get("sslmode", "prefer")
+    options: dict[str, Any] = {} if mode == "prefer" else {"ssl": _tls(str(mode), url)}
+    bare = url.difference_update_query(["sslmode", "sslrootcert"])
+    return create_async_engine(bare, connect_args=options, pool_pre_ping=True)
 
 
 def _tls(mode: str, url: URL) -> ssl.SSLContext | str:
@@ -118,22 +111,6 @@ def _tls(mode: str, url: URL) -> ssl.SSLContext | str:
     context = ssl.create_default_context(cafile=str(url.query.get("sslrootcert", "")) or None)
     context.check_hostname = mode == "verify-full"
     return context
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun below, not by the driver's guess
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    # With a write-ahead log nothing is torn by a crash; the last moments before one may be missing.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Begin as a writer at once: who becomes one later can find that another was quicker."""
-    if not connection.get_execution_options().get("reading"):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _upgrade(connection: Connection) -> None:

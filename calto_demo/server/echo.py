@@ -16,11 +16,12 @@ from aiortc.exceptions import InvalidAccessError, InvalidStateError
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
 from calto_demo.server import frames
+from calto_demo.server.failures import FAILURES
 from calto_demo.server.hub import Hub
 from calto_demo.server.ice_servers import IceServers
 from calto_demo.server.people import User
 from calto_demo.server.refusal import Refused
-from calto_demo.server.services import FAILURES, Services
+from calto_demo.server.services import Services
 from natkit.aiortc import RTCPeerConnection
 
 MOST_CALLS = 20
@@ -143,7 +144,7 @@ class Echo:
         joined = await hub.join(self._user.id, self._session, 0, self, "open")
         self._known = joined.member.session
         joined.member.open(frames.write({"type": "welcome"}))
-        await self._services.presence.announce(self._user.id)
+        self._services.presence.announce(self._user.id)
 
     def close(self, _code: int, _reason: str) -> None:
         """Nothing is to be closed: `leave` ends it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -56,11 +56,38 @@ class Member:
                 self.line.send(data)
             self.is_open = True
 
-    def push(self, frame: dict[str, Any]) -> None:
-        """Send a frame, now or when there is a socket again."""
+    def push(self, frame: bytes) -> None:
+        """Send a frame that has no number yet, now or when there is a socket again."""
         data = self.session.number(frame)
         if self.line is not None and self.is_open:
             self.line.send(data)
+
+
+class Taken(msgspec.Struct, tag="taken"):
+    """A session has a socket here. Attributes: by: the process."""
+
+    taken: str
+    by: str
+
+
+class SignedOut(msgspec.Struct, tag="signed-out"):
+    """A device has signed out."""
+
+    device: str
+
+
+class Told(msgspec.Struct, tag="told"):
+    """A frame for a user's sessions. Attributes: frame: as it is sent, but for its number."""
+
+    frame: msgspec.Raw
+    only: str | None
+    but: str
+
+
+Message: TypeAlias = Taken | SignedOut | Told
+"""What processes tell each other."""
+
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 class Joined(NamedTuple):
@@ -111,7 +138,7 @@ class Hub:
         await self.backplane.listen(user)
         await self.backplane.come(user, name, nat)
         # If another process has it (half dead, perhaps), it lets go.
-        await self._publish(user, {"taken": name, "by": self.process})
+        await self._publish(user, Taken(name, self.process))
         return Joined(member, resumed)
 
     async def drop(self, user: str, name: str, line: Line) -> bool:
@@ -125,7 +152,7 @@ class Hub:
 
     async def sign_out(self, user: str, device: str) -> None:
         """End the sockets of a device, on every process."""
-        await self._publish(user, {"signed_out": device})
+        await self._publish(user, SignedOut(device))
 
     async def forget(self) -> None:
         """Forget sessions that have not come back in time."""
@@ -152,25 +179,26 @@ class Hub:
 
         Args: only: to this one alone.  but: to all except this one.
         """
-        await self._publish(user, {"frame": frame, "only": only, "but": but})
+        await self._publish(user, Told(msgspec.Raw(write(frame)), only, but))
 
-    async def _publish(self, user: str | None, message: dict[str, Any]) -> None:
+    async def _publish(self, user: str | None, message: Message) -> None:
         await self.backplane.tell(user, write(message))
 
     def _hear(self, user: str | None, data: bytes) -> None:
-        message = msgspec.json.decode(data)
+        message = _decoder.decode(data)
         groups = list(self._members.values()) if user is None else [self._members.get(user, {})]
         match message:
-            case {"taken": name, "by": process} if user is not None:
-                if process != self.process:
-                    self._let_go(user, name)
-            case {"signed_out": device}:
+            case Taken() if user is not None:
+                if message.by != self.process:
+                    self._let_go(user, message.taken)
+            case SignedOut():
                 for member in (member for group in groups for member in group.values()):
-                    if member.device == device and member.line is not None:
+                    if member.device == message.device and member.line is not None:
                         member.line.close(SIGNED_OUT, "signed-out")
-            case {"frame": frame, "only": only, "but": but}:
+            case Told():
+                frame = bytes(message.frame)
                 for name, member in [pair for group in groups for pair in group.items()]:
-                    if only in (None, name) and name != but:
+                    if message.only in (None, name) and name != message.but:
                         member.push(frame)
 
     def _let_go(self, user: str, name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from calto_demo.server.frames import write
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_LOUD = ("uvicorn", "httpx", "httpx2", "alembic", "aiosqlite", "aiortc", "aioice")
+_LOUD = ("uvicorn", "httpx", "httpx2", "alembic", "aiortc", "aioice")
 
 
 class Lines(logging.Formatter):

@@ -121,6 +121,7 @@ def _web(services: Services) -> Web:
         ws="websockets-sansio",
         ws_max_size=LONGEST_FRAME,
         ws_per_message_deflate=False,
+        ws_ping_interval=None,  # clients give signs of life themselves, every ten seconds
         log_config=None,
         access_log=False,
         server_header=False,

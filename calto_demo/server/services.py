@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from redis.exceptions import RedisError
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 from starlette.requests import HTTPConnection
 
 from calto_demo.server.backplane import Backplane, Memory
 from calto_demo.server.call import What
 from calto_demo.server.database import Database, open_database
+from calto_demo.server.failures import FAILURES
 from calto_demo.server.guard import RINGS_A_MINUTE, Guard, Rate
 from calto_demo.server.hub import Hub
 from calto_demo.server.ice_servers import IceServers
@@ -39,9 +39,6 @@ ECHO = "u-echo"
 
 SWEEP, LOOK = 0.5, 3.0
 """Seconds between looks for calls whose time has come, and for processes that are gone."""
-
-FAILURES = (SQLAlchemyError, RedisError, OSError)
-"""What the database or Redis raise when they are away."""
 
 _log = logging.getLogger("calto")
 
@@ -100,10 +97,15 @@ class Services:
         """Do what follows when a session's socket is gone."""
         await self.switchboard.moved(user, session, What.LEAVE)
         await self.people.seen(user, now=self.clock())
-        await self.presence.announce(user)
+        self.presence.announce(user)
 
     async def keep_going(self) -> None:
         """Do what is due, again and again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.presence.keep_telling())
+            group.create_task(self._keep_sweeping())
+
+    async def _keep_sweeping(self) -> None:
         next_look = 0.0
         while True:
             try:
@@ -121,7 +123,7 @@ class Services:
         await self.hub.forget()
         lost = await self.hub.backplane.lost()
         if lost:
-            await self.presence.announce(*lost)
+            self.presence.announce(*lost)
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -6,9 +6,6 @@ Rule of the file: no I/O. The same session goes on over one socket after another
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
-
-from calto_demo.server.frames import write
 
 MOST_KEPT = 256
 """Frames. A call's set-up has about forty; who misses more begins anew."""
@@ -26,7 +23,7 @@ class Session:
         self.received = 0
         self.lost = False
         self._sent = 0
-        self._kept: deque[tuple[int, bytes]] = deque()
+        self._kept: deque[bytes] = deque()
 
     def is_new(self, seq: int) -> bool:
         """Note a frame that came in; False: it came before, and was sent again."""
@@ -35,27 +32,37 @@ class Session:
         self.received = seq
         return True
 
-    def number(self, frame: dict[str, Any]) -> bytes:
-        """Return a frame as it is sent, and keep it."""
+    def number(self, frame: bytes) -> bytes:
+        """Return a frame as it is sent, and keep it.
+
+        Args: frame: a JSON object, without its number; whoever gets the same one shares it.
+        """
         self._sent += 1
-        data = write({**frame, "seq": self._sent})
-        self._kept.append((self._sent, data))
+        self._kept.append(frame)
         if len(self._kept) > MOST_KEPT:
             self._kept.popleft()
             self.lost = True
-        return data
+        return _numbered(frame, self._sent)
 
     def acknowledged(self, ack: int) -> None:
         """Forget what has arrived."""
-        while self._kept and self._kept[0][0] <= ack:
+        while self._kept and self._first <= ack:
             self._kept.popleft()
+
+    @property
+    def _first(self) -> int:
+        """The number of the first frame that is kept, or of the next one."""
+        return self._sent - len(self._kept) + 1
 
     def resume(self, ack: int) -> bool:
         """Go on with a client that has `ack`; False: it has to begin anew."""
         self.acknowledged(ack)
-        first = self._kept[0][0] if self._kept else self._sent + 1
-        return not self.lost and first == ack + 1
+        return not self.lost and self._first == ack + 1
 
     def waiting(self) -> list[bytes]:
         """Return what has not arrived, as far as is known."""
-        return [data for _, data in self._kept]
+        return [_numbered(frame, seq) for seq, frame in enumerate(self._kept, self._first)]
+
+
+def _numbered(frame: bytes, seq: int) -> bytes:
+    return b'%b,"seq":%d}' % (frame[:-1], seq)

@@ -12,11 +12,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from calto_demo.server import frames
 from calto_demo.server.bucket import Bucket
 from calto_demo.server.call import What
+from calto_demo.server.failures import FAILURES
 from calto_demo.server.guard import refusal
 from calto_demo.server.hub import Joined
 from calto_demo.server.people import User
 from calto_demo.server.refusal import Refused
-from calto_demo.server.services import FAILURES, Services
+from calto_demo.server.services import Services
 
 HELLO_TIME = 10.0
 SILENCE = 30.0
@@ -114,7 +115,7 @@ class Conversation:
         try:
             await services.switchboard.moved(user.id, hello.session, What.RETURN)
             await self._welcome(user, hello, joined)
-            await services.presence.announce(user.id)
+            services.presence.announce(user.id)
             await self._listen(user, hello.session, joined)
         finally:
             if await services.hub.drop(user.id, hello.session, self._line):
@@ -151,7 +152,7 @@ class Conversation:
         try:
             if isinstance(frame, frames.Status):
                 await services.hub.backplane.come(user.id, name, frame.nat)
-                await services.presence.announce(user.id)
+                services.presence.announce(user.id)
                 return
             if isinstance(frame, frames.Ring):
                 services.rings.check(user.id, "you ring too often")

@@ -91,7 +91,7 @@ class Switchboard:
                 "started_at": now,
             }
             await self._hub.tell(call.callee, incoming)
-            await self._presence.announce(call.caller, call.callee)
+            self._presence.announce(call.caller, call.callee)
         else:
             await self._tell_end(change.after)
 
@@ -170,9 +170,9 @@ class Switchboard:
         self._metrics.ended.labels(reason).inc()
         _log.info("call ended", extra={"call": call.id, "reason": reason})
         paths = await self._ledger.paths([call.id])
+        people = await self._presence.users(call.caller, call.callee)
         for side in Side:
-            user = call.user(side)
-            peer = await self._presence.user(call.user(side.other))
+            user, peer = call.user(side), people[call.user(side.other)]
             ended = {
                 "type": "ended",
                 "call": call.id,
@@ -182,7 +182,7 @@ class Switchboard:
                 "record": record(call, user, peer, paths),
             }
             await self._hub.tell(user, ended)
-        await self._presence.announce(call.caller, call.callee)
+        self._presence.announce(call.caller, call.callee)
 
     async def live(self, user: User, session: str) -> list[dict[str, Any]]:
         """Return the calls that a session is in, or that ring there (Live of the protocol)."""

@@ -23,7 +23,7 @@ REALM, USER, PASSWORD = "bench", "user", "password"
 AT = "127.0.0.1"
 PEERS = "127.0.0.1"
 
-START: Seconds = 15.0
+START: Seconds = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,12 @@ class Server:
         )
         return sum(int(stat.read_text().split()[0]) for stat in stats) / 1e9
 
+    def shared_out(self) -> int:
+        """Return the bytes that it holds, those shared with others in parts (PSS)."""
+        rollups = (Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in self.pids)
+        lines = (line.split() for text in rollups for line in text.splitlines())
+        return sum(int(words[1]) * 1024 for words in lines if words[0] == "Pss:")
+
     def memory(self) -> int:
         """Return the bytes that it holds."""
         pages = (Path(f"/proc/{pid}/statm").read_text().split()[1] for pid in self.pids)
@@ -63,7 +69,7 @@ def natkit(port: int, workers: int = 1) -> Iterator[Server]:
     words = ["--listen", f"udp://{AT}:{port}", "--realm", REALM, "--user", f"{USER}:{PASSWORD}"]
     words += ["--relay-address", f"{AT}={AT}", "--allow-peer", PEERS]
     argv = [sys.executable, "-m", "natkit", "turn", "serve", *words, "--workers", str(workers)]
-    with _running(argv, port, "ready turn") as server:
+    with running(argv, port, "ready turn") as server:
         yield server
 
 
@@ -76,12 +82,12 @@ def coturn(port: int) -> Iterator[Server]:
         argv += ["-L", AT, "-E", AT, "-p", str(port), "--realm", REALM]
         argv += ["--user", f"{USER}:{PASSWORD}", "--simple-log"]
         argv += ["--pidfile", f"{where}/pid", "--userdb", f"{where}/db"]
-        with _running(argv, port, "Total General servers") as server:
+        with running(argv, port, "Total General servers") as server:
             yield server
 
 
 @contextlib.contextmanager
-def _running(argv: list[str], port: int, sign: str) -> Iterator[Server]:
+def running(argv: list[str], port: int, sign: str) -> Iterator[Server]:
     """Run a server until the block ends. Raises: NatkitError: it does not get ready."""
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)

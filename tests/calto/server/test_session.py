@@ -21,7 +21,7 @@ def missed(session: Session, ack: int) -> list[int] | None:
 def sent(count: int) -> Session:
     session = Session()
     for _ in range(count):
-        session.number({"type": "x"})
+        session.number(b'{"type":"x"}')
     return session
 
 
@@ -58,7 +58,7 @@ def test_a_client_gets_every_frame_once_and_in_order_however_often_its_socket_dr
     session, got, wire = Session(), list[int](), list[bytes]()
     for step in [*steps, 10**6]:
         if step == "send":
-            wire.append(session.number({"type": "x"}))
+            wire.append(session.number(b'{"type":"x"}'))
             continue
         got += numbers(wire[:step])
         assert session.resume(len(got))

@@ -1,0 +1,234 @@
+"""Calto's server beside the one that PeerJS's `peer` package has: thousands of idle sockets,
+messages passed on between two of them, and calls set up, all on loopback, one after the other.
+
+The generator shares the machine with the servers, so what a server takes of a processor is stated.
+A call in PeerJS is an offer and an answer that its server passes on and forgets. Ours is a ring,
+ringing, an answer, the word from both sides that audio flows, and its end, each kept in the
+database, told to both sides, and to those who know them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import resource
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import uvloop
+
+from natkit.cli.render import Progress
+from natkit.machine import Seconds
+from scripts.benchmarks import Row
+from scripts.benchmarks._calto_clients import AT_ONCE, CaltoClient, PeerClient, keep_alive
+from scripts.benchmarks._calto_server import PEER, calto, fetched, peer
+from scripts.benchmarks._relay_server import Server
+
+SOCKETS = 5000
+PAIRS = 10
+"""Pairs of sockets that pass messages on while the others idle."""
+
+MESSAGES = 20
+"""A second, of each pair."""
+
+PASSING: Seconds = 10.0
+
+SET_UPS = 50
+"""A second that are begun, whether or not those before are through."""
+
+SETTING_UP: Seconds = 20.0
+IN_TURN = int(SETTING_UP * SET_UPS)
+"""Pairs of users who call each other: each once, so that nobody is rung who is still in a call."""
+
+ROUNDS = 1
+PORT = 34900
+
+T = TypeVar("T", CaltoClient, PeerClient)
+
+
+class Found(NamedTuple):
+    """What was measured of a server.
+
+    Attributes:
+        rss, pss:  KiB for each socket.
+        idle:      percent of a processor, while the sockets give signs of life and no more.
+        median, p99: milliseconds of a message that is passed on.
+        relaying:  percent of a processor meanwhile.
+        set_ups:   a second that were finished.
+        slow:      milliseconds of a set-up, p99.
+        cpu:       milliseconds of a processor for a set-up with its end.
+    """
+
+    rss: float
+    pss: float
+    idle: float
+    median: float
+    p99: float
+    relaying: float
+    set_ups: float
+    slow: float
+    cpu: float
+
+
+def rows(rounds: int = ROUNDS) -> list[Row]:
+    """Measure.
+
+    Args:   rounds: how often, >= 1. One takes two minutes or so.
+    Raises: Unsupported: npm has no PeerJS server for us.
+    """
+    _allow_files(SOCKETS + 500)
+    ours: list[Found] = []
+    theirs: list[Found] = []
+    with Progress() as progress, fetched() as program:
+        for turn in range(rounds):
+            progress.say(f"round {turn + 1} of {rounds}: calto")
+            with calto(PORT + 2 * turn, SOCKETS) as (server, tokens):
+                ours.append(_run(_calto(server, tokens)))
+            progress.say(f"round {turn + 1} of {rounds}: {PEER}")
+            with peer(program, PORT + 2 * turn + 1, SOCKETS) as server:
+                theirs.append(_run(_peer(server)))
+    return _rows(_median(ours), _median(theirs))
+
+
+def _rows(ours: Found, theirs: Found) -> list[Row]:
+    loaded = f"load average {os.getloadavg()[1]:.1f} of {os.cpu_count()}"
+    names = {
+        "rss": (f"memory of each of {SOCKETS} sockets, RSS", "KiB"),
+        "pss": (f"memory of each of {SOCKETS} sockets, PSS", "KiB"),
+        "idle": ("of a processor while they idle", "%"),
+        "median": ("a message passed on, median", "ms"),
+        "p99": ("a message passed on, p99", "ms"),
+        "relaying": (f"of a processor at {PAIRS * MESSAGES} messages/s", "%"),
+        "set_ups": (f"set-ups/s of {SET_UPS} begun (more is better)", ""),
+        "slow": ("a set-up, p99", "ms"),
+        "cpu": ("CPU of a set-up", "ms"),
+    }
+    return [
+        Row(name, unit, getattr(ours, key), getattr(theirs, key), f"{PEER}, {loaded}")
+        for key, (name, unit) in names.items()
+    ]
+
+
+def _run(main: Coroutine[Any, Any, Found]) -> Found:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+def _median(found: Sequence[Found]) -> Found:
+    return Found(*map(statistics.median, zip(*found, strict=True)))
+
+
+def _allow_files(count: int) -> None:
+    """Let this process, and those it starts, open so many files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count, hard)), hard))
+
+
+async def _calto(server: Server, tokens: list[tuple[str, str]]) -> Found:
+    port = server.address.port
+    return await _measured(server, [partial(CaltoClient.open, port, *who) for who in tokens])
+
+
+async def _peer(server: Server) -> Found:
+    names = [f"bench{number}" for number in range(SOCKETS)]
+    port = server.address.port
+    return await _measured(server, [partial(PeerClient.open, port, name) for name in names])
+
+
+async def _measured(server: Server, opening: Sequence[Callable[[], Awaitable[T]]]) -> Found:
+    """Load one server with all there is."""
+    few = len(opening) // 50
+    clients: list[T] = []
+    await opened(opening[:few], clients)  # what is loaded with the first ones is no socket's
+    alive = asyncio.create_task(keep_alive(clients))
+    rss, pss = server.memory(), server.shared_out()
+    await opened(opening[few:], clients)
+    count = 1024 * (len(opening) - few)
+    rss, pss = (server.memory() - rss) // count, (server.shared_out() - pss) // count
+    idle, _ = await _used(server, asyncio.sleep(10.0))
+    pairs = list(zip(clients[0 : 2 * PAIRS : 2], clients[1 : 2 * PAIRS : 2], strict=True))
+    for a, b in pairs:
+        await a.meet(b)
+    relaying, delays = await _used(server, passed_on(pairs))
+    for a, b in pairs:
+        await a.part(b)
+    turns = clients[2 * PAIRS : 2 * (PAIRS + IN_TURN)]
+    began = time.monotonic()
+    before = server.cpu()
+    took = await set_up(list(zip(turns[::2], turns[1::2], strict=True)))
+    cpu = 1e3 * (server.cpu() - before) / len(took)
+    rate = len(took) / (time.monotonic() - began)
+    alive.cancel()
+    lost = sum(client.socket.lost for client in clients)
+    if lost:
+        raise AssertionError(f"{lost} sockets were lost")
+    return Found(
+        rss, pss, idle, statistics.median(delays), p99(delays), relaying, rate, p99(took), cpu
+    )
+
+
+def p99(values: Sequence[float]) -> float:
+    """Return what 99 of 100 are below."""
+    return statistics.quantiles(values, n=100)[-1]
+
+
+async def opened(opening: Sequence[Callable[[], Awaitable[T]]], clients: list[T]) -> None:
+    """Open more clients, AT_ONCE of them at a time."""
+    for first in range(0, len(opening), AT_ONCE):
+        clients += await asyncio.gather(*(one() for one in opening[first : first + AT_ONCE]))
+
+
+async def _used(server: Server, doing: Awaitable[Any]) -> tuple[float, Any]:
+    """Return the percent of a processor that a server takes while something is done, and that."""
+    before, began = server.cpu(), time.monotonic()
+    done = await doing
+    return 100 * (server.cpu() - before) / (time.monotonic() - began), done
+
+
+async def passed_on(pairs: Sequence[tuple[T, T]], seconds: Seconds = PASSING) -> list[float]:
+    """Return how many milliseconds each message took from one client to the other."""
+    delays: list[float] = []
+    count = int(seconds * MESSAGES) * len(pairs)
+    all_came = asyncio.Event()
+
+    def heard(data: bytes) -> None:
+        _, mark, rest = data.partition(b"sent-")
+        if mark:
+            delays.append((time.perf_counter_ns() - int(rest.partition(b"-")[0])) / 1e6)
+            if len(delays) == count:
+                all_came.set()
+
+    for _, b in pairs:
+        b.socket.hear = heard
+    began = time.monotonic()
+    for turn, (a, b) in zip(range(count), itertools.cycle(pairs), strict=False):
+        at = began + turn / (MESSAGES * len(pairs))
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        a.socket.send(a.candidate(f"sent-{time.perf_counter_ns()}-", b))
+    async with asyncio.timeout(5.0):
+        await all_came.wait()
+    for _, b in pairs:
+        b.socket.hear = b.hear
+    return delays
+
+
+async def set_up(pairs: Sequence[tuple[T, T]]) -> list[float]:
+    """Begin calls at a steady rate; returns how many milliseconds each took to be set up."""
+
+    async def one(a: T, b: T) -> float:
+        began = time.monotonic()
+        await a.meet(b)
+        took = time.monotonic() - began
+        await a.part(b)
+        return 1e3 * took
+
+    begun: list[asyncio.Task[float]] = []
+    start = time.monotonic()
+    for turn, pair in zip(range(int(SETTING_UP * SET_UPS)), itertools.cycle(pairs), strict=False):
+        await asyncio.sleep(max(0.0, start + turn / SET_UPS - time.monotonic()))
+        begun.append(asyncio.create_task(one(*pair)))
+    return await asyncio.gather(*begun)
