@@ -34,6 +34,9 @@ _KNOWN_TYPES = frozenset(
     {CandidateType.HOST, CandidateType.SERVER_REFLEXIVE, CandidateType.RELAYED}
 )
 
+LARGEST_DATAGRAM = 65507
+"""Bytes in 65,535, after the headers of IPv4 and UDP."""
+
 _SETTLED = frozenset({State.CONNECTED, State.COMPLETED, State.FAILED})
 """States that end the wait of `connect`."""
 
@@ -319,7 +322,12 @@ class Connection:
         await self.sendto(data, 1)
 
     async def sendto(self, data: bytes, component: int) -> None:
-        """Send a datagram. Raises: ConnectionError: there is no path."""
+        """Send a datagram, which may be lost on the way, as one that is larger than its path takes.
+
+        Raises: ConnectionError: there is no path. ValueError: it is larger than UDP's can be.
+        """
+        if len(data) > LARGEST_DATAGRAM:
+            raise ValueError(f"{len(data)} bytes: a datagram has {LARGEST_DATAGRAM} at the most")
         if self._transport is None or self._closed:
             raise ConnectionError("Cannot send data, not connected")
         self._transport.send(data, component)
@@ -370,8 +378,11 @@ class Connection:
         Afterwards gather, exchange names, passwords and candidates, and connect again, on both
         sides. Until then data takes the path it took.
 
-        Args: local_username, local_password: None: random ones.
+        Args:   local_username, local_password: None: random ones.
+        Raises: ConnectionError: it was closed.
         """
+        if self._closed:
+            raise ConnectionError("Cannot restart, the connection is closed")
         chosen = _chosen(local_username, local_password, self._agent.randomness)
         self._agent.restart(chosen, now=self._network.now())
         if self._transport is not None:

@@ -101,6 +101,10 @@ class Candidate:
         if len(words) < 8 or words[6] != "typ":
             raise MalformedCandidate("candidate", _RFC, "SDP does not have enough properties")
         foundation, component, transport, priority, host, port, _, kind = words[:8]
+        if not (host.isascii() and host.isprintable()):  # people are shown it
+            raise MalformedCandidate(
+                "address", _RFC, f"{host!r} has characters that no address has"
+            )
         base = cls(
             foundation,
             _number(component, "component", _COMPONENTS),
@@ -242,5 +246,5 @@ class Remote:
 
 def _number(text: str, what: str, allowed: range) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) not in allowed:
-        raise MalformedCandidate(what, _RFC, f"{text!r} is not in 0 .. {allowed[-1]}")
+        raise MalformedCandidate(what, _RFC, f"{text!r} is not in {allowed[0]} .. {allowed[-1]}")
     return int(text)

@@ -19,7 +19,8 @@ from natkit.machine import Instant
 from natkit.wire import TransportAddress
 
 MOST = 200
-"""Candidates of one side: more than pair up are of no use, and come from somebody who lies."""
+"""Candidates that one side tells, and as many that its checks bring up: more than pair up are of no
+use, and come from somebody who lies."""
 
 REFLEXIVE = frozenset({CandidateType.SERVER_REFLEXIVE, CandidateType.PEER_REFLEXIVE})
 
@@ -85,10 +86,10 @@ class Candidates:
 
         Args: local: where the check came in.
         """
-        if len(self.remote) >= MOST:
-            return None
         kind = CandidateType.PEER_REFLEXIVE
         number = sum(remote.candidate.type == kind for remote in self.remote)
+        if number >= MOST:
+            return None
         ip, port = checked.source
         ours = local.candidate
         learnt = Candidate(

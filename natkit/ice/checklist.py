@@ -47,8 +47,16 @@ class CheckList:
         """Return the pair from that base to that address."""
         return self._by_path.get(path)
 
-    def add(self, local: Local, remote: Remote, *, controlling: bool, now: Instant) -> Pair | None:
-        """Pair two candidates.
+    def add(
+        self,
+        local: Local,
+        remote: Remote,
+        *,
+        controlling: bool,
+        checked: bool = False,
+        now: Instant,
+    ) -> Pair | None:
+        """Pair two candidates; `checked`: the peer has, so that it goes before any unproved pair.
 
         None where they make no new pair; `unpaired` says why, unless the two are of different
         components, IP versions or transports.
@@ -59,7 +67,7 @@ class CheckList:
         path = Path(local.base, remote.address, local.candidate.is_tcp)
         if why is None and path in self._by_path:
             why = "the path is checked already, from the same base to the same address"
-        if why is None and not self._make_room(local, remote, controlling=controlling):
+        if why is None and not self._make_room(local, remote, controlling, checked):
             why = f"there are {LIMIT} better pairs"
         if why is not None:
             self._explain(local, remote, why)
@@ -158,15 +166,15 @@ class CheckList:
                 return pair
         return None
 
-    def _make_room(self, local: Local, remote: Remote, *, controlling: bool) -> bool:
-        """Drop a failed pair, or the worst one if the new is better (RFC 8838 §11)."""
+    def _make_room(self, local: Local, remote: Remote, controlling: bool, checked: bool) -> bool:
+        """Drop a failed pair, or the worst one if the new is better (RFC 8838 §11), or checked."""
         if len(self.pairs) < LIMIT:
             return True
         new = Pair(0, local, remote, 0)
         new.reorder(controlling=controlling)
         failed = [pair for pair in self.pairs if pair.state is FAILED]
         unchecked = [pair for pair in self.pairs if pair.state in (FROZEN, WAITING)]
-        victims = failed[-1:] or [p for p in unchecked[-1:] if p.priority < new.priority]
+        victims = failed[-1:] or [p for p in unchecked[-1:] if checked or p.priority < new.priority]
         for pair in victims:
             self._drop(pair)
             self._explain(pair.local, pair.remote, f"given up for one of {LIMIT} better pairs")

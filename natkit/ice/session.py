@@ -283,8 +283,11 @@ class Session:
 
     # Pairs.
 
-    def _pair(self, local: Local, remote: Remote, now: Instant) -> Pair | None:
-        return self.pairs.add(local, remote, controlling=self._role.controlling, now=now)
+    def _pair(
+        self, local: Local, remote: Remote, now: Instant, *, checked: bool = False
+    ) -> Pair | None:
+        role = self._role.controlling
+        return self.pairs.add(local, remote, controlling=role, checked=checked, now=now)
 
     def _pair_remote(self, remote: Remote, now: Instant) -> None:
         for local in self.candidates.senders():
@@ -305,7 +308,7 @@ class Session:
             remote = self.candidates.learn_remote(checked, local, now)
         pair = self.pairs.find(Path(checked.base, checked.source, checked.tcp))
         if pair is None and remote is not None:
-            pair = self._pair(local, remote, now)
+            pair = self._pair(local, remote, now, checked=True)
         if pair is None:
             return False
         pair.history.received += 1

@@ -326,6 +326,41 @@ def test_restart_after_the_loss_brings_events_and_data_back():
     play(main)
 
 
+def test_peer_is_reached_though_somebody_told_a_thousand_other_candidates():
+    async def main(world: World) -> None:
+        a, b = alice(world, stun_server=LIVE), bob(world, stun_server=LIVE)
+        await asyncio.gather(a.gather_candidates(), b.gather_candidates())
+        for port in range(1000, 2000):
+            junk = natkit.Candidate.from_sdp(f"1 1 udp 2130706431 198.51.100.9 {port} typ host")
+            await a.add_remote_candidate(junk)
+        await tell(a, b)
+        await tell(b, a)
+        await asyncio.gather(a.connect(), b.connect())
+        await asyncio.gather(a.close(), b.close())
+
+    play(main)
+
+
+def test_what_no_datagram_can_carry_is_refused():
+    async def main(world: World) -> None:
+        a, b = await connected(world)
+        with pytest.raises(ValueError, match="65508 bytes: a datagram has 65507 at the most"):
+            await a.send(bytes(65508))
+        await asyncio.gather(a.close(), b.close())
+
+    play(main)
+
+
+def test_closed_connection_is_not_restarted():
+    async def main(world: World) -> None:
+        a, b = await connected(world)
+        await asyncio.gather(a.close(), b.close())
+        with pytest.raises(ConnectionError, match="closed"):
+            a.restart()
+
+    play(main)
+
+
 @pytest.mark.parametrize("after", [0.0, 0.001, 0.03, 0.5, 2.5])
 def test_closing_while_gathering_ends_it_and_leaves_nothing_behind(after: float):
     """After 0.03 s the allocation is half made; the dead servers are asked for longer."""

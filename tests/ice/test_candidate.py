@@ -64,6 +64,8 @@ def test_address_is_in_canonical_form():
         ("1 257 udp 1 192.0.2.1 5 typ host", "component"),
         ("1 1 udp 4294967296 192.0.2.1 5 typ host", "priority"),
         ("1 1 udp -1 192.0.2.1 5 typ host", "priority"),
+        ("1 1 udp 1 192.0.2.1\x1b[31m 5 typ host", "address"),
+        ("1 1 udp 1 192.0.2.1\0 5 typ host", "address"),
         ("1 1 udp 1 192.0.2.1 65536 typ host", "port"),
         ("1 1 udp 1 192.0.2.1 ５ typ host", "port"),
         ("1 1 udp 1 192.0.2.1 5 typ srflx raddr 1.2.3.4 rport x", "rport"),

@@ -230,6 +230,16 @@ def test_no_more_than_a_hundred_pairs_and_the_worst_goes_first():
     assert pairs.find(Path(A, port(1))) is None
 
 
+def test_pair_that_the_peer_has_checked_finds_room_among_better_ones_that_are_unproved():
+    pairs = CheckList()
+    for number in range(1, LIMIT + 1):
+        add(pairs, local(A), remote(port(number), value=number))
+    found = remote(port(200), value=0)
+    checked = pairs.add(local(A), found, controlling=True, checked=True, now=0.0)
+    assert checked in pairs.pairs
+    assert len(pairs.pairs) == LIMIT
+
+
 def test_failed_pairs_make_room_first():
     pairs = CheckList()
     for number in range(1, LIMIT + 1):
