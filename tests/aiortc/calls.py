@@ -109,6 +109,7 @@ class Call:
         self.peers = self.caller, self.callee
         self.trickled: dict[RTCPeerConnection, list[Any]] = {peer: [] for peer in self.peers}
         self._told: set[asyncio.Future[None]] = set()
+        self._in_order = {peer: asyncio.Lock() for peer in self.peers}
         for peer, other, wanted in zip(self.peers, self.peers[::-1], trickle, strict=True):
             if wanted:
                 peer.on("icecandidate", lambda it, p=peer, o=other: self._trickle(it, p, o))
@@ -132,9 +133,10 @@ class Call:
         task.add_done_callback(self._told.discard)
 
     async def _tell(self, other: RTCPeerConnection, candidate: Any) -> None:
-        while other.remoteDescription is None:  # noqa: ASYNC110 - aiortc tells nobody
-            await asyncio.sleep(0.005)
-        await other.addIceCandidate(candidate)
+        async with self._in_order[other]:  # the end of candidates comes last
+            while other.remoteDescription is None:  # noqa: ASYNC110 - aiortc tells nobody
+                await asyncio.sleep(0.005)
+            await other.addIceCandidate(candidate)
 
     async def negotiate(self) -> None:
         """Offer and answer."""
