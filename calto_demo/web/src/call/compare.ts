@@ -96,7 +96,10 @@ export class Comparer {
   }
 
   private changed(state: RTCPeerConnectionState): void {
-    if (state === "failed") return this.fail();
+    // While it connects, Chromium says so of a connection that goes on in the same millisecond: a
+    // relay that refuses the first of the peer's addresses is enough. Patience ends what stays so.
+    const wasUp = this.store.get().comparison?.state === "connected";
+    if (state === "failed" && wasUp) return this.fail();
     if (state !== "connected") return;
     clearTimeout(this.patience);
     this.show({ state: "connected" });
