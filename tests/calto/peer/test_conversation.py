@@ -115,6 +115,22 @@ async def test_the_echo_contact_sends_the_tone_back(
 
 
 @pytest.mark.slow
+async def test_a_sink_that_cannot_take_more_ends_the_call_and_says_why(
+    server: Server, stack: AsyncExitStack
+):
+    class Full(ToneMeter):
+        def hear(self, samples: bytes) -> None:
+            raise UsageError("cannot write a.wav", why="No space left on device")
+
+    ada, bob = [await guest(stack, server, name) for name in ("Ada", "Bob")]
+    calling = asyncio.create_task(ada.call("Bob"))
+    with pytest.raises(UsageError, match="cannot write"):
+        await bob.take(Full())
+    found, _ = await calling
+    assert found["ended"] is not None
+
+
+@pytest.mark.slow
 async def test_an_answering_echo_sends_the_tone_back(server: Server, stack: AsyncExitStack):
     ada, bob = [await guest(stack, server, name) for name in ("Ada", "Bob")]
     taking = asyncio.create_task(bob.take(Echo()))
