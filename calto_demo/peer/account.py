@@ -70,9 +70,9 @@ class Account:
             return dict(found[0])
         if found:
             ids = ", ".join(it["id"] for it in found)
-            raise UsageError(f"{len(found)} people are called {who}", hint=f"Give an id: {ids}")
+            raise UsageError(f"{len(found)} people are called {who!r}", hint=f"Give an id: {ids}")
         names = ", ".join(it["name"] for it in people) or "nobody"
-        raise UsageError(f"there is no {who}", hint=f"There are: {names}")
+        raise UsageError(f"nobody is called {who!r}", hint=f"There are: {names}")
 
     async def servers(self, call: str) -> Servers:
         """Return STUN and TURN servers, with a login for this call. Raises: ServerRefused."""
