@@ -31,8 +31,8 @@ LONGEST = 24 * 3600.0
     "--lab",
     "pair",
     metavar="A-vs-B",
-    help="Between two homes of natkit's lab, as `natkit lab matrix` has them: home-vs-symmetric."
-    "  [default: on this machine]",
+    help="Between two homes of natkit's lab, of the kinds of `natkit lab matrix` or home, the "
+    "usual one: home-vs-symmetric.  [default: on this machine]",
 )
 @click.option(
     "--backend",

@@ -17,6 +17,10 @@ PATIENCE = 10.0
 """Seconds that a server has for an answer."""
 
 
+LONGEST_NAME = 40
+"""Characters, as docs/calto-protocol.md has it."""
+
+
 class ServerRefused(NatkitError):
     """The server cannot be reached, or wants none of it."""
 
@@ -45,7 +49,10 @@ class Account:
         self._http = AsyncClient(timeout=PATIENCE, verify=verify)
 
     async def sign_in(self, name: str) -> None:
-        """Become a guest of that name. Raises: ServerRefused."""
+        """Become a guest of that name. Raises: ServerRefused; UsageError: it is none."""
+        if not 1 <= len(name.strip()) <= LONGEST_NAME:
+            hint = f"Give --name 1 to {LONGEST_NAME} characters"
+            raise UsageError(f"{name!r} cannot be a name", hint=hint)
         answer = await self.ask("POST", "/api/guest", {"name": name})
         self.me, self.token = answer["me"], answer["token"]
 

@@ -22,6 +22,12 @@ def test_words_need_no_quotes():
     assert "RFC 4787 §4.1" in result.output
 
 
+def test_trickle_is_explained_with_ice():
+    result = CliRunner().invoke(main, ["explain", "trickle"])
+    assert result.exit_code == 0
+    assert "Candidates may trickle" in result.output
+
+
 def test_without_a_topic_it_lists_them():
     result = CliRunner().invoke(main, ["explain"])
     assert result.exit_code == 0

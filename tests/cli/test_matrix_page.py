@@ -88,4 +88,5 @@ def test_command_writes_it_beside_what_it_prints(tmp_path: Path):
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0
     assert "D40" in done.stdout
+    assert "\n1 pair: 1 direct" in done.stdout
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
