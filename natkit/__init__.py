@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from natkit.aio.ice_servers import TurnServer
     from natkit.aio.network import SocketNetwork
     from natkit.aio.turn_report import SessionEnded
-    from natkit.cli.common import Command, emit_json, json_option
+    from natkit.cli.common import Command, emit_json, json_option, typed
     from natkit.cli.lazy import Entry, LazyRoot, cli_settings
-    from natkit.cli.params import DURATION, SHARE
+    from natkit.cli.params import DURATION, NEW_FILE, SHARE, Number, write_new
     from natkit.cli.render import Progress, table
     from natkit.errors import NatkitError, Unsupported, UsageError
     from natkit.ice.candidate import Candidate
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DURATION",
+    "NEW_FILE",
     "SHARE",
     "Candidate",
     "Command",
@@ -46,6 +47,7 @@ __all__ = [
     "LazyRoot",
     "NatkitError",
     "Network",
+    "Number",
     "PathExplanation",
     "Progress",
     "Relay",
@@ -70,17 +72,21 @@ __all__ = [
     "rest_username",
     "serve_relay",
     "table",
+    "typed",
+    "write_new",
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "Candidate": "natkit.ice.candidate",
     "Command": "natkit.cli.common",
     "DURATION": "natkit.cli.params",
+    "NEW_FILE": "natkit.cli.params",
     "Drop": "natkit.lab.stage",
     "Entry": "natkit.cli.lazy",
     "LazyRoot": "natkit.cli.lazy",
     "NatkitError": "natkit.errors",
     "Network": "natkit.network",
+    "Number": "natkit.cli.params",
     "PathExplanation": "natkit.tools.path_values",
     "Progress": "natkit.cli.render",
     "Relay": "natkit.tools.relay",
@@ -103,6 +109,8 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "rest_username": "natkit.turn.credentials",
     "serve_relay": "natkit.tools.relay",
     "table": "natkit.cli.render",
+    "typed": "natkit.cli.common",
+    "write_new": "natkit.cli.params",
 }
 
 

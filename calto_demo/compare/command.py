@@ -9,14 +9,21 @@ import click
 
 from natkit import (
     DURATION,
+    NEW_FILE,
     SHARE,
     Command,
+    Number,
     Progress,
     Unsupported,
     UsageError,
     emit_json,
     json_option,
+    typed,
+    write_new,
 )
+
+LONGEST = 24 * 3600.0
+"""Seconds of a call: samples are kept, two a second."""
 
 
 @click.command(cls=Command)
@@ -24,8 +31,8 @@ from natkit import (
     "--lab",
     "pair",
     metavar="A-vs-B",
-    help="Between two homes of natkit's lab, as `natkit lab matrix` has them: home-vs-symmetric."
-    "  [default: on this machine]",
+    help="Between two homes of natkit's lab, of the kinds of `natkit lab matrix` or home, the "
+    "usual one: home-vs-symmetric.  [default: on this machine]",
 )
 @click.option(
     "--backend",
@@ -50,12 +57,10 @@ from natkit import (
 )
 @click.option(
     "--price",
-    type=click.FloatRange(min=0),
+    type=Number(0, 1e6),
     help="What a gigabyte through the relay costs, in any currency.",
 )
-@click.option(
-    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a page, too."
-)
+@click.option("--html", "page", type=NEW_FILE, metavar="FILE", help="Write a page, too.")
 @json_option
 def compare(
     pair: str | None,
@@ -84,20 +89,18 @@ def compare(
     from calto_demo.compare.page import as_page
     from calto_demo.compare.text import as_text
 
+    if pair is None and (unused := typed("backend", "seed", "loss", "relay_away")):
+        hint = "Give --lab A-vs-B, as home-vs-symmetric, or leave it out"
+        raise UsageError(f"{unused[0]} needs --lab", hint=hint)
+    if seconds > LONGEST:
+        raise UsageError("--for is too long", hint=f"Give --for {LONGEST / 3600:g}h or less")
     lab = None if pair is None else Lab(pair, backend, seed, loss, relay_away)
     with Progress() as progress:
         found = run(lab or ThisMachine(), seconds, price, progress.say)
-    if page is not None:
-        _write(page, as_page(found))
     if as_json:
         emit_json(found.as_json())
     else:
         click.echo(as_text(found, min(100, shutil.get_terminal_size((100, 24)).columns)))
+    if page is not None:
+        write_new(page, as_page(found))
     return int({found.direct.path, found.relay.path} == {"failed"})
-
-
-def _write(page: Path, text: str) -> None:
-    try:
-        page.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {page}", why=str(error)) from error

@@ -17,6 +17,10 @@ PATIENCE = 10.0
 """Seconds that a server has for an answer."""
 
 
+LONGEST_NAME = 40
+"""Characters, as docs/calto-protocol.md has it."""
+
+
 class ServerRefused(NatkitError):
     """The server cannot be reached, or wants none of it."""
 
@@ -45,7 +49,10 @@ class Account:
         self._http = AsyncClient(timeout=PATIENCE, verify=verify)
 
     async def sign_in(self, name: str) -> None:
-        """Become a guest of that name. Raises: ServerRefused."""
+        """Become a guest of that name. Raises: ServerRefused; UsageError: it is none."""
+        if not 1 <= len(name.strip()) <= LONGEST_NAME:
+            hint = f"Give --name 1 to {LONGEST_NAME} characters"
+            raise UsageError(f"{name!r} cannot be a name", hint=hint)
         answer = await self.ask("POST", "/api/guest", {"name": name})
         self.me, self.token = answer["me"], answer["token"]
 
@@ -66,13 +73,15 @@ class Account:
         people = (await self.ask("GET", "/api/people"))["people"]
         found = [it for it in people if it["id"] == who]
         found = found or [it for it in people if it["name"].casefold() == who.casefold()]
+        # Somebody who is called as the echo contact is does not stand in its way.
+        found = [it for it in found if it["kind"] == "echo"] or found
         if len(found) == 1:
             return dict(found[0])
         if found:
             ids = ", ".join(it["id"] for it in found)
-            raise UsageError(f"{len(found)} people are called {who}", hint=f"Give an id: {ids}")
+            raise UsageError(f"{len(found)} people are called {who!r}", hint=f"Give an id: {ids}")
         names = ", ".join(it["name"] for it in people) or "nobody"
-        raise UsageError(f"there is no {who}", hint=f"There are: {names}")
+        raise UsageError(f"nobody is called {who!r}", hint=f"There are: {names}")
 
     async def servers(self, call: str) -> Servers:
         """Return STUN and TURN servers, with a login for this call. Raises: ServerRefused."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import math
-import wave
+import os
+import struct
+import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -41,7 +44,10 @@ class Sink(Protocol):
     """Somebody who listens."""
 
     def hear(self, samples: bytes) -> None:
-        """Take the next 20 ms, or another length that came in one frame."""
+        """Take the next 20 ms, or another length that came in one frame.
+
+        Raises: NatkitError: it cannot, which ends the call.
+        """
 
     def close(self) -> None:
         """The call is over. Closing twice is harmless."""
@@ -145,27 +151,59 @@ class Echo:
         """Nothing is held."""
 
 
+def _header(size: int) -> bytes:
+    """Return what a WAV file of so many bytes of sound begins with."""
+    about = struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    return b"RIFF%sWAVEfmt %sdata%s" % (
+        (36 + size).to_bytes(4, "little"),
+        about,
+        size.to_bytes(4, "little"),
+    )
+
+
 class Recorder:
-    """Writes what it hears to a WAV file. Raises: UsageError: the file cannot be written."""
+    """Writes what it hears to a WAV file.
+
+    Raises: UsageError: the file cannot be written; so does `hear`.
+    """
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._raw = path.open("wb")
-        except OSError as error:
-            raise UsageError(f"cannot write {path}", why=str(error)) from error
-        self._file = wave.open(self._raw, "wb")  # noqa: SIM115 - `close` closes it
-        self._file.setnchannels(1)
-        self._file.setsampwidth(2)
-        self._file.setframerate(RATE)
+        self._path = path
+        with self._writing():
+            self._file = path.open("wb", buffering=0)
+            try:
+                self._file.write(_header(0))
+            except OSError:
+                self._file.close()
+                raise
+        self._bytes = 0
 
     def hear(self, samples: bytes) -> None:
         """Write it."""
-        self._file.writeframes(samples)
+        sound = array("h", samples)
+        if sys.byteorder == "big":
+            sound.byteswap()
+        self._bytes += len(samples)
+        with self._writing():
+            # The header as well, so that whatever ends us leaves a whole file. (The module wave
+            # cannot be used: it tries to write again when it is collected.)
+            self._file.seek(0)
+            self._file.write(_header(self._bytes))
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(sound.tobytes())
 
     def close(self) -> None:
-        """Finish the file's header."""
+        """Let go of the file."""
         self._file.close()
-        self._raw.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            hint = "Give --record a file on a disk that has room for it"
+            why = error.strerror or str(error)
+            raise UsageError(f"cannot write {self._path}", why=why, hint=hint) from error
 
 
 class ToneMeter:

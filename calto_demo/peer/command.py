@@ -66,7 +66,8 @@ async def call(
 ) -> int:
     """Call USER, an id or a name ("Echo"), talk, and tell which way the call went.
 
-    The exit code is 0 where audio came, 3 where there was no call.
+    The exit code is 0 where audio came, 1 where there is no microphone, 2 where an option or USER
+    makes no sense, 3 where there was no call.
     """
     from calto_demo.peer.account import Account
     from calto_demo.peer.conversation import as_text, place_call, source_of

@@ -107,7 +107,7 @@ async def place_call(
 ) -> Json:
     """Call somebody, talk for `seconds`, hang up, and return what came of it (calto.call/1).
 
-    Raises: CallFailed: there was no call. ServerRefused.
+    Raises: CallFailed: there was no call. ServerRefused. UsageError: `record` cannot be written.
     """
     call = str(uuid.uuid4())
     peer = Peer(await account.servers(call), source, _ear(record), path=path)
@@ -120,7 +120,7 @@ async def place_call(
         await signalling.connected()
         say(f"Talking to {person['name']}")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(peer.over.wait(), seconds)
+            await asyncio.wait_for(peer.wait(), seconds)
         return await conversation.told()
     finally:
         await peer.hang_up()
@@ -139,7 +139,7 @@ async def take_call(
     """Accept a call, and return what came of it when it is over.
 
     Args:   sink: None: a recording, where `record` asks for one.
-    Raises: CallFailed: it came to nothing. ServerRefused.
+    Raises: CallFailed: it came to nothing. ServerRefused. UsageError: as `place_call`.
     """
     call = incoming["call"]
     peer = Peer(await account.servers(call), source, sink or _ear(record), path=path)
@@ -150,7 +150,7 @@ async def take_call(
         await peer.answer(signalling, Description("offer", incoming["sdp"]))
         await conversation.began()
         await signalling.connected()
-        await peer.over.wait()
+        await peer.wait()
         return await conversation.told()
     finally:
         await peer.hang_up()

@@ -96,6 +96,7 @@ class Peer:
     Attributes:
         phases: what was reached when.
         ended:  why the call is over; None: it is not.
+        trouble: of the sink, which has ended the call; None: it has none.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Peer:
         self.network = network or SocketNetwork()
         self.phases = Phases(self.network.now())
         self.ended: str | None = None
+        self.trouble: NatkitError | None = None
         self.over = asyncio.Event()
         self._pc = RTCPeerConnection(
             servers.configuration(path), network=self.network, randomness=randomness
@@ -152,6 +154,12 @@ class Peer:
         await self._flush()
         self._spawn(self._attend(signalling))
         await self._until(lambda: self.phases.audio is not None)
+
+    async def wait(self) -> None:
+        """Wait until the call is over. Raises: NatkitError: the sink's trouble has ended it."""
+        await self.over.wait()
+        if self.trouble is not None:
+            raise self.trouble
 
     async def stats(self) -> PathStats:
         """Return how the call is doing."""
@@ -249,7 +257,11 @@ class Peer:
             self.phases.audio = self.network.now()
             self._changed.set()
             self._spawn(self._follow())
-        self.sink.hear(samples)
+        try:
+            self.sink.hear(samples)
+        except NatkitError as error:
+            self.trouble = self.trouble or error
+            self.over.set()  # and not ended: whoever closes tells the other side
 
     async def _follow(self) -> None:
         """Speak as the other side's reports say is best."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -112,6 +113,8 @@ async def contact(request: Request) -> Response:
     other = _param(request.path_params["user"], UserId, "no-such-user")
     try:
         if request.method == "PUT":
+            if other == user.id:
+                raise Refused("bad-request", "nobody is a contact of their own")
             await services.people.add_contact(user.id, other)
         else:
             await services.people.remove_contact(user.id, other)
@@ -127,9 +130,12 @@ async def calls(request: Request) -> Response:
     query = request.query_params
     try:
         before = float(query["before"]) if "before" in query else None
-        limit = min(max(int(query.get("limit", "50")), 1), MOST_CALLS)
+        limit = min(int(query.get("limit", "50")), MOST_CALLS)
     except ValueError:
         raise Refused("bad-request", "before and limit are numbers") from None
+    if limit < 1 or not math.isfinite(before or 0.0):
+        hint = "before is Unix seconds, limit is 1 or more"
+        raise Refused("bad-request", "there are no such calls", hint)
     found = await services.ledger.history(user.id, before=before, limit=limit)
     return answer({"calls": await _records(services, user, found)})
 

@@ -54,6 +54,8 @@ def make_app(services: Services) -> Starlette:
     ]
     if settings.provider is not None:
         routes.append(_sign_in(services))
+    else:
+        routes.append(Mount("/auth", routes=[]))  # nothing is there, not even a screen of the app
     routes.append(_pages(services))
     app = Starlette(
         routes=routes,

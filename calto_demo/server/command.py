@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calto_demo.server.settings import Certificate, Provider, Settings
-from natkit import UsageError
+from natkit import Number, UsageError
 
 if TYPE_CHECKING:
     from calto_demo.server.running import Server
@@ -41,11 +42,18 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--oidc-client-secret", default="")
 @click.option("--oidc-name", default="Google", show_default=True, help="What the button says.")
 @click.option("--turn-port", default=3478, show_default=True, type=click.IntRange(0, 65534))
-@click.option("--turn-uri", multiple=True, help="TURN servers that share --secret, not our own.")
+@click.option("--turn-uri", multiple=True, help="A TURN server, not our own; may be repeated.")
+@click.option("--turn-secret", help="With --turn-uri: what those servers have as their --secret.")
 @click.option("--relay-address", metavar="IP[=PUBLIC]", help="Where our own relays from.")
 @click.option("--relay-ports", default="49152-65535", show_default=True, metavar="A-B")
 @click.option("--echo/--no-echo", default=True, help="The contact that echoes. Default: yes.")
-@click.option("--drain-time", default=10.0, show_default=True, help="Seconds after SIGTERM.")
+@click.option(
+    "--drain-time",
+    type=Number(0, 86400),
+    default=10.0,
+    show_default=True,
+    help="Seconds after SIGTERM.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text")
 def serve(log_format: str, **given: Any) -> None:
     """Be Calto's server until told to stop.
@@ -119,4 +127,10 @@ def _certificate(
         return self_signed(host, directory)
     if not Path(tls).is_file():
         raise UsageError(f"--tls {tls} is no file", hint="Write self-signed, or a PEM file's name")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls, key)
+    except OSError as error:  # of which ssl.SSLError is one
+        why = error.strerror or str(error)
+        hint = "Give the chain with --tls and its own private key with --tls-key, in PEM"
+        raise UsageError(f"cannot use the certificate {tls}", why=why, hint=hint) from error
     return Certificate(Path(tls), key, trusted=True)

@@ -31,6 +31,11 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
 }
 
+_HINTS = {
+    DRIVER: "Its folder has to be there, and both have to be ours to write",
+    "postgresql+asyncpg": "Is it running, and are the user, the password and the name right?",
+}
+
 
 class Database:
     """An open database. Made by `open_database`; `close` it when done."""
@@ -86,7 +91,8 @@ async def open_database(url: str) -> Database:
     except (OSError, DBAPIError) as error:
         await database.close()
         why = str(getattr(error, "orig", error))
-        raise UsageError(f"cannot use the database {parsed.render_as_string()}", why=why) from error
+        what = f"cannot use the database {parsed.render_as_string()}"
+        raise UsageError(what, why=why, hint=_HINTS[driver]) from error
     return database
 
 

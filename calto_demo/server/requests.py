@@ -77,7 +77,10 @@ async def body_of(request: Request, shape: type[_S]) -> _S:
         return msgspec.json.decode(data, type=shape)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         hint = "docs/calto-protocol.md has its shape"
-        raise Refused("bad-request", str(error), hint) from None
+        # What is no JSON at all is told worse by the decoder than by us.
+        fits_not = isinstance(error, msgspec.ValidationError)
+        what = str(error) if fits_not else "the body is no JSON"
+        raise Refused("bad-request", what, hint) from None
 
 
 def clean_name(name: str) -> str:

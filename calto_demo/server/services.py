@@ -160,7 +160,7 @@ async def _assemble(settings: Settings, database: Database) -> Services:
         switchboard=Switchboard(ledger, hub, presence, metrics, clock),
         guard=Guard(settings, tokens, people, clock),
         tokens=tokens,
-        ice=IceServers(settings.secret or derived(secret, "turn"), settings.turn_uris, clock),
+        ice=IceServers(settings.turn_secret or derived(secret, "turn"), settings.turn_uris, clock),
         metrics=metrics,
         realm=Realm(),
         guests=Rate(settings.guests_a_minute, monotonic),

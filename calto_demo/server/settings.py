@@ -37,12 +37,13 @@ class Settings:
         host, port:   where HTTP and WebSockets are served; port 0: any that is free.
         database:     URL.
         redis:        URL of the backplane; None: this is the one process.
-        secret:       signs tokens and TURN names; None: one that is made and kept in the database.
+        secret:       signs tokens; None: one that is made and kept in the database.
         external_url: what browsers call this server, where it is not what they ask for.
         origins:      of front ends elsewhere, "https://app.example.org".
         guests:       whether one can sign in with a name alone; and how many a minute, from one IP.
         turn_port:    UDP and TCP; the next port serves STUN as well; 0: any that are free.
-        turn_uris:    TURN servers that know `secret`, in place of one in this process.
+        turn_uris:    TURN servers in place of one in this process.
+        turn_secret:  what those have: it makes logins, and no tokens.
         relay_address: where this process relays from, and what the internet calls it ("IP=PUBLIC").
         echo:         whether the echo contact is there.
         static:       the web app's files.
@@ -61,6 +62,7 @@ class Settings:
     provider: Provider | None = None
     turn_port: int = 3478
     turn_uris: tuple[str, ...] = ()
+    turn_secret: str | None = None
     relay_address: str | None = None
     relay_ports: str = "49152-65535"
     drain: float = 10.0
@@ -76,9 +78,19 @@ class Settings:
             why = "who guesses it can be anybody"
             hint = "Make one: openssl rand -hex 32"
             raise UsageError("the secret is too short", why=why, hint=hint)
-        if self.turn_uris and self.secret is None:
-            hint = "Give --secret, the one that the TURN servers have"
-            raise UsageError("TURN servers elsewhere need the secret they know", hint=hint)
+        if self.external_url is not None and origin_of(self.external_url) is None:
+            hint = "Write it as browsers do: https://calto.example.org"
+            raise UsageError(f"--external-url {self.external_url!r} is no URL", hint=hint)
+        self._check_turn()
+
+    def _check_turn(self) -> None:
+        if bool(self.turn_uris) != (self.turn_secret is not None):
+            hint = "Give both or neither; the secret is the one that the TURN servers have"
+            raise UsageError("--turn-uri and --turn-secret go together", hint=hint)
+        if self.turn_secret is not None and self.turn_secret == self.secret:
+            why = "who runs the TURN servers could sign in as anybody"
+            hint = "Make one for each: openssl rand -hex 32"
+            raise UsageError("--secret and --turn-secret are the same", why=why, hint=hint)
 
     @property
     def scheme(self) -> str:

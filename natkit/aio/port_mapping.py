@@ -146,7 +146,7 @@ class PortMapping:
     async def _map_by_upnp(self, location: str | None, before: LeaseEvent) -> TransportAddress:
         why = before.why if isinstance(before, NotGranted) else ""
         if location is None:
-            raise NetworkUnreachable(why, why="and no UPnP gateway answered")
+            raise NetworkUnreachable(f"{why}, and no UPnP gateway answered")
         self._upnp = UpnpMapping(
             self._network,
             location,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.exceptions import Abort
 
 from natkit.errors import NatkitError, UsageError
@@ -113,6 +114,27 @@ def json_option(command: F) -> F:
         help="Print JSON on stdout, errors too.",
     )
     return option(command)
+
+
+def one_form(as_json: bool, jsonl: bool) -> None:
+    """Note that data, and so errors too, are JSON. Raises: UsageError: two forms are asked for."""
+    Session.current().json = as_json or jsonl
+    if as_json and jsonl:
+        raise UsageError("--json and --jsonl are two forms of the same", hint="Give one of them")
+
+
+def typed(*names: str) -> list[str]:
+    """Return which of these options the running command was given by hand, as it is written.
+
+    A variable is a standing default: it may be set for runs that have no use for it.
+    """
+    context = click.get_current_context()
+    return [
+        max(option.opts, key=len)
+        for option in context.command.params
+        if option.name in names
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 def emit_json(value: object, *, compact: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -14,9 +15,21 @@ from natkit.cli.render import table
 from natkit.errors import UsageError
 from natkit.tools.explain import Topic, find, topics
 
+_HINT = "Give what `natkit.Connection.report()` returned, or a probe printed with --json"
+
+
+class _Input(click.File):
+    """A file to be read; "-" is standard input, where there is one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Open it."""
+        if value == "-" and sys.stdin is None:  # what Python makes of a closed descriptor 0
+            self.fail("standard input is closed; give a file's name", param, ctx)
+        return super().convert(value, param, ctx)
+
 
 def _document(name: str, help_text: str) -> Callable[[F], F]:
-    kind = click.File("r", encoding="utf-8")
+    kind = _Input("r", encoding="utf-8")
     return click.option(f"--{name}", type=kind, metavar="FILE", help=help_text)
 
 
@@ -95,8 +108,8 @@ def _path(
 def _read(file: TextIO) -> Any:
     try:
         return json.load(file)
-    except ValueError as error:
-        raise UsageError(f"{file.name} is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # of brackets in brackets without end
+        raise UsageError(f"{file.name} is no JSON", why=str(error), hint=_HINT) from error
 
 
 def show(topic: Topic) -> None:

@@ -10,7 +10,7 @@ from natkit.aio.connection import TransportPolicy
 from natkit.aio.ice_gather import GatherPlan
 from natkit.aio.ice_servers import stun_uri
 from natkit.aio.network import SocketNetwork
-from natkit.cli.common import Command, Session, emit_json, json_option
+from natkit.cli.common import Command, emit_json, json_option, one_form
 from natkit.cli.ice_options import IceServers, ice_options
 from natkit.cli.ice_text import CANDIDATE_HEADERS, candidate_row, without_candidate
 from natkit.ice.report import Json, candidate_json, milliseconds, trouble_json
@@ -32,7 +32,7 @@ async def ice(servers: IceServers, as_json: bool, jsonl: bool) -> int:
     --stun two public servers are asked. The exit code is 0 where all that was asked for works, 3
     for the network, 4 for the login.
     """
-    Session.current().json = as_json or jsonl
+    one_form(as_json, jsonl)
     relayed_only = servers.policy is TransportPolicy.RELAY
     plan = GatherPlan(
         hosts=not relayed_only,

@@ -13,6 +13,7 @@ import click
 from natkit.aio.connection import TransportPolicy
 from natkit.aio.ice_servers import ServerName, TurnServer
 from natkit.aio.network import SocketNetwork
+from natkit.cli.common import typed
 from natkit.cli.turn_check import given_login, login_options, trust_in
 from natkit.errors import UsageError
 from natkit.ice.candidate import TcpType
@@ -109,6 +110,9 @@ def ice_options(command: Callable[..., Awaitable[int]]) -> Callable[..., Awaitab
         )
         if policy == "relay" and not servers:
             raise UsageError("--policy relay needs a TURN server", hint="Give one with --turn")
+        if not servers and (unused := typed("username", "password", "secret")):
+            hint = "Give one with --turn, or leave the login out"
+            raise UsageError(f"{unused[0]} is for a TURN server, and there is none", hint=hint)
         names = _known(SocketNetwork(), interface) if interface else None
         chosen = IceServers(
             stun or DEFAULT_SERVERS[-2:],

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from natkit.cli.common import FAILURE, FINE, Group, emit_json, json_option
+from natkit.cli.common import FAILURE, FINE, Group, emit_json, json_option, typed
 from natkit.cli.lab_text import describe, truth_as_json
-from natkit.cli.params import NEW_FILE, SHARE
+from natkit.cli.params import NEW_FILE, SHARE, Number, write_new
 from natkit.cli.render import Progress, table
+from natkit.errors import UsageError
 from natkit.lab.netns.rules import router_rules
 from natkit.lab.scenarios import SCENARIOS, Scenario, scenario
 
-PERCENT = click.FloatRange(0, 100)
+PERCENT = Number(0, 100)
 
 
 backend_option = click.option(
@@ -164,6 +165,9 @@ def matrix(
     from natkit.lab.matrix import Matrix, kinds_named
 
     if explain is not None:
+        if unused := typed("kinds", "engine", "page"):
+            what = f"--explain is one call with natkit's ICE; it has no use for {unused[0]}"
+            raise UsageError(what, hint="Leave one of the two out")
         return show_explained(Matrix(explain, backend, loss / 100, seed), as_json=as_json)
     chosen = kinds_named(kinds)
     played = Matrix(chosen, backend, loss / 100, seed, engine)
@@ -172,10 +176,10 @@ def matrix(
         for cell in played.cells():
             cells.append(cell)
             progress.say(f"{cell.a} and {cell.b}: {cell.path}")
-    if page is not None:
-        page.write_text(as_page(played, cells), encoding="utf-8")
     if as_json:
         emit_json(as_document(played, cells))
     else:
         click.echo(as_text(cells))
+    if page is not None:
+        write_new(page, as_page(played, cells))
     return FAILURE if any(cell.path == "failed" for cell in cells) else FINE

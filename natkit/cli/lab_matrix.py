@@ -79,7 +79,7 @@ def how(played: Matrix) -> str:
 def summary(cells: Sequence[Cell]) -> str:
     """Return how many pairs took which path."""
     count = [f"{sum(c.path == path for c in cells)} {path}" for path in _LETTERS]
-    return f"{len(cells)} pairs: " + ", ".join(count) + "."
+    return f"{len(cells)} pair{'' if len(cells) == 1 else 's'}: " + ", ".join(count) + "."
 
 
 def explained(cell: Cell) -> PathExplanation:

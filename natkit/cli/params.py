@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
+
+from natkit.errors import UsageError
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h)?", re.ASCII)
@@ -54,6 +57,19 @@ class Share(click.ParamType[float]):
         if rest or not 0 <= share <= 1:
             self.fail(f"{value!r} is not a share; write 10% or 0.1", param, ctx)
         return share
+
+
+class Number(click.FloatRange):
+    """A number in a range; "nan" and "inf" are none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return `value` as a number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number to reckon with", param, ctx)
+        return number
 
 
 class HostPort(NamedTuple):
@@ -141,6 +157,16 @@ class NewFile(click.ParamType[Path]):
         if not os.access(path if path.exists() else path.parent, os.W_OK):
             self.fail(f"{str(value)!r} may not be written", param, ctx)
         return path
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a `NewFile`. Raises: UsageError: it cannot be."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        hint = "Give a file on a disk that has room for it"
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot write {path}", why=why, hint=hint) from error
 
 
 DURATION = Duration()

@@ -14,7 +14,7 @@ from typing import NoReturn, Protocol
 import click
 
 from natkit.aio.network import SocketNetwork
-from natkit.cli.common import Command, Session, emit_json, error_as_json, json_option
+from natkit.cli.common import Command, emit_json, error_as_json, json_option, one_form
 from natkit.cli.params import DURATION, HOST_PORT, HostPort
 from natkit.cli.probe_text import render
 from natkit.cli.render import Progress, screen_width
@@ -99,7 +99,7 @@ async def probe(
         fragments=fragments,
         budget=timeout,
     )
-    Session.current().json = as_json or jsonl
+    one_form(as_json, jsonl)
     output = _Output(as_json or jsonl, jsonl or every is not None, redacted, verbose)
     if every is not None:
         await watch(partial(_once, options), output, every=every, clock=utc_now)

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from natkit.aio.connection import Connection, SelectedPair, TransportPolicy
 from natkit.aio.ice_servers import ServerName, TurnServer
@@ -145,7 +145,7 @@ class Call:
         try:
             self._enter(Stage.WAITING)
             await self._signalling.arrival()
-            self._start(self._talk.listen())
+            self._start(self._talk.listen)
             reason = await self._connect()
             if self._pair is not None:
                 await self._ping()
@@ -223,15 +223,15 @@ class Call:
         Raises: NatkitError: signalling broke.
         """
         generation, connection = self._generation, self._connection
-        gathering = self._start(connection.gather_candidates())
+        gathering = self._start(connection.gather_candidates)
         if not self._signalling.trickles:
             await gathering
-        self._start(self._talk.tell(generation))
+        self._start(lambda: self._talk.tell(generation))
         await self._unless_trouble(self._talk.meet(generation, connection))
         if self._pinger is None:
             self._pinger = self._talk.pinger(generation, connection, self._wishes.count)
             self._began = self._network.now()
-        return self._start(self._talk.take(generation, connection))
+        return self._start(lambda: self._talk.take(generation, connection))
 
     async def _find(self) -> None:
         """Check pairs until one is chosen.
@@ -239,8 +239,8 @@ class Call:
         Raises: NatkitError: signalling broke; ConnectionError: no pair works.
         """
         await self._unless_trouble(self._connection.connect())
-        if self.attempts == 1 and self._pinger is not None:
-            self._start(self._receive(self._pinger))
+        if self.attempts == 1 and (pinger := self._pinger) is not None:
+            self._start(lambda: self._receive(pinger))
         await self._nomination()
 
     async def _nomination(self) -> None:
@@ -299,8 +299,8 @@ class Call:
         fresh = Credentials.fresh(self._randomness)
         return Credentials(fresh.ufrag, self._signalling.password(fresh.ufrag) or fresh.password)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something beside, whose failure is the talk's trouble."""
+    def _start(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        """Do something beside, whose failure is the talk's trouble; or nothing, if this is over."""
         task = asyncio.ensure_future(self._talk.watched(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from natkit.errors import NatkitError
+from natkit.errors import NatkitError, UsageError
 from natkit.rendezvous.description import Description
 
 
@@ -41,7 +41,7 @@ class Pasting:
         self._show(self._shown)
 
     async def hear(self) -> Description:
-        """Read the other one's line. Raises: NatkitError: input has ended."""
+        """Read the other one's line. Raises: UsageError: input has ended."""
         while line := await self._read():
             if not line.strip():
                 continue
@@ -51,7 +51,8 @@ class Pasting:
                 return Description.from_line(line)
             except NatkitError as error:
                 self._complain(error)
-        raise NatkitError("no line came from the other side", why="the input has ended")
+        hint = "Run it in a terminal, and paste there what the other side shows"
+        raise UsageError("no line came from the other side", why="the input has ended", hint=hint)
 
     async def close(self) -> None:
         """There is nobody to say goodbye to."""

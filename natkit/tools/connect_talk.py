@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -92,10 +92,10 @@ class Talk:
         self._heard: defaultdict[int, list[Description]] = defaultdict(list)
         self._newest = 0
 
-    async def watched(self, work: Awaitable[None]) -> None:
+    async def watched(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something whose failure is trouble."""
         try:
-            await work
+            await work()
         except NatkitError as error:
             self.trouble = self.trouble or error
             self.news.tell()

@@ -126,7 +126,7 @@ def test_gateway_without_a_mapping_service_ends_the_question_at_once():
         assert took < 0.5
         (told,) = a.report()["inquiries"]
         assert told["error"] == (
-            "it speaks neither PCP nor NAT-PMP (ICMP port unreachable):"
+            "it speaks neither PCP nor NAT-PMP (ICMP port unreachable),"
             " and no UPnP gateway answered"
         )
         await a.close()

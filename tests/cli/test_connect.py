@@ -154,8 +154,9 @@ def test_ctrl_c_ends_the_wait_for_a_line_at_once():
 def test_end_of_input_in_place_of_a_line_is_an_error():
     with natkit("connect", *QUICK, "--manual") as process:
         _, errors = process.communicate("", timeout=30)
-    assert process.returncode == 1
-    assert "no line came from the other side" in errors
+    assert process.returncode == 2
+    assert errors.startswith("error: no line came from the other side: ")
+    assert errors.count("\n") == 2, errors  # the error, and what to do
 
 
 @pytest.mark.parametrize(

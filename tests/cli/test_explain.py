@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,12 @@ def test_words_need_no_quotes():
     assert result.exit_code == 0
     assert result.output.startswith("Symmetric NAT: another public port for every destination\n")
     assert "RFC 4787 §4.1" in result.output
+
+
+def test_trickle_is_explained_with_ice():
+    result = CliRunner().invoke(main, ["explain", "trickle"])
+    assert result.exit_code == 0
+    assert "Candidates may trickle" in result.output
 
 
 def test_without_a_topic_it_lists_them():
@@ -111,7 +118,19 @@ def test_path_options_without_a_report_or_beside_a_topic_are_usage_errors(files:
 
 
 def test_file_that_is_no_report_is_a_usage_error():
-    for text, why in (("{", "is no JSON"), ("{}", "this is no ICE report")):
+    endless = "[" * 200_000
+    for text, why in (
+        ("{", "is no JSON"),
+        (endless, "is no JSON"),
+        ("{}", "this is no ICE report"),
+    ):
         result = explain("--report", "-", stdin=text)
         assert result.exit_code == 2
         assert why in result.stderr
+
+
+def test_standard_input_that_is_closed_is_a_usage_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("natkit.cli.explain.sys", SimpleNamespace(stdin=None))
+    result = explain("--report", "-")
+    assert result.exit_code == 2
+    assert "standard input is closed" in result.stderr

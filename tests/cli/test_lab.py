@@ -195,3 +195,19 @@ def test_probe_runs_in_namespaces_and_notes_what_is_left_out():
     text = _run("probe", "sequential", "--backend", "netns")
     assert text.startswith("sequential (netns): ")
     assert "\nnote: links have no latency" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--loss", "nan"),
+        ("--explain", "none", "none", "--html", "page.html"),
+        ("--explain", "none", "none", "--kinds", "none"),
+        ("--explain", "none", "none", "--engine", "natkit"),
+    ],
+    ids=" ".join,
+)
+def test_matrix_refuses_what_it_would_have_to_ignore(words: tuple[str, ...]):
+    done = CliRunner().invoke(main, ["lab", "matrix", *words])
+    assert done.exit_code == 2
+    assert next(word for word in reversed(words) if word.startswith("--")) in done.stderr

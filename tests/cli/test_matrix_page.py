@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from natkit.cli.main import main
@@ -73,10 +74,19 @@ def test_without_failures_there_is_nothing_about_them():
     assert "Why calls failed" not in as_page(PLAYED, CELLS[:2])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_page_for_which_there_is_no_room_is_refused_after_the_grid_is_shown():
+    done = CliRunner().invoke(main, ["lab", "matrix", "--kinds", "none", "--html", "/dev/full"])
+    assert done.exit_code == 2
+    assert "D40" in done.stdout
+    assert "cannot write /dev/full: No space left" in done.stderr
+
+
 def test_command_writes_it_beside_what_it_prints(tmp_path: Path):
     page = tmp_path / "matrix.html"
     words = ["lab", "matrix", "--kinds", "none", "--html", str(page)]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0
     assert "D40" in done.stdout
+    assert "\n1 pair: 1 direct" in done.stdout
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

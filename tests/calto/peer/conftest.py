@@ -21,6 +21,8 @@ __all__ = ["empty_database"]
 async def server(empty_database: Path, tmp_path: Path) -> AsyncIterator[Server]:
     shutil.copy(empty_database, tmp_path)
     plain = settings_in(tmp_path)
-    settings = replace(plain, echo=True, turn_uris=(), turn_port=free_port(2), secret=None)
+    settings = replace(
+        plain, echo=True, turn_uris=(), turn_secret=None, turn_port=free_port(2), secret=None
+    )
     async with running(settings) as server:
         yield server

@@ -108,6 +108,30 @@ def test_a_recording_that_cannot_be_written_is_refused(tmp_path: Path):
         Recorder(tmp_path / "none" / "a.wav")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_recording_for_which_there_is_no_room_is_refused_with_its_name():
+    with pytest.raises(UsageError, match="cannot write /dev/full: No space left"):
+        Recorder(Path("/dev/full"))
+
+
+def test_a_recording_whose_room_ends_is_refused_while_it_is_written(tmp_path: Path):
+    resource = pytest.importorskip("resource")
+    recorder, usual = Recorder(tmp_path / "a.wav"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, usual[1]))
+    try:
+        recorder.hear(SILENCE)  # what still has room is written
+        with pytest.raises(UsageError, match=r"cannot write .*a\.wav: File too large"):
+            recorder.hear(SILENCE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        recorder.close()
+
+
+def test_a_recording_of_nothing_is_a_file_without_sound(tmp_path: Path):
+    with wave.open(str(recorded(tmp_path / "a.wav", []))) as file:
+        assert (file.getnframes(), file.getframerate(), file.getnchannels()) == (0, RATE, 1)
+
+
 def test_without_the_library_a_microphone_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(Unsupported) as refused:

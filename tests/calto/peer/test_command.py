@@ -45,6 +45,13 @@ def test_without_a_server_it_is_told_how_to_start_one(words: tuple[str, ...]):
     assert "calto serve" in json.loads(done.stdout)["error"]["hint"]
 
 
+@pytest.mark.parametrize("name", ["", 41 * "x"])
+def test_a_name_that_nobody_can_have_is_refused_with_how_long_it_may_be(name: str):
+    done = CliRunner().invoke(main, ["call", "Echo", "--name", name])
+    assert done.exit_code == 2
+    assert "--name 1 to 40 characters" in done.stderr
+
+
 def test_a_sound_that_cannot_be_played_is_refused_before_anybody_is_called():
     done = CliRunner().invoke(main, ["call", "Echo", "--audio", "none.wav", "--json"])
     assert done.exit_code == 2

@@ -115,6 +115,22 @@ async def test_the_echo_contact_sends_the_tone_back(
 
 
 @pytest.mark.slow
+async def test_a_sink_that_cannot_take_more_ends_the_call_and_says_why(
+    server: Server, stack: AsyncExitStack
+):
+    class Full(ToneMeter):
+        def hear(self, samples: bytes) -> None:
+            raise UsageError("cannot write a.wav", why="No space left on device")
+
+    ada, bob = [await guest(stack, server, name) for name in ("Ada", "Bob")]
+    calling = asyncio.create_task(ada.call("Bob"))
+    with pytest.raises(UsageError, match="cannot write"):
+        await bob.take(Full())
+    found, _ = await calling
+    assert found["ended"] is not None
+
+
+@pytest.mark.slow
 async def test_an_answering_echo_sends_the_tone_back(server: Server, stack: AsyncExitStack):
     ada, bob = [await guest(stack, server, name) for name in ("Ada", "Bob")]
     taking = asyncio.create_task(bob.take(Echo()))
@@ -142,6 +158,14 @@ async def test_somebody_unknown_is_refused_with_those_there_are(
     with pytest.raises(UsageError) as refused:
         await ada.account.find("Nobody")
     assert "Echo" in str(refused.value.hint)
+
+
+async def test_the_echo_contact_is_found_beside_a_guest_of_its_name(
+    server: Server, stack: AsyncExitStack
+):
+    await guest(stack, server, "Echo")
+    ada = await guest(stack, server, "Ada")
+    assert (await ada.account.find("echo"))["id"] == "u-echo"
 
 
 async def test_a_lost_socket_comes_back_and_nothing_is_lost(server: Server, stack: AsyncExitStack):

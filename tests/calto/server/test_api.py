@@ -11,7 +11,7 @@ import pytest
 
 from calto_demo.server.refusal import STATUS
 from tests.calto.clients import new_call
-from tests.calto.server.world import SECRET, World, error_of
+from tests.calto.server.world import TURN_SECRET, World, error_of
 
 pytestmark = pytest.mark.slow
 
@@ -151,6 +151,26 @@ async def test_a_report_of_another_shape_is_refused(world: World, changes: dict[
     assert error_of(response, 400) == "bad-request"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/calls?before=nan", None),
+        ("GET", "/api/calls?before=1e400", None),
+        ("GET", "/api/calls?limit=-1", None),
+        ("GET", "/api/calls?limit=0", None),
+        ("PUT", "/api/contacts/{me}", None),
+        ("PATCH", "/api/me", '{"name": "\\ud800"}'),
+    ],
+)
+async def test_what_makes_no_sense_is_refused_and_not_answered_with_nothing(
+    world: World, method: str, path: str, body: str | None
+):
+    user, token = await world.api.guest("Ada")
+    response = await world.api.ask(method, path.format(me=user), token, content=body)
+    assert error_of(response, 400) == "bad-request"
+    assert "truncated" not in response.text
+
+
 async def test_a_turn_login_is_for_this_user_and_call_and_what_the_server_takes(world: World):
     user, token = await world.api.guest("Ada")
     call = new_call()
@@ -158,7 +178,7 @@ async def test_a_turn_login_is_for_this_user_and_call_and_what_the_server_takes(
     turn = given["iceServers"][1]
     assert turn["urls"] == ["turn:turn.example.org"]
     assert turn["username"] == f"{given['expires_at']}:{user}:{call}"
-    password = hmac.digest(SECRET.encode(), turn["username"].encode(), sha1)
+    password = hmac.digest(TURN_SECRET.encode(), turn["username"].encode(), sha1)
     assert turn["credential"] == b64encode(password).decode()
     assert given["stun"] == ["stun:turn.example.org"]
     check = await world.api.get("/api/ice", token)
@@ -209,5 +229,6 @@ async def test_a_web_app_is_served_with_its_screens_and_kept_from_being_framed(w
         assert page.headers["cache-control"] == "no-cache"
         assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert "immutable" in (await again.ask("GET", "/assets/app-1a2b.js")).headers["cache-control"]
-    assert error_of(await again.ask("GET", "/assets/gone.js"), 404) == "not-found"
+    for path in ("/assets/gone.js", "/auth/login?return_to=/", "/api/nope"):
+        assert error_of(await again.ask("GET", path), 404) == "not-found"
     assert error_of(await again.ask("GET", "/..%2f..%2fetc/passwd.txt"), 404) == "not-found"

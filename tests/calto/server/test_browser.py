@@ -94,7 +94,12 @@ async def test_a_page_hears_itself_through_the_echo(
     shutil.copy(empty_database, tmp_path)
     (tmp_path / "index.html").write_text("<!doctype html><title>call</title>")
     settings = replace(
-        settings_in(tmp_path), echo=True, turn_uris=(), turn_port=free_port(2), secret=None
+        settings_in(tmp_path),
+        echo=True,
+        turn_uris=(),
+        turn_secret=None,
+        turn_port=free_port(2),
+        secret=None,
     )
     arguments = [*CHROMIUM_ARGUMENTS, "--use-fake-device-for-media-stream"]
     arguments += ["--use-fake-ui-for-media-stream", "--autoplay-policy=no-user-gesture-required"]

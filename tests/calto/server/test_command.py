@@ -37,6 +37,9 @@ def test_every_command_of_the_table_has_help():
         (["--redis", "http://x"], "--redis is no URL"),
         (["--redis", "redis://127.0.0.1:1/0"], "cannot use Redis"),
         (["--tls", "nothing.pem"], "--tls nothing.pem is no file"),
+        (["--tls", __file__], "private key with --tls-key"),
+        (["--drain-time", "nan"], "--drain-time"),
+        (["--drain-time", "-5"], "--drain-time"),
         (["--secret", "short"], "the secret is too short"),
     ],
 )

@@ -41,6 +41,17 @@ async def test_a_database_that_cannot_be_reached_is_told_without_its_password():
     with pytest.raises(UsageError, match=r"cannot use the database postgresql.*:\*\*\*@") as caught:
         await open_database("postgresql://calto:hunter2@127.0.0.1:1/calto")
     assert caught.value.why
+    assert "Is it running" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("where", ["none/x.db", "."], ids=["no folder", "a folder"])
+async def test_a_file_that_cannot_be_opened_is_refused_with_what_it_needs(
+    tmp_path: Path, where: str
+):
+    with pytest.raises(UsageError, match="cannot use the database sqlite:") as caught:
+        await open_database(f"sqlite:///{tmp_path / where}")
+    assert caught.value.why
+    assert "folder" in str(caught.value.hint)
 
 
 @pytest.mark.interop

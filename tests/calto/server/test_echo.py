@@ -50,7 +50,12 @@ async def chosen(peer: RTCPeerConnection) -> str:
 @pytest.mark.parametrize("policy", ["ALL", "RELAY"])
 async def test_what_is_said_to_the_echo_comes_back_on_either_path(tmp_path: Path, policy: str):
     settings = replace(
-        settings_in(tmp_path), echo=True, turn_uris=(), turn_port=free_port(2), secret=None
+        settings_in(tmp_path),
+        echo=True,
+        turn_uris=(),
+        turn_secret=None,
+        turn_port=free_port(2),
+        secret=None,
     )
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(running(settings))

@@ -16,7 +16,7 @@ from calto_demo.server.settings import Settings
 from calto_demo.server.tokens import LIFETIME, Identity, Tokens
 from natkit import UsageError
 from tests.calto.clients import SDP, new_call
-from tests.calto.server.world import SECRET, World, error_of
+from tests.calto.server.world import SECRET, TURN_SECRET, World, error_of
 
 pytestmark = pytest.mark.slow
 
@@ -72,8 +72,10 @@ async def test_without_a_token_nothing_opens(world: World):
 
 async def test_the_secret_of_turn_logins_makes_no_token(world: World):
     user, _ = await world.api.guest("Ada")
-    token, _ = Tokens(SECRET).mint(Identity(user, "d-x"), now=world.now())
-    await refused_everywhere(world, token, "bad-token")
+    assert world.server.services.ice.secret == TURN_SECRET
+    for key in (TURN_SECRET, derived(TURN_SECRET, "tokens")):
+        token, _ = Tokens(key).mint(Identity(user, "d-x"), now=world.now())
+        await refused_everywhere(world, token, "bad-token")
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,13 @@ async def test_an_error_inside_says_nothing_of_the_inside(world: World):
         ({"secret": "short"}, "the secret is too short"),
         ({"origins": ("https://app.example.org/page",)}, "is no origin"),
         ({"origins": ("*",)}, "is no origin"),
-        ({"turn_uris": ("turn:x",)}, "need the secret they know"),
+        ({"turn_uris": ("turn:x",)}, "go together"),
+        ({"turn_secret": "x"}, "go together"),
+        (
+            {"turn_uris": ("turn:x",), "turn_secret": 32 * "x", "secret": 32 * "x"},
+            "are the same",
+        ),
+        ({"external_url": "foo bar"}, "is no URL"),
     ],
 )
 def test_settings_that_would_let_others_in_are_refused(settings, what: str, tmp_path: Path):

@@ -15,6 +15,7 @@ from calto_demo.server.settings import Settings
 from tests.calto.clients import SDP, Api, Tab, api
 
 SECRET = "a secret of at least 32 characters"
+TURN_SECRET = "what the TURN server knows"
 
 
 class World(NamedTuple):
@@ -80,6 +81,7 @@ def settings_in(where: Path) -> Settings:
         database=f"sqlite:///{where}/calto.db",
         secret=SECRET,
         turn_uris=("turn:turn.example.org",),
+        turn_secret=TURN_SECRET,
         static=where,
         echo=False,
         origins=("https://app.example.org",),
