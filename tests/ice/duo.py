@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from natkit.ice.agent import IceAgent
 from natkit.ice.candidate import Candidate, CandidateType, Local, Origin
-from natkit.ice.events import AgentEvent, State
+from natkit.ice.events import AgentEvent, State, StateChanged
 from natkit.ice.messages import Outgoing
 from natkit.ice.priority import BEST_LOCAL_PREFERENCE, priority
 from natkit.machine import soonest
@@ -176,3 +176,8 @@ def simple(**options: object) -> Duo:
     duo.give(duo.b, local(B))
     duo.end()
     return duo
+
+
+def states(peer: Peer) -> list[State]:
+    """Return the states that a side has reported, in order."""
+    return [event.state for event in peer.events if isinstance(event, StateChanged)]
