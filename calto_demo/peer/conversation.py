@@ -120,7 +120,8 @@ async def place_call(
         await signalling.connected()
         say(f"Talking to {person['name']}")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(peer.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await peer.wait()
         return await conversation.told()
     finally:
         await peer.hang_up()

@@ -95,7 +95,7 @@ class Session:
             "agent": "calto headless peer",
         }
         await socket.send(json.dumps(hello))
-        first: Frame = json.loads(await asyncio.wait_for(socket.recv(), SILENCE))
+        first = await _next(socket)
         if first["type"] != "welcome":
             raise ServerRefused(first.get("message", "no welcome"), hint=first.get("hint"))
         self.welcome, self._socket = first, socket
@@ -111,7 +111,7 @@ class Session:
         pinging = asyncio.create_task(self._ping(socket))
         try:
             while True:
-                self._take(json.loads(await asyncio.wait_for(socket.recv(), SILENCE)))
+                self._take(await _next(socket))
         finally:
             pinging.cancel()
             await asyncio.gather(pinging, return_exceptions=True)
@@ -139,6 +139,12 @@ class Session:
         if self._socket is not None:
             with contextlib.suppress(OSError, WebSocketException):
                 await self._socket.send(json.dumps(frame))
+
+
+async def _next(socket: ClientConnection) -> Frame:
+    """Return what comes next. Raises: TimeoutError: nothing did for too long."""
+    async with asyncio.timeout(SILENCE):
+        return dict[str, Any](json.loads(await socket.recv()))
 
 
 @asynccontextmanager

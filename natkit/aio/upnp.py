@@ -144,7 +144,8 @@ async def _in_time(
         return blocking()
 
     try:
-        return await asyncio.wait_for(network.in_thread(upnp), patience)
+        async with asyncio.timeout(patience):
+            return await network.in_thread(upnp)
     except TimeoutError:
         why = f"no answer in {patience:g} s"
         raise NetworkUnreachable(f"cannot ask the gateway at {location}", why=why) from None

@@ -85,7 +85,8 @@ class _Heard(DatagramReceiver):
     async def first(self) -> bytes | IcmpError | None:
         """Return what came first; None when nothing did in time."""
         with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(self._first, _PATIENCE)
+            async with asyncio.timeout(_PATIENCE):
+                return await self._first
         return None
 
 

@@ -52,9 +52,10 @@ def test_a_report_is_not_held_for_longer_than_a_moment() -> None:
         arrived: asyncio.Queue[str] = asyncio.Queue()
         log = OwnerLog(as_json=True, write=arrived.put_nowait)
         log.report(session("ann"))
-        first = await asyncio.wait_for(arrived.get(), 5)
-        log.report(session("bob"))
-        return first, json.loads(await asyncio.wait_for(arrived.get(), 5))
+        async with asyncio.timeout(5):
+            first = await arrived.get()
+            log.report(session("bob"))
+            return first, json.loads(await arrived.get())
 
     first, second = asyncio.run(work())
     assert json.loads(first)["user"] == "ann"

@@ -41,7 +41,8 @@ def test_every_socket_with_something_to_read_is_heard(pairs: Callable[[], Pair])
             watching.add_reader(one, reader(number))
             other.send(bytes([number]))
         try:
-            return {await asyncio.wait_for(heard.get(), 5) for _ in ends}
+            async with asyncio.timeout(5):
+                return {await heard.get() for _ in ends}
         finally:
             for one, _ in ends:
                 watching.remove_reader(one)
@@ -70,7 +71,8 @@ def test_a_socket_that_another_ones_packet_ended_is_not_heard(pairs: Callable[[]
         watching.add_reader(second, ends_the_other("second", first))
         to_first.send(b"x")
         to_second.send(b"x")
-        await asyncio.wait_for(done, 5)
+        async with asyncio.timeout(5):
+            await done
         watching.remove_reader(first if heard[0] == "first" else second)
         return heard
 
@@ -93,6 +95,7 @@ def test_what_is_watched_again_after_the_last_one_is_heard(pairs: Callable[[], P
 
         watching.add_reader(after, read)
         to_after.send(b"again")
-        return bytes(await asyncio.wait_for(heard, 5))
+        async with asyncio.timeout(5):
+            return bytes(await heard)
 
     assert asyncio.run(work()) == b"again"

@@ -244,13 +244,15 @@ async def test_aioice_relays(turn: TurnUnderTest, transport: str) -> None:
     try:
         assert relay.get_extra_info("sockname")[0] == "127.0.0.1"
         relay.sendto(b"ping", echo.get_extra_info("sockname"))
-        assert await asyncio.wait_for(heard.get(), 5) == b"ping"
+        async with asyncio.timeout(5):
+            assert await heard.get() == b"ping"
     finally:
         relay.close()
         echo.close()
         # It deletes its allocation in a task of its own, and closes its socket after that: over TLS
         # once the server has said goodbye as well.
-        await asyncio.wait_for(gone.wait(), 5)
+        async with asyncio.timeout(5):
+            await gone.wait()
 
 
 def test_the_log_of_all_this_knows_no_traceback(turn: TurnUnderTest) -> None:

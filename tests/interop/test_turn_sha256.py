@@ -155,7 +155,8 @@ async def test_libjuice_relays_for_a_user_it_names_by_hash(between: Between) -> 
         *(sys.executable, "-m", "tests.interop.libjuice_pair", ip, str(port), *USER),
         stdout=asyncio.subprocess.PIPE,
     )
-    said, _ = await asyncio.wait_for(child.communicate(), 40)
+    async with asyncio.timeout(40):
+        said, _ = await child.communicate()
     assert said.decode().strip().endswith("hello")
 
     requests = signed(between.requests)
