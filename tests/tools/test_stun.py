@@ -23,6 +23,7 @@ from natkit.wire import (
     MessageClass,
     TransportAddress,
 )
+from tests.ports import free_port
 
 IPV6 = pytest.mark.needs("ipv6")
 LOOPBACK = TransportAddress("127.0.0.1", 0)
@@ -258,7 +259,7 @@ async def test_tcp_server_that_is_none_is_called_that(speak: bytes | None, compl
 
 
 async def test_server_tool_answers_over_udp_and_tcp_on_one_port() -> None:
-    service = await serve(SocketNetwork(), [LOOPBACK])
+    service = await serve(SocketNetwork(), [TransportAddress("127.0.0.1", free_port(1))])
     ports = {at.port for _, at in service.listening}
     assert len(ports) == 1
     for transport in ("udp", "tcp"):
@@ -270,7 +271,7 @@ async def test_server_tool_answers_over_udp_and_tcp_on_one_port() -> None:
 
 async def test_wildcard_is_replaced_by_every_address_of_the_machine() -> None:
     network = SocketNetwork()
-    service = await serve(network, [TransportAddress("0.0.0.0", 0)])
+    service = await serve(network, [TransportAddress("0.0.0.0", free_port(1))])
     ips = {at.ip for _, at in service.listening}
     assert ips == {entry.ip for entry in network.interfaces() if ":" not in entry.ip}
     await service.close()
