@@ -6,6 +6,7 @@ Memory serves one process; `redis_backplane` serves several.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol, TypeAlias
 
 Hear: TypeAlias = Callable[[str | None, bytes], None]
@@ -97,7 +98,7 @@ class Memory:
 
     async def online(self, most: int) -> dict[str, str]:
         """Return who is online with their NAT."""
-        some = list(self._here.items())[:most]
+        some = islice(self._here.items(), most)
         return {user: next(reversed(sessions.values())) for user, sessions in some}
 
     async def lost(self) -> list[str]:
