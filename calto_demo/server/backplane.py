@@ -46,6 +46,9 @@ class Backplane(Protocol):
     async def online(self, most: int) -> dict[str, str]:
         """Return who is online with their NAT, `most` of them at the most."""
 
+    async def how_many(self) -> int:
+        """Return how many users are online."""
+
     async def lost(self) -> list[str]:
         """Return users whose process ended without a word; each is told to one process, once."""
 
@@ -100,6 +103,10 @@ class Memory:
         """Return who is online with their NAT."""
         some = islice(self._here.items(), most)
         return {user: next(reversed(sessions.values())) for user, sessions in some}
+
+    async def how_many(self) -> int:
+        """Return how many users are online."""
+        return len(self._here)
 
     async def lost(self) -> list[str]:
         """Return nobody: there is no other process."""
