@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         SelectedPair,
         TransportPolicy,
     )
+    from natkit.aio.fast_loop import collect_less, room_for_sockets, run_fast
     from natkit.aio.ice_servers import TurnServer
     from natkit.aio.network import SocketNetwork
     from natkit.aio.turn_report import SessionEnded
@@ -64,12 +65,15 @@ __all__ = [
     "UsageError",
     "__version__",
     "cli_settings",
+    "collect_less",
     "emit_json",
     "explain_path",
     "json_option",
     "on_stage",
     "rest_password",
     "rest_username",
+    "room_for_sockets",
+    "run_fast",
     "serve_relay",
     "table",
     "typed",
@@ -101,12 +105,15 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "Unsupported": "natkit.errors",
     "UsageError": "natkit.errors",
     "cli_settings": "natkit.cli.lazy",
+    "collect_less": "natkit.aio.fast_loop",
     "emit_json": "natkit.cli.common",
     "explain_path": "natkit.tools.path_explanation",
     "json_option": "natkit.cli.common",
     "on_stage": "natkit.lab.stage",
     "rest_password": "natkit.turn.credentials",
     "rest_username": "natkit.turn.credentials",
+    "room_for_sockets": "natkit.aio.fast_loop",
+    "run_fast": "natkit.aio.fast_loop",
     "serve_relay": "natkit.tools.relay",
     "table": "natkit.cli.render",
     "typed": "natkit.cli.common",

@@ -6,6 +6,7 @@ Memory serves one process; `redis_backplane` serves several.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Protocol, TypeAlias
 
 Hear: TypeAlias = Callable[[str | None, bytes], None]
@@ -44,6 +45,9 @@ class Backplane(Protocol):
 
     async def online(self, most: int) -> dict[str, str]:
         """Return who is online with their NAT, `most` of them at the most."""
+
+    async def how_many(self) -> int:
+        """Return how many users are online."""
 
     async def lost(self) -> list[str]:
         """Return users whose process ended without a word; each is told to one process, once."""
@@ -97,8 +101,12 @@ class Memory:
 
     async def online(self, most: int) -> dict[str, str]:
         """Return who is online with their NAT."""
-        some = list(self._here.items())[:most]
+        some = islice(self._here.items(), most)
         return {user: next(reversed(sessions.values())) for user, sessions in some}
+
+    async def how_many(self) -> int:
+        """Return how many users are online."""
+        return len(self._here)
 
     async def lost(self) -> list[str]:
         """Return nobody: there is no other process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calto_demo.server.settings import Certificate, Provider, Settings
-from natkit import Number, UsageError
+from natkit import Number, UsageError, room_for_sockets, run_fast
 
 if TYPE_CHECKING:
     from calto_demo.server.running import Server
@@ -66,9 +65,10 @@ def serve(log_format: str, **given: Any) -> None:
     from calto_demo.server.running import serve as run
 
     write_log(as_json=log_format == "json")
+    room_for_sockets()
     with tempfile.TemporaryDirectory(prefix="calto-") as directory:
         settings = _settings(Path(directory), **given)
-        asyncio.run(run(settings, _ready))
+        run_fast(run(settings, _ready))
 
 
 def _ready(server: Server) -> None:

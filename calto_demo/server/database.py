@@ -41,7 +41,7 @@ class Database:
     """An open database. Made by `open_database`; `close` it when done."""
 
     def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+        self._engine, self._readers = engine, engine.execution_options(reading=True)
         # SQLite has one writer at a time, and lets others look again: here they queue.
         is_sqlite = engine.dialect.name == "sqlite"
         self._writer: AbstractAsyncContextManager[None] = (
@@ -51,10 +51,8 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for one query, which changes nothing."""
-        async with self._engine.connect() as connection:
-            reader = await connection.execution_options(reading=True)
-            async with reader.begin():
-                yield reader
+        async with self._readers.connect() as connection:
+            yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -180,6 +180,12 @@ class Hub:
         Args: only: to this one alone.  but: to all except this one.
         """
         await self._publish(user, Told(msgspec.Raw(write(frame)), only, but))
+
+    async def tell_each(self, users: Iterable[str], frame: dict[str, Any]) -> None:
+        """Send the same frame to all sessions of several: it is written once."""
+        message = write(Told(msgspec.Raw(write(frame)), None, ""))
+        for user in users:
+            await self.backplane.tell(user, message)
 
     async def _publish(self, user: str | None, message: Message) -> None:
         await self.backplane.tell(user, write(message))

@@ -6,10 +6,20 @@ A call lives here from its first ring: a process that is killed takes no call wi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Select, delete, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Executable,
+    Row,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from calto_demo.server.call import Call, Did, Reason, State, Time, advance, end, expire
@@ -17,8 +27,21 @@ from calto_demo.server.database import Database
 from calto_demo.server.people import NoSuchUser
 from calto_demo.server.tables import call_paths, calls, users
 
-_COLUMNS = tuple(calls.c[field.name] for field in fields(Call))
-_LIVE = calls.c.state != State.ENDED.value
+_FIELDS = tuple(field.name for field in fields(Call))
+_COLUMNS = tuple(calls.c[name] for name in _FIELDS)
+
+# Each query is built once: to build one takes as long as to ask it.
+_THIS = calls.c.id == bindparam("call")
+_WHO: BindParameter[Any] = bindparam("who", expanding=True)
+_ALL_LIVE = select(*_COLUMNS).where(calls.c.state != State.ENDED.value)
+_LIVE_OF = _ALL_LIVE.where(or_(calls.c.caller.in_(_WHO), calls.c.callee.in_(_WHO)))
+_LIVE_OF_WITH_OFFERS = _LIVE_OF.add_columns(calls.c.offer)
+_ONE = select(*_COLUMNS).where(_THIS)
+_ONE_LOCKED = _ONE.with_for_update()
+_BOTH_LOCKED = select(users.c.id).where(users.c.id.in_(_WHO)).order_by(users.c.id).with_for_update()
+_DUE = select(calls.c.id).where(calls.c.deadline <= bindparam("now")).limit(200)
+_BEGIN, _CHANGE = insert(calls), update(calls).where(_THIS)
+_PATHS = select(call_paths).where(call_paths.c.call_id.in_(bindparam("calls", expanding=True)))
 
 
 class NoSuchCall(LookupError):
@@ -58,17 +81,16 @@ class Ledger:
         async with self._database.writing() as connection:
             # Both users' rows are locked, in one order, so that two who ring each other are
             # served one after the other. On SQLite there is one writer anyway.
-            both = users.c.id.in_([call.caller, call.callee])
-            query = select(users.c.id).where(both).order_by(users.c.id).with_for_update()
-            if len((await connection.execute(query)).all()) < 2:
+            both = {"who": [call.caller, call.callee]}
+            if len((await connection.execute(_BOTH_LOCKED, both)).all()) < 2:
                 raise NoSuchUser
             known = await _find(connection, call.id)
             if known is not None:
                 return Change(known, _same_ring(known, call))
-            live = await _all(connection, _live_calls_of(call.caller, call.callee))
+            live = await _all(connection, _LIVE_OF, **both)
             call = self._judged(call, live, reachable=reachable)
             row = _row(call) | {"offer": None if call.is_over else offer}
-            await connection.execute(insert(calls).values(row))
+            await connection.execute(_BEGIN, row)
             return Change(None, call)
 
     def _judged(self, call: Call, live: list[Call], *, reachable: bool) -> Call:
@@ -110,7 +132,7 @@ class Ledger:
             after = how(before)
             if after != before:
                 row = _row(after) | ({} if after.is_waiting else {"offer": None})
-                await connection.execute(update(calls).where(calls.c.id == call_id).values(row))
+                await connection.execute(_CHANGE, row | {"call": call_id})
             return Change(before, after)
 
     async def get(self, call_id: str) -> Call:
@@ -123,27 +145,25 @@ class Ledger:
 
     async def due(self, *, now: Time) -> list[str]:
         """Return calls whose time has come."""
-        query = select(calls.c.id).where(calls.c.deadline <= now).limit(200)
         async with self._database.reading() as connection:
-            return list((await connection.execute(query)).scalars())
+            return list((await connection.execute(_DUE, {"now": now})).scalars())
 
     async def live(self) -> list[Call]:
         """Return every call that is not over."""
         async with self._database.reading() as connection:
-            return await _all(connection, select(*_COLUMNS).where(_LIVE))
+            return await _all(connection, _ALL_LIVE)
 
     async def live_of(self, user: str) -> list[tuple[Call, str | None]]:
         """Return somebody's calls that are not over, with the offers not answered yet."""
-        query = _live_calls_of(user).add_columns(calls.c.offer)
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(_LIVE_OF_WITH_OFFERS, {"who": [user]})).all()
         return [(_call(row[:-1]), row[-1]) for row in rows]
 
     async def engaged(self, users: Iterable[str]) -> set[str]:
         """Return those of `users` who are in a call, or ring or are rung."""
         asked = set(users) - self._never_busy
         async with self._database.reading() as connection:
-            found = await _all(connection, _live_calls_of(*asked))
+            found = await _all(connection, _LIVE_OF, who=list(asked))
         return asked & {user for call in found for user in (call.caller, call.callee)}
 
     async def history(self, user: str, *, before: Time | None, limit: int) -> list[Call]:
@@ -167,9 +187,9 @@ class Ledger:
 
     async def paths(self, call_ids: Iterable[str]) -> dict[tuple[str, str], dict[str, Any]]:
         """Return what was measured, by call and user."""
-        query = select(call_paths).where(call_paths.c.call_id.in_(list(call_ids)))
         async with self._database.reading() as connection:
-            rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+            found = await connection.execute(_PATHS, {"calls": list(call_ids)})
+            rows = [dict(row) for row in found.mappings()]
         return {(row.pop("call_id"), row.pop("user_id")): row for row in rows}
 
 
@@ -181,23 +201,17 @@ def _same_ring(known: Call, call: Call) -> Call:
     return known
 
 
-def _live_calls_of(*who: str) -> Select[Any]:
-    party = or_(calls.c.caller.in_(who), calls.c.callee.in_(who))
-    return select(*_COLUMNS).where(_LIVE, party)
-
-
 async def _find(connection: AsyncConnection, call_id: str, *, lock: bool = False) -> Call | None:
-    query = select(*_COLUMNS).where(calls.c.id == call_id)
-    found = await _all(connection, query.with_for_update() if lock else query)
+    found = await _all(connection, _ONE_LOCKED if lock else _ONE, call=call_id)
     return found[0] if found else None
 
 
-async def _all(connection: AsyncConnection, query: Select[Any]) -> list[Call]:
-    return [_call(row) for row in (await connection.execute(query)).all()]
+async def _all(connection: AsyncConnection, query: Executable, **values: Any) -> list[Call]:
+    return [_call(row) for row in (await connection.execute(query, values)).all()]
 
 
 def _call(row: Row[Any] | tuple[Any, ...]) -> Call:
-    values = {field.name: value for field, value in zip(fields(Call), row, strict=True)}
+    values = dict(zip(_FIELDS, row, strict=True))
     reason = values["reason"]
     values["state"] = State(values["state"])
     values["reason"] = None if reason is None else Reason(reason)
@@ -205,5 +219,6 @@ def _call(row: Row[Any] | tuple[Any, ...]) -> Call:
 
 
 def _row(call: Call) -> dict[str, Any]:
-    row = asdict(call) | {"deadline": call.deadline, "state": call.state.value}
-    return row | {"reason": None if call.reason is None else call.reason.value}
+    row = {name: getattr(call, name) for name in _FIELDS}
+    reason = None if call.reason is None else call.reason.value
+    return row | {"deadline": call.deadline, "state": call.state.value, "reason": reason}

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from calto_demo.server.database import Database
@@ -27,6 +37,22 @@ class NoSuchUser(LookupError):
 
 
 _USER = (users.c.id, users.c.name, users.c.kind)
+
+# Those that a call or a hello asks are built once: to build one takes as long as to ask it.
+_WHO: BindParameter[Any] = bindparam("who", expanding=True)
+_LISTED = select(*_USER, users.c.last_seen).order_by(users.c.name, users.c.id).limit(MOST_LISTED)
+_SOME = _LISTED.where(users.c.id.in_(_WHO))
+_CHANGE = update(users).where(users.c.id == bindparam("user"))
+_ON_DEVICE = (
+    select(*_USER)
+    .join(devices, devices.c.user_id == users.c.id)
+    .where(users.c.id == bindparam("user"), devices.c.id == bindparam("device"))
+    .where(devices.c.signed_out_at.is_(None))
+)
+_CONTACTS = select(contacts.c.contact_id).where(contacts.c.user_id == bindparam("user"))
+_ACQUAINTED = select(contacts.c.user_id, contacts.c.contact_id).where(
+    or_(contacts.c.user_id.in_(_WHO), contacts.c.contact_id.in_(_WHO))
+)
 
 
 class People:
@@ -69,38 +95,31 @@ class People:
             raise NoSuchUser
         return User(*row)
 
-    async def some(self, ids: Iterable[str], *, named: str = "") -> list[tuple[User, float | None]]:
-        """Return those of `ids` with when they were last seen, by name.
-
-        Args: named: leave out whose name does not have this.
-        """
-        query = select(*_USER, users.c.last_seen).where(users.c.id.in_(list(ids)))
-        return await self._listed(query, named)
+    async def some(self, ids: Iterable[str]) -> list[tuple[User, float | None]]:
+        """Return those of `ids` with when they were last seen, by name."""
+        return await self._listed(_SOME, who=list(ids))
 
     async def search(self, named: str) -> list[tuple[User, float | None]]:
         """Return those whose name has a text."""
-        return await self._listed(select(*_USER, users.c.last_seen), named)
+        return await self._listed(_LISTED.where(users.c.name.icontains(named, autoescape=True)))
 
-    async def _listed(self, query: Any, named: str) -> list[tuple[User, float | None]]:
-        if named:
-            query = query.where(users.c.name.icontains(named, autoescape=True))
-        query = query.order_by(users.c.name, users.c.id).limit(MOST_LISTED)
+    async def _listed(self, query: Select[Any], **values: Any) -> list[tuple[User, float | None]]:
         async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(query, values)).all()
         return [(User(*row[:3]), row[3]) for row in rows]
 
     async def rename(self, user: str, name: str) -> User:
         """Give somebody another name. Raises: NoSuchUser."""
-        await self._change(users.c.id == user, name=name)
+        await self._change(user, name=name)
         return await self.get(user)
 
     async def seen(self, user: str, *, now: float) -> None:
         """Note that somebody was here until now."""
-        await self._change(users.c.id == user, last_seen=now)
+        await self._change(user, last_seen=now)
 
-    async def _change(self, which: ColumnElement[bool], **values: Any) -> None:
+    async def _change(self, user: str, **values: Any) -> None:
         async with self._database.writing() as connection:
-            await connection.execute(update(users).where(which).values(values))
+            await connection.execute(_CHANGE, values | {"user": user})
 
     async def add_device(self, user: str, agent: str, *, now: float) -> str:
         """Return the id of a new device of somebody."""
@@ -112,13 +131,9 @@ class People:
 
     async def on_device(self, user: str, device: str) -> User | None:
         """Return the user of a device; None: it was signed out, or is none of theirs."""
-        query = (
-            select(*_USER)
-            .join(devices, devices.c.user_id == users.c.id)
-            .where(users.c.id == user, devices.c.id == device, devices.c.signed_out_at.is_(None))
-        )
         async with self._database.reading() as connection:
-            row = (await connection.execute(query)).first()
+            asked = {"user": user, "device": device}
+            row = (await connection.execute(_ON_DEVICE, asked)).first()
         return None if row is None else User(*row)
 
     async def sign_out(self, device: str, *, now: float) -> None:
@@ -145,15 +160,15 @@ class People:
 
     async def contacts_of(self, user: str) -> set[str]:
         """Return whom somebody remembers."""
-        query = select(contacts.c.contact_id).where(contacts.c.user_id == user)
         async with self._database.reading() as connection:
-            return set((await connection.execute(query)).scalars())
+            return set((await connection.execute(_CONTACTS, {"user": user})).scalars())
 
-    async def acquainted(self, user: str) -> set[str]:
-        """Return whom somebody remembers, and who remembers them."""
-        query = select(contacts).where(
-            or_(contacts.c.user_id == user, contacts.c.contact_id == user)
-        )
+    async def acquainted(self, some: Collection[str]) -> dict[str, set[str]]:
+        """Return for each of `some` whom they remember, and who remembers them."""
+        found: dict[str, set[str]] = {user: set() for user in some}
         async with self._database.reading() as connection:
-            pairs = (await connection.execute(query)).all()
-        return {one for pair in pairs for one in pair} - {user}
+            pairs = (await connection.execute(_ACQUAINTED, {"who": list(some)})).all()
+        for one, other in (both for a, b in pairs for both in ((a, b), (b, a))):
+            if one in found and other != one:
+                found[one].add(other)
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from itertools import islice
 from typing import Any
 
 from calto_demo.server.failures import FAILURES
@@ -16,6 +17,12 @@ EVERYBODY = 200
 
 FRAMES_A_SECOND = 2000
 """Of presence, at the most: an eighth of what a processor can send, the rest is for calls."""
+
+MERGING = 0.05
+"""Seconds in which changes come together: all of them are looked up at once."""
+
+MOST_MERGED = 100
+"""People who are looked up at once, so that a query stays short."""
 
 _log = logging.getLogger("calto.presence")
 
@@ -52,33 +59,51 @@ class Presence:
         """
         while True:
             await self._some.wait()
-            user = next(iter(self._changed))
-            del self._changed[user]
+            await asyncio.sleep(MERGING)
+            some = list(islice(self._changed, MOST_MERGED))
+            for user in some:
+                del self._changed[user]
             if not self._changed:
                 self._some.clear()
-            told = 0
             try:
-                told = await self._tell_of(user)
+                await self._tell_of(some)
             except FAILURES:
                 _log.exception("presence could not be told")
-            await asyncio.sleep(told / FRAMES_A_SECOND)
 
-    async def _tell_of(self, user: str) -> int:
-        """Tell everybody concerned how it stands with somebody; returns how many they are."""
-        online = len(await self._hub.backplane.online(EVERYBODY))
-        concerned: set[str] | list[None] = [None]
+    async def _tell_of(self, some: list[str]) -> None:
+        """Tell everybody concerned how it stands with some, as they are now.
+
+        Whose turn comes late may have changed since: then they were announced again.
+        """
+        online = await self._hub.backplane.how_many()
+        concerned: dict[str, set[str]] | None = None
         if online >= EVERYBODY:
-            concerned = await self._people.acquainted(user)
-            online = len(concerned)
-            if not concerned:
-                return 0
-        busy = await self._ledger.engaged([user])
-        for somebody, last_seen in await self._people.some([user]):
-            nat = await self._hub.backplane.nat_of(user)
-            about = person(somebody, nat, busy=user in busy, last_seen=last_seen)
-            for one in concerned:
-                await self._hub.tell(one, {"type": "presence", "person": about})
-        return online
+            known = await self._people.acquainted(some)
+            concerned = {user: those for user, those in known.items() if those}
+            some = list(concerned)
+        for about in await self._about(some):
+            frame = {"type": "presence", "person": about}
+            if concerned is None:
+                await self._hub.tell(None, frame)
+            else:
+                online = len(concerned[about["id"]])
+                await self._hub.tell_each(concerned[about["id"]], frame)
+            await asyncio.sleep(online / FRAMES_A_SECOND)
+
+    async def _about(self, some: list[str]) -> list[dict[str, Any]]:
+        """Return how it stands with some."""
+        if not some:
+            return []
+        busy = await self._ledger.engaged(some)
+        return [
+            person(
+                one,
+                await self._hub.backplane.nat_of(one.id),
+                busy=one.id in busy,
+                last_seen=last_seen,
+            )
+            for one, last_seen in await self._people.some(some)
+        ]
 
     async def listed(self, user: str, named: str) -> list[dict[str, Any]]:
         """Return the people that somebody sees: the echo contact first, then by name.

@@ -110,6 +110,10 @@ class RedisBackplane:
         nats = {user.decode(): await self.nat_of(user.decode()) for user in users}
         return {user: nat for user, nat in nats.items() if nat is not None}
 
+    async def how_many(self) -> int:
+        """Return how many users are online."""
+        return int(await self._redis.zcount(_ONLINE, self._clock(), "+inf"))
+
     async def lost(self) -> list[str]:
         """Return users whose process ended without a word."""
         users = await self._redis.zrangebyscore(_ONLINE, "-inf", self._clock())

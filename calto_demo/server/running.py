@@ -19,7 +19,7 @@ from calto_demo.server.frames import LONGEST_FRAME
 from calto_demo.server.relay import open_relay, own_address
 from calto_demo.server.services import ECHO, Services, open_services
 from calto_demo.server.settings import Settings
-from natkit import UsageError
+from natkit import UsageError, collect_less
 
 if TYPE_CHECKING:
     from calto_demo.server.echo import Echo
@@ -152,6 +152,7 @@ async def serve(settings: Settings, say: Callable[[Server], None]) -> None:
     stopping: asyncio.Queue[None] = asyncio.Queue()
     async with running(settings) as server:
         _on_signals(lambda: stopping.put_nowait(None))
+        collect_less()
         say(server)
         stop = asyncio.create_task(stopping.get())
         await asyncio.wait([stop, server.ended], return_when=asyncio.FIRST_COMPLETED)

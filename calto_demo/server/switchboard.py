@@ -55,6 +55,8 @@ class Switchboard:
                 await self._ring(user, session, frame)
             case frames.Candidate() | frames.Offer() | frames.Answer() | frames.Mute():
                 await self._pass_on(user, session, frame)
+            case frames.Connected() if self._is_connected(frame.call):
+                await self._pass_on(user, session, frame)  # of the two the second changes nothing
             case _:
                 await self._do(user, session, frame)
 
@@ -63,13 +65,12 @@ class Switchboard:
             raise Refused("draining", "this server is about to stop", "Try again in a minute")
         if frame.to == user.id:
             raise Refused("no-such-user", "you cannot ring yourself")
-        await self._leave_others(user.id, session)
         now = self._clock()
         call = Call(frame.call, user.id, session, frame.to, frame.path, started_at=now)
         nat = await self._hub.backplane.nat_of(user.id) or "unknown"
         reachable = await self._hub.backplane.nat_of(frame.to) is not None
         try:
-            change = await self._ledger.begin(call, frame.sdp, reachable=reachable)
+            change = await self._begin(call, frame.sdp, reachable=reachable)
         except CallExists:
             raise Refused("call-exists", "that id was used for another call") from None
         except Engaged:
@@ -95,14 +96,29 @@ class Switchboard:
         else:
             await self._tell_end(change.after)
 
-    async def _leave_others(self, user: str, session: str) -> None:
-        """Hang up where somebody's socket is away: who rings from elsewhere has left that call."""
+    async def _begin(self, call: Call, offer: str, *, reachable: bool) -> Change:
+        """Keep a new call. Raises: what `Ledger.begin` does."""
+        try:
+            return await self._ledger.begin(call, offer, reachable=reachable)
+        except Engaged:
+            if not await self._leave_others(call.caller, call.caller_session):
+                raise
+            return await self._ledger.begin(call, offer, reachable=reachable)
+
+    async def _leave_others(self, user: str, session: str) -> bool:
+        """Hang up where somebody's socket is away: who rings from elsewhere has left that call.
+
+        Returns: whether there was such a call.
+        """
+        left = False
         for call, _ in await self._ledger.live_of(user):
             for side in Side:
                 mine = call.user(side) == user and call.session(side) not in (None, session)
                 if mine and call.away_since(side) is not None:
                     did = Did(side, What.HANG_UP)
                     await self._tell(await self._ledger.advance(call.id, did, now=self._clock()))
+                    left = True
+        return left
 
     async def _do(self, user: User, session: str, frame: frames.CallFrame) -> None:
         what, message = _WHAT[type(frame)], None
@@ -122,10 +138,17 @@ class Switchboard:
             raise Refused("wrong-state", str(error)) from None
         await self._tell(change, frame.sdp if isinstance(frame, frames.Accept) else "")
         if isinstance(frame, frames.Connected) and not change.after.is_over:
+            self._remember(change.after)
             side = _side(change.after, user, session)
             await self._to_other(change.after, side, frames.passed_on(frame))
 
-    async def _pass_on(self, user: User, session: str, frame: frames.Passed) -> None:
+    def _is_connected(self, call: str) -> bool:
+        known = self._accepted.get(call)
+        return known is not None and known.state is State.CONNECTED
+
+    async def _pass_on(
+        self, user: User, session: str, frame: frames.Passed | frames.Connected
+    ) -> None:
         call = self._accepted.get(frame.call)
         if call is None:
             try:

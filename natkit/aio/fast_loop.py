@@ -1,4 +1,4 @@
-"""What makes a Python process quick where it is a server."""
+"""What a Python process needs to be a server: a quick loop, less collecting, and descriptors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import sys
 from collections.abc import Coroutine
 from typing import Any
 
@@ -29,3 +30,16 @@ def collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 5, 50)  # 700, 10, 10 is Python's own
+
+
+def room_for_sockets() -> None:
+    """Let this process open as many descriptors as it may: each client takes one, or more, and the
+    usual limit is 1024.
+    """
+    if sys.platform == "win32":  # it has no such limit
+        return
+    import resource
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS has a lower one of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

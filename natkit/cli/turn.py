@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from natkit.aio.fast_loop import collect_less, run_fast
+from natkit.aio.fast_loop import collect_less, room_for_sockets, run_fast
 from natkit.aio.network import SocketNetwork
 from natkit.cli.common import Group, emit_json, json_option
 from natkit.cli.params import DURATION
@@ -23,7 +23,7 @@ from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
 from natkit.tools.relay_config import Options, RelayConfig, read_config, read_file
 from natkit.tools.relay_fast_path import Chosen, FastPath, FastPathMode
-from natkit.tools.relay_places import check, room_for_sockets
+from natkit.tools.relay_places import check
 from natkit.turn.credentials import rest_password, rest_username
 
 CERTIFICATE_LOOK = 60.0

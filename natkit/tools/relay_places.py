@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import socket
 import ssl
@@ -235,16 +234,3 @@ def bound(one: Listen, kind: socket.SocketKind, *, shared: bool = False) -> sock
             hint="See who does: ss -lunpt" if sys.platform == "linux" else None,
         ) from None
     return sock
-
-
-def room_for_sockets() -> None:
-    """Let this process open as many descriptors as it may: each allocation takes one, and the
-    usual limit is 1024.
-    """
-    if sys.platform == "win32":  # it has no such limit
-        return
-    import resource
-
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS has a lower one of its own
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

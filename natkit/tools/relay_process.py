@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from natkit.aio.fast_loop import collect_less, run_fast
+from natkit.aio.fast_loop import collect_less, room_for_sockets, run_fast
 from natkit.aio.turn_link import Link
 from natkit.aio.turn_report import Report
 from natkit.errors import NatkitError
@@ -33,7 +33,6 @@ from natkit.tools.relay_orders import (
     Reported,
     Stop,
 )
-from natkit.tools.relay_places import room_for_sockets
 from natkit.tools.relay_worker import Part, Worker
 from natkit.turn.events import RequestRefused
 

@@ -24,21 +24,23 @@ PATIENCE: Seconds = 30.0
 
 
 class CaltoClient:
-    """A session of Calto's. Attributes: call: that it is in."""
+    """A session of Calto's. Attributes: call: that it is in.  every: seconds between its pings."""
 
     every = 10.0
 
-    def __init__(self, socket: Socket, user: str) -> None:
-        self.socket, self.user, self.call = socket, user, ""
+    socket: Socket
+
+    def __init__(self, user: str) -> None:
+        self.user, self.call = user, ""
         self._numbers = itertools.count(1)
         self._got = 0
         self._frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        socket.hear = self.hear
 
     @classmethod
     async def open(cls, port: int, user: str, token: str) -> CaltoClient:
         """Return one that was welcomed."""
-        client = cls(await Socket.open("127.0.0.1", port, "/ws"), user)
+        client = cls(user)
+        client.socket = await Socket.open("127.0.0.1", port, "/ws", client.hear)
         hello = {"type": "hello", "token": token, "session": uuid.uuid4().hex}
         client.socket.send(json.dumps(hello).encode())
         await client.expect("welcome")
@@ -97,20 +99,22 @@ class CaltoClient:
 
 
 class PeerClient:
-    """A client of the PeerJS server."""
+    """A client of the PeerJS server. Attributes: every: seconds between its heartbeats."""
 
     every = 5.0
 
-    def __init__(self, socket: Socket, user: str) -> None:
-        self.socket, self.user = socket, user
+    socket: Socket
+
+    def __init__(self, user: str) -> None:
+        self.user = user
         self._frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        socket.hear = self.hear
 
     @classmethod
     async def open(cls, port: int, user: str) -> PeerClient:
         """Return one that was let in."""
         path = f"/peerjs?key=peerjs&id={user}&token={user}&version=1.5.5"
-        client = cls(await Socket.open("127.0.0.1", port, path), user)
+        client = cls(user)
+        client.socket = await Socket.open("127.0.0.1", port, path, client.hear)
         await client.expect("OPEN")
         return client
 

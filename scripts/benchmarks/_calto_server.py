@@ -38,7 +38,7 @@ def calto(port: int, people: int) -> Iterator[tuple[Server, list[tuple[str, str]
         tokens = asyncio.run(_signed_in(database, people))
         argv = [sys.executable, "-m", "calto_demo.cli", "serve", "--listen", f"{AT}:{port}"]
         argv += ["--database", database, "--secret", SECRET, "--turn-port", "0"]
-        with running(argv, port, "ready ") as server:
+        with running(argv, port, "\nready ") as server:
             yield server, tokens
 
 

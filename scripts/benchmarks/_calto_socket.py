@@ -25,22 +25,25 @@ Hear = Callable[[bytes], None]
 
 
 class Socket(asyncio.Protocol):
-    """One WebSocket. Attributes: hear: gets each text frame.  lost: it has ended."""
+    """One WebSocket.
 
-    def __init__(self, request: bytes) -> None:
-        self.hear: Hear = lambda _data: None
-        self.lost = False
+    Attributes: hear: gets each text frame; one may come with the answer to the upgrade.  lost: it
+    has ended.
+    """
+
+    def __init__(self, request: bytes, hear: Hear) -> None:
+        self.hear, self.lost = hear, False
         self._request, self._unread = request, b""
         self._transport: Any = None
         self._opened = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def open(cls, host: str, port: int, path: str) -> Socket:
+    async def open(cls, host: str, port: int, path: str, hear: Hear) -> Socket:
         """Return an open one. Raises: NatkitError: the server does not want it."""
         loop = asyncio.get_running_loop()
         request = _UPGRADE.format(path=path, host=f"{host}:{port}").encode()
         async with asyncio.timeout(OPEN):
-            _, socket = await loop.create_connection(lambda: cls(request), host, port)
+            _, socket = await loop.create_connection(lambda: cls(request, hear), host, port)
             await socket._opened
         return socket
 

@@ -45,7 +45,8 @@ IN_TURN = int(SETTING_UP * SET_UPS)
 """Pairs of users who call each other: each once, so that nobody is rung who is still in a call."""
 
 ROUNDS = 1
-PORT = 34900
+PORT = 24900
+"""Below those that systems give to the thousands of sockets that call it."""
 
 T = TypeVar("T", CaltoClient, PeerClient)
 

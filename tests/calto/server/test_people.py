@@ -50,12 +50,12 @@ async def test_contacts_are_remembered_once_and_known_from_both_sides(people: Pe
         await people.add_contact(ada.id, bob.id)
     assert await people.contacts_of(ada.id) == {bob.id}
     assert await people.contacts_of(bob.id) == set()
-    assert await people.acquainted(bob.id) == {ada.id}
+    assert await people.acquainted([bob.id]) == {bob.id: {ada.id}}
     with pytest.raises(NoSuchUser):
         await people.add_contact(ada.id, "u-nobody")
     for _ in range(2):
         await people.remove_contact(ada.id, bob.id)
-    assert await people.acquainted(ada.id) == set()
+    assert await people.acquainted([ada.id]) == {ada.id: set()}
 
 
 async def test_people_are_listed_by_name_with_when_they_were_seen(people: People):
