@@ -98,6 +98,7 @@ def turn_server(
     allow: Sequence[str] = (),
     program: str = "",
     module: str = "natkit",
+    before: Sequence[str] = (),
 ) -> Iterator[TurnUnderTest]:
     """Run a server until the block ends.
 
@@ -111,6 +112,7 @@ def turn_server(
         program: "natkit", "natkit-crew" (it has two workers) or "coturn"; "": the first of
                  PROGRAMS.
         module:  what Python runs as natkit's command line.
+        before:  a program that runs the server, with less than this test may.
     """
     program = program or PROGRAMS[0]
     port, tls_port = free_port(), free_port()
@@ -131,7 +133,7 @@ def turn_server(
             "PATH": f"{os.environ['PATH']}:{SBIN}",
             "PYTHONUNBUFFERED": "1",
         }
-        process = subprocess.Popen(argv, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen([*before, *argv], stdout=output, stderr=output, env=environment)
     try:
         _await_ready(process, log, "Total General servers" if program == "coturn" else "ready turn")
         yield TurnUnderTest(tuple(ips), port, tls_port, ca_file, process, log)

@@ -16,7 +16,8 @@ from natkit.cli.serving import given_certificate, listen_address, stop_signal
 from natkit.errors import UsageError
 from natkit.network import Family
 from natkit.stun.uri import StunUri, Transport
-from natkit.tools.stun import BOTH_FAMILIES, QueryReport, Trust
+from natkit.tools.places import BOTH_FAMILIES
+from natkit.tools.stun import QueryReport, Trust
 from natkit.tools.stun import query as query_stun
 from natkit.tools.stun_serve import serve as serve_stun
 from natkit.wire import TransportAddress

@@ -21,7 +21,7 @@ from natkit.cli.turn_log import OwnerLog
 from natkit.errors import NatkitError
 from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
-from natkit.tools.relay_config import Options, RelayConfig, read_config, read_file
+from natkit.tools.relay_config import RelayConfig, read_config, read_file
 from natkit.tools.relay_fast_path import Chosen, FastPath, FastPathMode
 from natkit.tools.relay_places import check
 from natkit.turn.credentials import rest_password, rest_username
@@ -106,7 +106,13 @@ def turn() -> None:
     help="Where clients are sent while this server drains; one of each IP version.",
 )
 @click.option("--drain-time", type=DURATION, help="How long calls may go on after SIGTERM: 30s.")
-@click.option("--config", type=FILE, help="TOML file with these options; flags go before it.")
+@click.option(
+    "--config",
+    type=FILE,
+    multiple=True,
+    help="TOML file with these options; may be repeated. Flags go before files, and the first file "
+    "that has an option before the others.",
+)
 @click.option("--check-config", is_flag=True, help="Say whether it would start, and end.")
 @click.option(
     "--log-format",
@@ -115,7 +121,7 @@ def turn() -> None:
     show_default=True,
     help="How to write the log, on stderr.",
 )
-def serve(config: Path | None, check_config: bool, log_format: str, **options: Any) -> None:
+def serve(config: tuple[Path, ...], check_config: bool, log_format: str, **options: Any) -> None:
     """Be a TURN server until told to stop.
 
     The line that begins with "ready" names what clients may be given. SIGTERM lets calls go on for
@@ -125,8 +131,7 @@ def serve(config: Path | None, check_config: bool, log_format: str, **options: A
     flags = {name.replace("_", "-"): value for name, value in options.items()}
 
     def read() -> RelayConfig:
-        file: Options = {} if config is None else read_file(config)
-        return read_config(flags, file)
+        return read_config(flags, *map(read_file, config))
 
     wanted = read()
     log = OwnerLog(as_json=log_format == "json")

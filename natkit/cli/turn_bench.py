@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from natkit.aio.network import SocketNetwork
+from natkit.aio.srv import look_up_srv
 from natkit.cli.common import Command, emit_json, json_option
 from natkit.cli.params import DURATION
 from natkit.cli.turn_check import given_login, login_options, trust_in
@@ -83,7 +84,8 @@ async def bench(
     network = SocketNetwork()
     load = Load(clients, rate, size, Direction(direction), duration)
     load.check()
-    server = await find_server(network, TurnUri.parse(uri), trust_in(ca_file, insecure))
+    trust = trust_in(ca_file, insecure)
+    server = await find_server(network, TurnUri.parse(uri), trust, secrets.token_bytes, look_up_srv)
     login = given_login(username, password, secret).login
     report = await load_server(network, server, login, load, secrets.token_bytes)
     if as_json:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from natkit.aio.network import SocketNetwork
+from natkit.aio.srv import look_up_srv
 from natkit.cli.common import Command, emit_json, json_option
 from natkit.cli.params import DURATION
 from natkit.errors import UsageError
@@ -91,7 +92,8 @@ async def check(
     """Find out whether the TURN server at URI relays, and why not.
 
     URI is turn:HOST[:PORT] (UDP and TCP; TLS is tried as well), turn:HOST?transport=tcp or
-    turns:HOST (TLS); give several as your application has them. A packet goes through the relay.
+    turns:HOST (TLS); give several as your application has them. Without a port, DNS is asked for
+    SRV records. A packet goes through the relay.
     The exit code is 0 where all that was asked for works, 3 for the network, 4 for the login.
     """
     servers = [TurnUri.parse(uri) for uri in uris]
@@ -100,6 +102,7 @@ async def check(
         secrets.token_bytes,
         trust_in(ca_file, insecure),
         patience=timeout,
+        look_up_srv=look_up_srv,
     )
     reports = []
     for server in servers:

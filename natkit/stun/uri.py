@@ -92,11 +92,7 @@ class StunUri:
     @property
     def is_literal(self) -> bool:
         """True when the host is an IP address, which DNS has nothing to say about."""
-        try:
-            ipaddress.ip_address(self.host.partition("%")[0])
-        except ValueError:
-            return False
-        return True
+        return is_ip(self.host)
 
 
 class SrvRecord(NamedTuple):
@@ -127,6 +123,15 @@ def in_order(records: Iterable[SrvRecord], randomness: Callable[[int], bytes]) -
         ordered.append(record)
         left.remove(record)
     return ordered
+
+
+def is_ip(host: str) -> bool:
+    """Tell whether `host` is an address, perhaps with a zone, rather than a name."""
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _is_ipv6(text: str) -> bool:

@@ -108,12 +108,19 @@ class RelayConfig:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What works, though not for everybody."""
-        return tuple(
+        found = [
             f"{one}: browsers refuse TURN on port {one.address.port};"
             " below 1024 they take 53, 80 and 443"
             for one in self.listen
             if 0 < one.address.port < 1024 and one.address.port not in _BROWSER_PORTS
-        )
+        ]
+        if self.alternate_servers and not self.secrets:
+            # libwebrtc goes there with the nonce it has, and gives up at a 438.
+            found.append(
+                "--alternate-server without a --secret: nonces of this server are stale there, and"
+                " browsers give up; let both have the same secret first"
+            )
+        return tuple(found)
 
 
 def read_file(path: Path) -> Options:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 from natkit.aio.driver import Driver
 from natkit.aio.stun_stream import ask_over_stream
@@ -26,14 +26,11 @@ from natkit.stun.binding import (
     BindingUnreachable,
 )
 from natkit.stun.transaction import UNRELIABLE
-from natkit.stun.uri import SrvRecord, StunUri, Transport, in_order
+from natkit.stun.uri import StunUri, Transport
+from natkit.tools.places import BOTH_FAMILIES, Randomness, SrvLookup, places
 from natkit.wire import TransportAddress
 
 T = TypeVar("T")
-Randomness: TypeAlias = Callable[[int], bytes]
-SrvLookup: TypeAlias = Callable[[str], Awaitable[Sequence[SrvRecord]]]
-
-BOTH_FAMILIES = (Family.IPV4, Family.IPV6)
 
 ATTEMPT_DELAY: Seconds = 0.25
 """How long one address has before the next is tried as well (RFC 8305 §8 recommends 250 ms)."""
@@ -91,33 +88,21 @@ async def query(
             NatkitError:          it refused for another reason.
     """
     began = network.now()
-    servers = await _find(network, uri, families, randomness, look_up_srv)
+    servers = await places(
+        network,
+        uri.host,
+        uri.port,
+        default=uri.transport.port,
+        service=uri.transport.srv,
+        families=families,
+        randomness=randomness,
+        look_up_srv=look_up_srv,
+    )
     if not servers:
         raise _no_address(uri, families)
     asker = _Asker(network, uri, randomness, patience, trust)
     server, local, answer = await _first(asker.ask, servers)
     return QueryReport(uri, server, local, answer, network.now() - began)
-
-
-async def _find(
-    network: Network,
-    uri: StunUri,
-    families: Sequence[Family],
-    randomness: Randomness,
-    look_up_srv: SrvLookup | None,
-) -> list[TransportAddress]:
-    """Return the addresses to try, best first (RFC 8489 §8.1)."""
-    default = uri.port or uri.transport.port
-    hosts = [(uri.host, default)]
-    if uri.port is None and not uri.is_literal and look_up_srv is not None:
-        records = await look_up_srv(f"{uri.transport.srv}.{uri.host}")
-        hosts = [(r.target, r.port) for r in in_order(records, randomness)] or hosts
-    found: list[TransportAddress] = []
-    for host, port in hosts:
-        for family in families:
-            addresses = await network.resolve(host, family)
-            found += (TransportAddress(ip, port) for ip in addresses)
-    return list(dict.fromkeys(found))
 
 
 def _no_address(uri: StunUri, families: Sequence[Family]) -> NatkitError:

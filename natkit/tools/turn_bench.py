@@ -17,7 +17,8 @@ from natkit.aio.turn_failure import Server
 from natkit.errors import NatkitError, NetworkUnreachable, UsageError
 from natkit.machine import Seconds
 from natkit.network import DatagramEndpoint, Family, Network, Tls
-from natkit.tools.stun import BOTH_FAMILIES, Trust
+from natkit.tools.places import SrvLookup, server_places
+from natkit.tools.stun import Trust
 from natkit.tools.turn_load import BenchReport, Direction, Flow, Histogram, Load
 from natkit.tools.turn_path import Inbox, Outside
 from natkit.tools.turn_words import permission_problem
@@ -72,21 +73,27 @@ class _Call:
             yield Direction.DOWN, self.outside.endpoint, self.relay.local
 
 
-async def find_server(network: Network, uri: TurnUri, trust: Trust) -> Server:
+async def find_server(
+    network: Network,
+    uri: TurnUri,
+    trust: Trust,
+    randomness: Randomness,
+    look_up_srv: SrvLookup | None = None,
+) -> Server:
     """Return the first address of `uri`, with the first transport that it stands for.
 
+    Args:   as of `places`.
     Raises: NetworkUnreachable: it has no address.
             UsageError: it wants DTLS.
     """
     transport = uri.transports[0]
     if transport is Transport.DTLS:
         raise UsageError(f"{uri} asks for DTLS, which natkit's client does not speak")
-    for family in BOTH_FAMILIES:
-        for ip in await network.resolve(uri.host, family):
-            address = TransportAddress(ip, uri.port_for(transport))
-            tls = Tls(uri.host, trust.verify, trust.ca_file)
-            return Server(address, transport, tls if transport is Transport.TLS else None)
-    raise NetworkUnreachable(f"found no address for {uri.host}")
+    found = await server_places(network, uri, transport, randomness, look_up_srv)
+    if not found:
+        raise NetworkUnreachable(f"found no address for {uri.host}")
+    tls = Tls(uri.host, trust.verify, trust.ca_file)
+    return Server(found[0], transport, tls if transport is Transport.TLS else None)
 
 
 async def bench(

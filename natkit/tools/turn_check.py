@@ -7,6 +7,7 @@ socket here (as with a peer that needs no relay). A step that fails ends those t
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ from natkit.machine import Seconds
 from natkit.network import Family, Network, Tls
 from natkit.stun.uri import StunUri
 from natkit.stun.uri import Transport as StunTransport
-from natkit.tools.stun import BOTH_FAMILIES, Trust, query
+from natkit.tools.places import SrvLookup, server_places
+from natkit.tools.stun import Trust, query
 from natkit.tools.turn_path import Crossing, Inbox, Outside, cross
 from natkit.tools.turn_report import CheckReport, State, Step, TransportReport
 from natkit.tools.turn_words import (
@@ -56,12 +58,14 @@ class Manner:
     Attributes:
         trust:    whom to believe over TLS.
         patience: seconds for a connection, and for each request.
+        look_up_srv: finds SRV records by name; None: this network has no DNS.
     """
 
     given: Given
     randomness: Randomness
     trust: Trust
     patience: Seconds = PATIENCE
+    look_up_srv: SrvLookup | None = None
 
 
 async def check(network: Network, uri: TurnUri, manner: Manner) -> CheckReport:
@@ -70,20 +74,27 @@ async def check(network: Network, uri: TurnUri, manner: Manner) -> CheckReport:
     A version that this network has no route for is left out, unless it is the only one.
     """
     began = network.now()
-    found = [await network.resolve(uri.host, family) for family in BOTH_FAMILIES]
+    transports = tuple(dict.fromkeys((*uri.transports, *_EXTRA[uri.transport is None])))
+    found = await asyncio.gather(*(_servers(network, uri, one, manner) for one in transports))
     took = network.now() - began
-    ips = [addresses[0] for addresses in found if addresses]
-    if not ips:
+    if not any(found):
         return CheckReport(uri, (_nowhere(uri, took),))
-    resolved = Step("resolve", State.FINE, ", ".join(ips), took)
-    ips = [ip for ip in ips if network.source_for(TransportAddress(ip, 1))] or ips
     reports = []
-    for transport in dict.fromkeys((*uri.transports, *_EXTRA[uri.transport is None])):
-        for ip in ips:
-            server = TransportAddress(ip, uri.port_for(transport))
+    for transport, servers in zip(transports, found, strict=True):
+        resolved = Step("resolve", State.FINE, ", ".join(at.ip for at in servers), took)
+        for server in [at for at in servers if network.source_for(at)] or servers:
             one = _Check(network, uri, transport, server, manner, [resolved])
             reports.append(await one.run())
     return CheckReport(uri, tuple(reports))
+
+
+async def _servers(
+    network: Network, uri: TurnUri, transport: Transport, manner: Manner
+) -> list[TransportAddress]:
+    """Return the first address of each IP version."""
+    found = await server_places(network, uri, transport, manner.randomness, manner.look_up_srv)
+    firsts = {at.is_ipv6: at for at in reversed(found)}
+    return [firsts[version] for version in sorted(firsts)]
 
 
 _EXTRA = {True: (Transport.TLS,), False: ()}

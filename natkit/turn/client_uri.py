@@ -76,8 +76,18 @@ class TurnUri:
 
     def port_for(self, transport: Transport) -> int:
         """Return the port to go to."""
-        secure = transport in (Transport.TLS, Transport.DTLS)
-        return self.port or (TLS_PORT if secure else PORT)
+        return self.port or default_port(transport)
+
+
+def default_port(transport: Transport) -> int:
+    """Return the port where none is given."""
+    return TLS_PORT if transport in (Transport.TLS, Transport.DTLS) else PORT
+
+
+def srv_labels(transport: Transport) -> str:
+    """Return the labels to put before the host name in an SRV query (RFC 5928 §3)."""
+    secure = "s" if transport in (Transport.TLS, Transport.DTLS) else ""
+    return f"_turn{secure}._{'tcp' if transport.is_stream else 'udp'}"
 
 
 _TRANSPORTS = {

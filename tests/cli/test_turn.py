@@ -235,6 +235,16 @@ def test_a_port_that_browsers_refuse_is_a_warning():
     assert "browsers refuse TURN on port 900" in ended.stderr
 
 
+@pytest.mark.parametrize(("secret", "warned"), [((), True), (("--secret", "shared"), False)])
+def test_an_alternate_server_that_cannot_know_our_nonces_is_a_warning(
+    secret: tuple[str, ...], warned: bool
+):
+    words = (*UDP, *ALICE, *LOOPBACK, "--alternate-server", "203.0.113.8:3478", *secret)
+    ended = run("serve", "--check-config", *words)
+    assert ended.exit_code == 0
+    assert ("nonces of this server are stale there" in ended.stderr) is warned
+
+
 def test_more_listeners_than_workers_can_be_given_are_refused():
     words = [word for n in range(1, 201) for word in ("--listen", f"udp://127.0.0.{n}:0")]
     ended = run("serve", "--check-config", *words, *ALICE, *LOOPBACK, "--workers", "64")
@@ -248,6 +258,15 @@ def test_flags_go_before_the_file(tmp_path: Path):
     file.write_text('listen = ["tls://127.0.0.1:0"]\nuser = "alice:wonderland"\n')
     assert run("serve", "--check-config", "--config", str(file), *LOOPBACK).exit_code == 2
     assert run("serve", "--check-config", "--config", str(file), *LOOPBACK, *UDP).exit_code == 0
+
+
+def test_an_option_is_taken_from_the_first_file_that_has_it(tmp_path: Path):
+    own, shared = tmp_path / "own.toml", tmp_path / "shared.toml"
+    own.write_text('realm = ""\n')
+    shared.write_text('realm = "example.org"\nuser = "alice:wonderland"\n')
+    words = ("serve", "--check-config", *UDP, *LOOPBACK)
+    assert "the realm is empty" in run(*words, "--config", str(own), "--config", str(shared)).stderr
+    assert run(*words, "--config", str(shared), "--config", str(own)).exit_code == 0
 
 
 @pytest.mark.parametrize(

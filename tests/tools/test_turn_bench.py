@@ -41,7 +41,7 @@ def measure(
             spoil(host)
             network = world.network("alice")
             uri = TurnUri.parse(f"turn:{IP}?transport={transport}")
-            server = await find_server(network, uri, Trust())
+            server = await find_server(network, uri, Trust(), Random(1).randbytes)
             report = await bench(network, server, login, load, Random(1).randbytes)
             assert host.relays == {}
             return report
@@ -134,14 +134,18 @@ def test_load_out_of_bounds_is_refused(load: Load, complaint: str) -> None:
 def test_server_is_found_with_its_transport_and_its_name() -> None:
     async def main(world: World) -> None:
         network = world.network("alice")
-        server = await find_server(network, TurnUri.parse("turns:stun"), Trust(verify=False))
+        server = await find_server(
+            network, TurnUri.parse("turns:stun"), Trust(verify=False), Random(1).randbytes
+        )
         assert server.address == TransportAddress(IP, 5349)
         assert server.transport is Transport.TLS
         assert server.tls == Tls("stun", verify=False)
         with pytest.raises(UsageError, match="DTLS"):
-            await find_server(network, TurnUri.parse("turns:stun?transport=udp"), Trust())
+            await find_server(
+                network, TurnUri.parse("turns:stun?transport=udp"), Trust(), Random(1).randbytes
+            )
         with pytest.raises(NatkitError, match="found no address"):
-            await find_server(network, TurnUri.parse("turn:nowhere"), Trust())
+            await find_server(network, TurnUri.parse("turn:nowhere"), Trust(), Random(1).randbytes)
 
     sim.run(scenario("home").topology, main, seed=1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -12,6 +12,7 @@ from natkit.lab import sim
 from natkit.lab.scenarios import SCENARIOS, scenario
 from natkit.lab.topology import World
 from natkit.network import IcmpError
+from natkit.stun.uri import SrvRecord
 from natkit.tools.stun import Trust
 from natkit.tools.turn_check import Manner, check
 from natkit.tools.turn_report import CheckReport, State, TransportReport
@@ -39,13 +40,17 @@ def probe(
     tcp: bool = True,
     port: int = PORT,
     node: str = "alice",
+    records: Mapping[str, Sequence[SrvRecord]] | None = None,
 ) -> CheckReport:
     """Check the server of a scenario from `node`, after `spoil` has made it worse."""
+
+    async def look_up_srv(name: str) -> Sequence[SrvRecord]:
+        return (records or {}).get(name, ())
 
     async def main(world: World) -> CheckReport:
         async with turn_host(world, peers=peers, tcp=tcp, port=port) as host:
             spoil(host)
-            manner = Manner(given, Random(1).randbytes, Trust())
+            manner = Manner(given, Random(1).randbytes, Trust(), look_up_srv=look_up_srv)
             return await check(world.network(node), TurnUri.parse(uri), manner)
 
     return sim.run(scenario(name).topology, main, seed=1)
@@ -63,6 +68,29 @@ def trouble(report: CheckReport) -> tuple[str, str, str, int]:
     assert step.problem is not None
     assert step.state is State.FAILED
     return step.name, step.problem.what, step.problem.mend, report.exit_code
+
+
+def test_servers_of_a_name_are_found_by_their_srv_records() -> None:
+    records = {
+        "_turn._udp.fleet.example": [SrvRecord(20, 0, 9, IP6), SrvRecord(10, 0, 3490, IP)],
+        "_turn._tcp.fleet.example": [SrvRecord(10, 0, 3490, IP)],
+        "_turns._tcp.fleet.example": [SrvRecord(10, 0, 3491, IP)],
+    }
+    report = probe("turn:fleet.example", port=3490, records=records)
+    there = [(one.transport, one.server) for one in report.transports if one.server is not None]
+    assert [(how, at.port) for how, at in there if not at.is_ipv6] == [
+        (Transport.UDP, 3490),
+        (Transport.TCP, 3490),
+        (Transport.TLS, 3491),
+    ]
+
+
+def test_who_names_a_port_or_an_ip_asks_for_no_srv_record() -> None:
+    elsewhere = [SrvRecord(0, 0, 9, "192.0.2.9")]
+    for host in (IP, f"{IP}:{PORT}", f"stun:{PORT}"):
+        records = {f"_turn._udp.{host.partition(':')[0]}": elsewhere}
+        report = probe(f"turn:{host}?transport=udp", records=records)
+        assert only(report).server == TransportAddress(IP, PORT)
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])

@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -43,7 +43,11 @@ def world() -> Iterator[Ground]:
 
 @contextlib.contextmanager
 def serving(
-    world: Ground, where: Path, *words: str, fast_path: str = "xdp:client,peer"
+    world: Ground,
+    where: Path,
+    *words: str,
+    fast_path: str = "xdp:client,peer",
+    before: Sequence[str] = (),
 ) -> Iterator[TurnUnderTest]:
     """Run natkit on the relay."""
     ips, relay = (V4.server, V6.server), (V4.relayed, V6.relayed)
@@ -56,6 +60,7 @@ def serving(
         relay=relay,
         allow=("10.0.0.0/8", "fd00::/8"),
         program="natkit",
+        before=before,
     )
     server = world.relay.call(running.__enter__)
     try:
