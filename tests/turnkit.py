@@ -8,7 +8,6 @@ answer, then something that must have one, and looks at what came first (`RawCli
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import itertools
 import os
 import secrets
@@ -43,8 +42,8 @@ PATIENCE = 5.0
 UDP = RequestedTransport(17)
 TCP = RequestedTransport(6)
 
-_sources = (str(ipaddress.IPv4Address("127.1.0.0") + n) for n in itertools.count(os.getpid() << 6))
-"""Far enough apart for test processes that run side by side."""
+_numbers = itertools.count(os.getpid() << 6)
+"""Of sources: far enough apart for test processes that run side by side."""
 
 AnyAttribute = Attribute | Unrecognised
 
@@ -76,8 +75,8 @@ class RawClient:
         Args:
             transport: "udp", "tcp" or "tls".
             ip:        of the server; "": its first.
-            source:    IP to send from; "": one of 127/8 that nobody else uses, so that no limit per
-                       source meets what another test did; ::1 for IPv6.
+            source:    IP to send from; "": one that nobody else uses, so that no limit per source
+                       meets what another test did; for IPv6 there is one alone.
         """
         self.server = server
         self.transport = transport
@@ -97,7 +96,7 @@ class RawClient:
 
     @property
     def local(self) -> TransportAddress:
-        """The client's own address, as the server sees it on loopback."""
+        """The client's own address, as the server sees it."""
         return TransportAddress(*self.socket.getsockname()[:2])
 
     # -- bytes --
@@ -222,7 +221,7 @@ def _connected(
     made = socket.socket(socket.AF_INET6 if address.is_ipv6 else socket.AF_INET, kind)
     made.settimeout(PATIENCE)
     if source or not address.is_ipv6:
-        made.bind((source or next(_sources), 0))
+        made.bind((source or server.around.source(next(_numbers)), 0))
     made.connect(tuple(address))
     if transport != "tls":
         return made

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import trustme
 
+from natkit.lab.netns.namespace import Namespace, enter
 from natkit.wire import TransportAddress
 from tests.needs import SBIN
 from tests.ports import free_port
@@ -24,25 +26,74 @@ OTHER = ("other", "word-pass")
 REALM = "example.org"
 SECRET = "secret-of-the-fleet"
 
-PROGRAMS = (
-    [os.environ["TURN_UNDER_TEST"]]
-    if "TURN_UNDER_TEST" in os.environ
-    else ["natkit", "natkit-crew"]
-)
-"""What raw bytes are sent to: what TURN_UNDER_TEST says, or natkit with one worker and two."""
+BEYOND = "natkit-xdp"
+"""natkit at the other end of a wire, with its fast path (tests/turnbeyond.py)."""
+
+_ASKED_FOR = os.environ.get("TURN_UNDER_TEST", "")
+
+PROGRAMS = [_ASKED_FOR] if _ASKED_FOR not in ("", BEYOND) else ["natkit", "natkit-crew"]
+"""Servers on loopback: what TURN_UNDER_TEST says, or natkit with one worker and two."""
+
+ONLY_BEYOND = pytest.param(BEYOND, marks=[pytest.mark.root, pytest.mark.needs("root", "ip")])
+SERVERS = {"": [*PROGRAMS, ONLY_BEYOND], BEYOND: [ONLY_BEYOND]}.get(_ASKED_FOR, PROGRAMS)
+"""What raw bytes are sent to: those, and natkit with the fast path."""
 
 START = 15.0
 """Seconds for a server to be ready."""
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """Where the clients and the peers of a server are.
+
+    Attributes:
+        peers, peers_ipv6: IPs that peers may have, which the server lets in where it lets any.
+        sources:           the first of the IPs that clients send from, each from another one.
+        inside:            a test that speaks with the server runs in there; None: nowhere else.
+        in_kernel:         returns how many packets the kernel has forwarded.
+    """
+
+    peers: tuple[str, ...] = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    peers_ipv6: tuple[str, ...] = ("::1",)
+    sources: str = "127.1.0.0"
+    inside: Namespace | None = None
+    in_kernel: Callable[[], int] = lambda: 0
+
+    def source(self, number: int) -> str:
+        """Return one of the IPs that clients may send from."""
+        return str(ipaddress.IPv4Address(self.sources) + number % (1 << 22))
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have this thread, and what it starts, be there until the block ends."""
+        if self.inside is None:
+            yield
+            return
+        home, there = (
+            os.open(path, os.O_RDONLY) for path in ("/proc/thread-self/ns/net", self.inside.path)
+        )
+        try:
+            enter(there)
+            yield
+        finally:
+            enter(home)
+            os.close(home)
+            os.close(there)
+
+
+LOOPBACK = Around()
+
+
+@dataclass(frozen=True, slots=True)
 class TurnUnderTest:
-    """A running server on loopback.
+    """A running server.
 
     Attributes:
         ips:      where it listens; udp and tcp on `port`, tls and dtls on `tls_port`.
         ca_file:  the authority that its certificate (localhost) is from.
         log:      what it has said up to now.
+        relay:    the IPs that it relays from.
+        around:   where its clients and peers are.
     """
 
     ips: tuple[str, ...]
@@ -51,6 +102,8 @@ class TurnUnderTest:
     ca_file: Path
     process: subprocess.Popen[bytes]
     log: Path
+    relay: tuple[str, ...]
+    around: Around
 
     @property
     def ip(self) -> str:
@@ -99,6 +152,7 @@ def turn_server(
     program: str = "",
     module: str = "natkit",
     before: Sequence[str] = (),
+    around: Around = LOOPBACK,
 ) -> Iterator[TurnUnderTest]:
     """Run a server until the block ends.
 
@@ -113,10 +167,11 @@ def turn_server(
                  PROGRAMS.
         module:  what Python runs as natkit's command line.
         before:  a program that runs the server, with less than this test may.
+        around:  where clients and peers are.
     """
     program = program or PROGRAMS[0]
     port, tls_port = free_port(), free_port()
-    ca_file = certificates(where)
+    ca_file = certificates(where, ips)
     command = _coturn if program == "coturn" else _natkit
     argv = [*command(where, ips, relay or ips, users, port, tls_port), *words]
     if program == "natkit-crew":
@@ -136,16 +191,18 @@ def turn_server(
         process = subprocess.Popen([*before, *argv], stdout=output, stderr=output, env=environment)
     try:
         _await_ready(process, log, "Total General servers" if program == "coturn" else "ready turn")
-        yield TurnUnderTest(tuple(ips), port, tls_port, ca_file, process, log)
+        yield TurnUnderTest(
+            *(tuple(ips), port, tls_port, ca_file, process, log, tuple(relay or ips), around)
+        )
     finally:
         process.kill()
         process.wait(10)
 
 
-def certificates(where: Path) -> Path:
-    """Write cert.pem and key.pem for localhost and return the file of their authority."""
+def certificates(where: Path, ips: Sequence[str] = ("127.0.0.1", "::1")) -> Path:
+    """Write cert.pem and key.pem for localhost and IPs; return the file of their authority."""
     authority = trustme.CA()
-    issued = authority.issue_cert("localhost", "127.0.0.1", "::1")
+    issued = authority.issue_cert("localhost", *ips)
     issued.cert_chain_pems[0].write_to_path(str(where / "cert.pem"))
     issued.private_key_pem.write_to_path(str(where / "key.pem"))
     authority.cert_pem.write_to_path(str(where / "ca.pem"))

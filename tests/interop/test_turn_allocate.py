@@ -25,7 +25,7 @@ from natkit.wire import (
     XorRelayedAddress,
 )
 from tests.turnkit import TCP, UDP, AnyAttribute, Peer, RawClient, error_of, transaction_id
-from tests.turnserver import TurnUnderTest, turn_server
+from tests.turnserver import Around, TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +93,7 @@ def test_success_tells_relayed_and_mapped_address_and_lifetime(client: RawClient
     answer = client.log_in().call(Method.ALLOCATE, UDP)
     relayed = answer.find(XorRelayedAddress)
     assert relayed is not None
-    assert relayed.address.ip == "127.0.0.1"
+    assert relayed.address.ip == client.server.relay[0]
     assert answer.find(XorMappedAddress) == XorMappedAddress(client.local)
     assert answer.find(Lifetime) == Lifetime(600)
 
@@ -145,20 +145,20 @@ def test_a_reserved_port_is_the_next_one_and_goes_to_the_token(
 
 @pytest.mark.needs("ipv6")
 def test_an_ipv6_relay_is_given_when_asked_for(client: RawClient) -> None:
-    assert client.allocate(IPV6).ip == "::1"
+    assert client.allocate(IPV6).ip == client.server.relay[1]
 
 
 @pytest.mark.needs("ipv6")
 def test_an_ipv6_client_gets_an_ipv4_relay_unless_it_asks(turn: TurnUnderTest) -> None:
-    with RawClient(turn, ip="::1") as client:
-        assert client.allocate().ip == "127.0.0.1"
+    with RawClient(turn, ip=turn.ips[1]) as client:
+        assert client.allocate().ip == turn.relay[0]
 
 
 @pytest.mark.needs("ipv6")
 def test_an_additional_family_gives_both(client: RawClient) -> None:
     answer = client.log_in().call(Method.ALLOCATE, UDP, BOTH)
     relayed = {found.address.ip for found in answer.find_all(XorRelayedAddress)}
-    assert relayed == {"127.0.0.1", "::1"}
+    assert relayed == set(client.server.relay)
     assert answer.find(AddressErrorCode) is None
 
 
@@ -181,7 +181,7 @@ def test_two_ports_of_a_client_have_two_allocations(turn: TurnUnderTest) -> None
 
 
 def test_udp_and_tcp_from_the_same_address_are_two_5_tuples(turn: TurnUnderTest) -> None:
-    source = "127.9.9.9"
+    source = turn.around.source(0x99999)
     with RawClient(turn, "udp", source=source) as one, RawClient(turn, "tcp", source=source) as two:
         assert one.allocate() != two.allocate()
 
@@ -192,12 +192,14 @@ def test_closing_the_connection_deletes_the_allocation(turn: TurnUnderTest, peer
     assert peer.await_nobody(relayed)
 
 
-def test_after_a_deletion_the_5_tuple_starts_anew(client: RawClient, peer: Peer) -> None:
+def test_after_a_deletion_the_5_tuple_starts_anew(
+    client: RawClient, peer: Peer, around: Around
+) -> None:
     client.allocate()
     client.permit(peer.address)
     assert client.call(Method.REFRESH, Lifetime(0)).find(Lifetime) == Lifetime(0)
     relayed = client.allocate()
-    with Peer(ip="127.0.0.3") as friend:
+    with Peer(around.peers[2]) as friend:
         client.permit(friend.address)
         peer.send(b"not any more", relayed)
         friend.send(b"permitted", relayed)

@@ -17,8 +17,17 @@ import pytest
 from natkit.wire import MessageClass, Method
 from tests.needs import SBIN
 from tests.ports import free_port
+from tests.turnbeyond import turn_server_beyond
 from tests.turnkit import RawClient
-from tests.turnserver import SECRET, USER, TurnUnderTest, turn_server
+from tests.turnserver import (
+    BEYOND,
+    ONLY_BEYOND,
+    PROGRAMS,
+    SECRET,
+    USER,
+    TurnUnderTest,
+    turn_server,
+)
 
 pytestmark = pytest.mark.interop
 
@@ -28,21 +37,28 @@ NOTHING_LOST = "Total lost packets 0 (0.000000%)"
 uclient = pytest.mark.needs("turnutils_uclient", "turnutils_peer")
 
 
-@pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnUnderTest]:
-    """A server whose users come with REST credentials."""
-    words = ("--secret", SECRET)
-    where = tmp_path_factory.mktemp("fleet")
-    with turn_server(where, *words, users=(), allow=LOOPBACK) as server:
+@pytest.fixture(scope="module", params=[PROGRAMS[0], ONLY_BEYOND])
+def fleet(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[TurnUnderTest]:
+    """A server whose users come with REST credentials, or with a password."""
+    words, where = ("--secret", SECRET), tmp_path_factory.mktemp("fleet")
+    if request.param == BEYOND:
+        running = turn_server_beyond(where, *words)
+    else:
+        running = turn_server(where, *words, allow=LOOPBACK, program=request.param)
+    with running as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def echo() -> Iterator[int]:
-    """The port on which coturn's peer sends everything back, on 127.0.0.1 and ::1."""
-    port = free_port()
-    command = ["turnutils_peer", "-p", str(port), "-L", "127.0.0.1", "-L", "::1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def echo(fleet: TurnUnderTest) -> Iterator[int]:
+    """The port on which coturn's peer sends everything back, on an IPv4 and an IPv6 address."""
+    port, around = free_port(), fleet.around
+    command = ["turnutils_peer", "-p", str(port)]
+    command += ["-L", around.peers[0], "-L", around.peers_ipv6[0]]
+    with around.entered():
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(0.3)
     yield port
     process.send_signal(signal.SIGKILL)
@@ -64,26 +80,28 @@ class Uclients:
         return self._runs[name].result(60)
 
 
-def run(server: TurnUnderTest, *words: str) -> str:
+def run(server: TurnUnderTest, *words: str, patience: float = 60) -> str:
     """Run turnutils_uclient to its end and return what it says, its exit code last."""
     port = server.tls_port if "-S" in words else server.port
-    host = "::1" if "FROM-IPV6" in words else "127.0.0.1"
-    words = tuple(word for word in words if word != "FROM-IPV6")
-    done = subprocess.run(
-        ["turnutils_uclient", "-p", str(port), *words, host],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={"PATH": f"{os.environ['PATH']}:{SBIN}"},
-    )
+    host = server.ips["FROM-IPV6" in words]
+    names = {"PEER": server.around.peers[0], "IPV6-PEER": server.around.peers_ipv6[0]}
+    words = tuple(names.get(word, word) for word in words if word != "FROM-IPV6")
+    with server.around.entered():
+        done = subprocess.run(
+            ["turnutils_uclient", "-p", str(port), *words, host],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience,
+            env={"PATH": f"{os.environ['PATH']}:{SBIN}"},
+        )
     return f"{done.stdout}{done.stderr}exit {done.returncode}"
 
 
 REST = ("-u", "user", "-W", SECRET)
 PASSWORD = ("-u", USER[0], "-w", USER[1])
 
-ECHO = ("-X", "-e", "127.0.0.1", "-r")
+ECHO = ("-X", "-e", "PEER", "-r")
 """Speak with coturn's peer; its port comes next."""
 
 WAYS: dict[str, tuple[str, ...]] = {
@@ -112,8 +130,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "relay to relay, mobility": ("-y", "-M", *REST),
     "tcp relay": ("-T", *REST),
     "tcp relay over tls": ("-T", "-S", *REST),
-    "ipv6 from ipv4": ("-x", *REST, "-e", "::1", "-r"),
-    "ipv6 from ipv6": ("FROM-IPV6", "-x", *REST, "-e", "::1", "-r"),
+    "ipv6 from ipv4": ("-x", *REST, "-e", "IPV6-PEER", "-r"),
+    "ipv6 from ipv6": ("FROM-IPV6", "-x", *REST, "-e", "IPV6-PEER", "-r"),
     "disconnects": ("-B", *REST, *ECHO),
     "passive tcp relay": ("-P", *REST),
     "wrong secret": ("-u", "user", "-W", "wrong", "-v", *ECHO),
@@ -125,11 +143,11 @@ ODD = ("disconnects", "passive tcp relay", "wrong secret", "negative")
 
 
 @pytest.fixture(scope="module")
-def uclients(turn: TurnUnderTest, fleet: TurnUnderTest, echo: int) -> Uclients:
+def uclients(fleet: TurnUnderTest, echo: int) -> Uclients:
     runs = Uclients()
     for name, words in WAYS.items():
         port = (str(echo),) if "-r" in words else ()
-        runs.begin(name, turn if name.startswith("password") else fleet, (*words, *port))
+        runs.begin(name, fleet, (*words, *port))
     return runs
 
 
@@ -152,8 +170,12 @@ def test_uclient_that_disconnects_ends_well(uclients: Uclients) -> None:
 
 
 @uclient
+@pytest.mark.parametrize("fleet", PROGRAMS[:1], indirect=True)
 def test_uclient_relays_tcp_passively(uclients: Uclients) -> None:
-    """It reports half of its messages as lost against coturn as well: it counts both directions."""
+    """It reports half of its messages as lost against coturn as well: it counts both directions.
+
+    On loopback alone, where it seeks its peer, whatever one tells it.
+    """
     said = uclients.said("passive tcp relay")
     assert "tot_recv_msgs=5" in said, said
     assert said.endswith("exit 0")
@@ -184,24 +206,21 @@ def test_a_server_survives_uclients_attacks(
     fleet: TurnUnderTest, echo: int, attack: tuple[str, ...]
 ) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(
-            [
-                "turnutils_uclient",
-                "-p",
-                str(fleet.port),
-                *attack,
-                *REST,
-                *ECHO,
-                str(echo),
-                "127.0.0.1",
-            ],
-            capture_output=True,
-            check=False,
-            timeout=5,
-        )
-    with RawClient(fleet) as honest:
+        run(fleet, *attack, *REST, *ECHO, str(echo), patience=5)
+    with fleet.around.entered(), RawClient(fleet) as honest:
         assert honest.bare(Method.BINDING).message_class is MessageClass.SUCCESS
     assert "Traceback" not in fleet.log.read_text(errors="replace")
+
+
+@uclient
+@pytest.mark.parametrize("fleet", [ONLY_BEYOND], indirect=True)
+def test_uclients_packets_go_by_the_kernel(fleet: TurnUnderTest, echo: int) -> None:
+    """All that it sends goes there and comes back, but for what first asks for addresses."""
+    before = fleet.around.in_kernel()
+    said = run(fleet, *PASSWORD, "-c", "-m", "4", "-n", "50", "-z", "5", *ECHO, str(echo))
+    assert NOTHING_LOST in said
+    assert "tot_recv_msgs=200" in said, said
+    assert fleet.around.in_kernel() - before == 2 * 200
 
 
 # -- aioice ----------------------------------------------------------------------------------------
@@ -228,21 +247,18 @@ async def test_aioice_relays(turn: TurnUnderTest, transport: str) -> None:
             self.transport.sendto(data, addr)
 
     loop = asyncio.get_running_loop()
-    echo, _ = await loop.create_datagram_endpoint(Echo, local_addr=("127.0.0.1", 0))
+    echo, _ = await loop.create_datagram_endpoint(Echo, local_addr=(turn.around.peers[0], 0))
     is_tls = transport == "tls"
     relay, _ = await aioice_turn.create_turn_endpoint(
         Client,
-        server_addr=(
-            "localhost" if is_tls else "127.0.0.1",
-            turn.tls_port if is_tls else turn.port,
-        ),
+        server_addr=(turn.ip, turn.tls_port if is_tls else turn.port),
         username=USER[0],
         password=USER[1],
         transport="udp" if transport == "udp" else "tcp",
         ssl=turn.trust if is_tls else False,
     )
     try:
-        assert relay.get_extra_info("sockname")[0] == "127.0.0.1"
+        assert relay.get_extra_info("sockname")[0] == turn.relay[0]
         relay.sendto(b"ping", echo.get_extra_info("sockname"))
         async with asyncio.timeout(5):
             assert await heard.get() == b"ping"

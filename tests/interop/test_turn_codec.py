@@ -211,7 +211,7 @@ def test_an_indication_with_an_unknown_required_attribute_is_dropped(
 def test_an_ipv6_address_is_masked_with_the_transaction(
     turn: TurnUnderTest, transport: str
 ) -> None:
-    with RawClient(turn, transport, ip="::1") as client:
+    with RawClient(turn, transport, ip=turn.ips[1]) as client:
         answer = client.bare(Method.BINDING)
         assert answer.find(XorMappedAddress) == XorMappedAddress(client.local)
 

@@ -20,7 +20,7 @@ from natkit.wire import (
     XorPeerAddress,
 )
 from tests.turnkit import Peer, RawClient, transaction_id
-from tests.turnserver import TurnUnderTest
+from tests.turnserver import Around, TurnUnderTest
 
 pytestmark = pytest.mark.slow
 
@@ -47,13 +47,15 @@ def indication(data: bytes) -> Message:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_channel_data_goes_both_ways(
-    client: RawClient, peer: Peer, relayed: TransportAddress, size: int
+    client: RawClient, peer: Peer, relayed: TransportAddress, around: Around, size: int
 ) -> None:
-    data = bytes(index % 251 for index in range(size))
+    data, before = bytes(index % 251 for index in range(size)), around.in_kernel()
     client.send_on(CHANNEL, data)
     assert peer.receive() == (data, relayed)
     peer.send(data, relayed)
     assert ChannelData.decode(client.receive()) == ChannelData(CHANNEL, data)
+    by_kernel = around.inside is not None and client.transport == "udp"
+    assert around.in_kernel() - before == (2 if by_kernel else 0)
 
 
 @pytest.mark.parametrize("padding", [0, 1, 3])
@@ -109,20 +111,22 @@ def test_an_empty_packet_is_relayed_empty(
 
 
 def test_a_bound_peer_comes_as_channel_data_and_its_other_port_as_indication(
-    client: RawClient, peer: Peer, relayed: TransportAddress
+    client: RawClient, peer: Peer, relayed: TransportAddress, around: Around
 ) -> None:
     peer.send(b"bound", relayed)
     assert ChannelData.decode(client.receive()).data == b"bound"
-    with Peer() as other_port:
+    with Peer(around.peers[0]) as other_port:
         other_port.send(b"permitted", relayed)
         came = indication(client.receive())
         assert came.find(Data) == Data(b"permitted")
         assert came.find(XorPeerAddress) == XorPeerAddress(other_port.address)
 
 
-def test_a_peer_without_permission_is_dropped(client: RawClient, peer: Peer) -> None:
+def test_a_peer_without_permission_is_dropped(
+    client: RawClient, peer: Peer, around: Around
+) -> None:
     relayed = client.allocate()
-    with Peer(ip="127.0.0.3") as friend:
+    with Peer(around.peers[2]) as friend:
         client.permit(friend.address)
         peer.send(b"uninvited", relayed)
         friend.send(b"invited", relayed)
@@ -170,9 +174,9 @@ def test_send_without_an_allocation_is_dropped(client: RawClient, peer: Peer) ->
 
 
 def test_the_first_of_two_peers_in_a_send_gets_it(
-    client: RawClient, peer: Peer, relayed: TransportAddress
+    client: RawClient, peer: Peer, relayed: TransportAddress, around: Around
 ) -> None:
-    with Peer() as second:
+    with Peer(around.peers[0]) as second:
         peers = XorPeerAddress(peer.address), XorPeerAddress(second.address)
         both = Message.indication(Method.SEND, transaction_id(), *peers, Data(b"for the first"))
         client.send(both.encode())
@@ -215,8 +219,8 @@ def test_two_allocations_speak_with_each_other(client: RawClient) -> None:
 
 
 @pytest.mark.needs("ipv6")
-def test_an_ipv6_relay_carries_packets(client: RawClient) -> None:
-    with Peer("::1") as peer:
+def test_an_ipv6_relay_carries_packets(client: RawClient, around: Around) -> None:
+    with Peer(around.peers_ipv6[0]) as peer:
         relayed = client.allocate(RequestedAddressFamily(2))
         client.bind(CHANNEL, peer.address)
         client.send_on(CHANNEL, b"six")

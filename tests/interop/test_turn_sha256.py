@@ -34,7 +34,7 @@ from natkit.wire import (
     Username,
     user_hash,
 )
-from tests.turnserver import REALM, USER, TurnUnderTest
+from tests.turnserver import REALM, USER, Around, TurnUnderTest
 
 pytestmark = pytest.mark.interop
 
@@ -107,7 +107,7 @@ def keep(data: bytes, messages: list[Message]) -> None:
 @pytest.fixture
 async def between(turn: TurnUnderTest) -> AsyncIterator[Between]:
     _, made = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Between(turn.address), local_addr=("127.0.0.1", 0)
+        lambda: Between(turn.address), local_addr=(turn.around.peers[0], 0)
     )
     yield made
     await made.close()
@@ -117,7 +117,9 @@ def signed(messages: list[Message]) -> list[Message]:
     return [message for message in messages if message.integrity is not None]
 
 
-async def test_our_client_and_server_agree_on_sha256_and_userhash(between: Between) -> None:
+async def test_our_client_and_server_agree_on_sha256_and_userhash(
+    between: Between, around: Around
+) -> None:
     inbox, peers = Inbox(), Inbox()
     relay = await RelayedEndpoint.open(
         SocketNetwork(),
@@ -126,7 +128,7 @@ async def test_our_client_and_server_agree_on_sha256_and_userhash(between: Betwe
         inbox,
         randomness=secrets.token_bytes,
     )
-    peer = await SocketNetwork().open_datagram(peers, local=TransportAddress("127.0.0.1", 0))
+    peer = await SocketNetwork().open_datagram(peers, local=TransportAddress(around.peers[0], 0))
     await relay.open_channel(peer.local)
     relay.send(b"hello", peer.local)
     assert await peers.wait_for(b"hello", 2.0) == relay.local

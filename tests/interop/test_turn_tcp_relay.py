@@ -23,7 +23,7 @@ from natkit.wire import (
     XorRelayedAddress,
 )
 from tests.turnkit import PATIENCE, TCP, RawClient, error_of, transaction_id
-from tests.turnserver import OTHER, USER, TurnUnderTest, turn_server
+from tests.turnserver import OTHER, USER, Around, TurnUnderTest, turn_server
 
 pytestmark = pytest.mark.slow
 
@@ -45,9 +45,9 @@ def relayed(control: RawClient) -> TransportAddress:
 
 
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
+def listener(around: Around) -> Iterator[socket.socket]:
     """A peer that waits for connections."""
-    with socket.create_server(("127.0.0.1", 0)) as made:
+    with socket.create_server((around.peers[0], 0)) as made:
         made.settimeout(PATIENCE)
         yield made
 
@@ -110,10 +110,12 @@ def test_what_is_sent_before_the_binding_is_not_lost(
             assert exactly(peer, 7) == b"at once"
 
 
-def test_a_peer_that_connects_is_announced(control: RawClient, relayed: TransportAddress) -> None:
+def test_a_peer_that_connects_is_announced(
+    control: RawClient, relayed: TransportAddress, around: Around
+) -> None:
     with socket.socket() as peer:
         peer.settimeout(PATIENCE)
-        peer.bind(("127.0.0.1", 0))
+        peer.bind((around.peers[0], 0))
         control.permit(address_of(peer))
         peer.connect(relayed)
         attempt = Message.decode(control.receive())
@@ -125,9 +127,9 @@ def test_a_peer_that_connects_is_announced(control: RawClient, relayed: Transpor
 
 
 def test_a_peer_without_permission_is_closed_and_not_announced(
-    control: RawClient, relayed: TransportAddress
+    control: RawClient, relayed: TransportAddress, around: Around
 ) -> None:
-    peer = socket.create_connection(relayed, PATIENCE, ("127.0.0.3", 0))
+    peer = socket.create_connection(relayed, PATIENCE, (around.peers[2], 0))
     with peer, contextlib.suppress(ConnectionError):
         assert peer.recv(10) == b""
     assert control.fence() == []

@@ -68,7 +68,7 @@ def test_nonces_cannot_be_told_from_chance(turn: TurnUnderTest) -> None:
 
 def test_transactions_of_indications_cannot_be_told_from_chance(turn: TurnUnderTest) -> None:
     """Each bit of the server's own transaction IDs is set in about half of them."""
-    with RawClient(turn) as client, Peer() as peer:
+    with RawClient(turn) as client, Peer(turn.around.peers[0]) as peer:
         relayed = client.allocate()
         client.permit(peer.address)
         ids = []

@@ -35,7 +35,7 @@ def test_a_401_is_small(turn: TurnUnderTest) -> None:
 def test_401s_to_one_source_are_limited_on_udp(turn: TurnUnderTest) -> None:
     """From many ports: the limit is per address. Another address is answered meanwhile."""
     asked = 1000
-    victim = "127.2.0.1"
+    victim = turn.around.source(0x20001)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as forged:
         forged.bind((victim, 0))
         forged.settimeout(0.3)
@@ -55,7 +55,7 @@ def test_401s_to_one_source_are_limited_on_udp(turn: TurnUnderTest) -> None:
 
 
 def test_a_limited_source_is_answered_again_later(turn: TurnUnderTest) -> None:
-    with RawClient(turn, source="127.2.0.2") as client:
+    with RawClient(turn, source=turn.around.source(0x20002)) as client:
         for _ in range(200):
             client.send(Message.request(Method.ALLOCATE, transaction_id(), UDP).encode())
         client.fence()
@@ -125,14 +125,14 @@ def test_a_flood_from_a_peer_without_permission_reaches_nobody(
 
 def test_a_challenge_keeps_no_state(turn: TurnUnderTest) -> None:
     """The nonce of one connection is good on a later one from the same address and port."""
-    with RawClient(turn, source="127.2.0.3") as first:
+    with RawClient(turn, source=turn.around.source(0x20003)) as first:
         first.challenge()
         nonce, port = first.nonce, first.local.port
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
-        again.bind(("127.2.0.3", port))
+        again.bind((turn.around.source(0x20003), port))
         again.connect(turn.address)
         again.settimeout(5)
-        with RawClient(turn, source="127.2.0.4") as signer:
+        with RawClient(turn, source=turn.around.source(0x20004)) as signer:
             signer.challenge()
             signer.nonce = nonce
             again.send(signer.log_in().signed(Method.ALLOCATE, UDP))

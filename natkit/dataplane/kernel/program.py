@@ -205,10 +205,10 @@ class _Way(Words):
         self.look_up(self.maps.table, KEY)
         found = self.named("found")
         a.jump_if(R0, "!=", 0, found)
-        # Nobody's data from a peer: is it a client's ChannelData?
+        # Nobody's data from a peer: is it a client's ChannelData? Up to 0x7FFF, as in RFC 5766 §11.
         self.need(f.udp + UDP_HEADER + CHANNEL_HEADER)
         a.load(R3, R7, Field(f.udp + UDP_HEADER, 1))
-        a.compute(R3, "&=", 0xF0)
+        a.compute(R3, "&=", 0xC0)
         a.jump_if(R3, "!=", 0x40, "pass")
         a.load(R3, R7, Field(f.udp + UDP_HEADER + 2, 2))
         a.swap(R3, 16)

@@ -37,7 +37,8 @@ def unshare(flags: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def _enter(descriptor: int) -> None:
+def enter(descriptor: int) -> None:
+    """Move the calling thread into a network namespace, by its descriptor. Raises: OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
@@ -83,7 +84,7 @@ class Namespace:
         self._pool = ThreadPoolExecutor(
             _THREADS,
             thread_name_prefix=f"netns-{label}",
-            initializer=_enter,
+            initializer=enter,
             initargs=(self._descriptor,),
         )
 

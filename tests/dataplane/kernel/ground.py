@@ -77,30 +77,51 @@ class Ground:
 @contextlib.contextmanager
 def ground() -> Iterator[Ground]:
     """Build it, and take it away."""
-    with contextlib.ExitStack() as stack:
-        nodes = [Namespace(label) for label in ("client", "relay", "peer")]
-        for node in nodes:
-            stack.callback(node.close)
-        made = Ground(*nodes)
-        for node in nodes:
-            node.sysctl({"net/ipv6/conf/default/accept_dad": "0"})
-            node.command(["ip", "link", "set", "lo", "up"])
-        _join(made, made.client, "client", (V4.client, V6.client), (V4.server, V6.server))
-        _join(made, made.peer, "peer", (V4.peer, V6.peer), (V4.relayed, V6.relayed))
+    with machines("client", "relay", "peer") as (client, relay, peer):
+        made = Ground(client, relay, peer)
+        for name, node, far, near in (
+            ("client", client, (V4.client, V6.client), (V4.server, V6.server)),
+            ("peer", peer, (V4.peer, V6.peer), (V4.relayed, V6.relayed)),
+        ):
+            made.macs[f"relay to {name}"], made.macs[name] = join(
+                relay, name, node, "link", near, far
+            )
         for version in ("ipv4", "ipv6"):
-            made.relay.sysctl({f"net/{version}/conf/lo/forwarding": "1"})
+            relay.sysctl({f"net/{version}/conf/lo/forwarding": "1"})
         yield made
 
 
-def _join(
-    made: Ground, node: Namespace, name: str, far: tuple[str, str], near: tuple[str, str]
-) -> None:
-    made.relay.command(
-        ["ip", "link", "add", name, "type", "veth", "peer", "name", "link", "netns", node.path]
-    )
-    for where, interface, ips in ((node, "link", far), (made.relay, name, near)):
-        for ip, size in zip(ips, ("24", "64"), strict=True):
+@contextlib.contextmanager
+def machines(*labels: str) -> Iterator[list[Namespace]]:
+    """Make machines without links."""
+    with contextlib.ExitStack() as stack:
+        nodes = [Namespace(label) for label in labels]
+        for node in nodes:
+            stack.callback(node.close)
+            node.sysctl({"net/ipv6/conf/default/accept_dad": "0"})
+            node.command(["ip", "link", "set", "lo", "up"])
+        yield nodes
+
+
+def join(
+    one: Namespace,
+    name: str,
+    other: Namespace,
+    other_name: str,
+    ips: tuple[str, str],
+    other_ips: tuple[str, str],
+) -> tuple[bytes, bytes]:
+    """Lay a link between two machines, with an IPv4 and an IPv6 address at each end.
+
+    Returns: the Ethernet addresses of both ends.
+    """
+    pair = ["type", "veth", "peer", "name", other_name, "netns", other.path]
+    one.command(["ip", "link", "add", name, *pair])
+
+    def set_up(where: Namespace, interface: str, addresses: tuple[str, str]) -> bytes:
+        for ip, size in zip(addresses, ("24", "64"), strict=True):
             where.command(["ip", "addr", "add", f"{ip}/{size}", "dev", interface])
         where.command(["ip", "link", "set", "dev", interface, "up"])
-        mac = where.call(lambda interface=interface: hardware_address(interface))
-        made.macs["relay to " * (where is made.relay) + name] = mac
+        return where.call(lambda: hardware_address(interface))
+
+    return set_up(one, name, ips), set_up(other, other_name, other_ips)

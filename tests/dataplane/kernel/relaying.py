@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 from collections import Counter
@@ -30,6 +31,8 @@ SERVER, CLIENT, RELAYED, PEER = 3478, 5000, 6000, 7000
 CHANNEL, LAPSED, UNBOUND = 0x4001, 0x4002, 0x4003
 LAPSED_PEER = 7001
 PATIENCE = 10.0
+ENOUGH = 0.2
+"""Seconds without a packet after which none is expected."""
 END = b"the end of this lot"
 
 
@@ -108,6 +111,7 @@ class Carrier:
             _tell_tos(sink, ipv6=side.ipv6)
             # Whom the relay sends to it must have met: the kernel's way asks nobody for addresses.
             (relay if up else listener).sendto(b"", sink.getsockname())
+            assert select.select([sink], [], [], PATIENCE)[0]
 
     def frame(self, side: Side, payload: bytes, *, up: bool) -> Frame:
         """Return a frame that is right: from the client (`up`) or from the peer."""
@@ -159,9 +163,13 @@ class Carrier:
         if up:
             frame = replace(frame, source=(side.client, client))
         self.raws[up].send(replace(frame, life=9).packed())
-        for _ in range(20):  # the event loop's turn comes when the kernel has done its part
-            await asyncio.sleep(0.001)
-        lives = [one.life for one in _captured(self.raws[not up]) if b"which way?" in one.payload]
+        lives: list[int] = []
+        for _ in range(round(ENOUGH / 0.002)):
+            await asyncio.sleep(0.002)  # the event loop may have a part in it
+            seen = _captured(self.raws[not up])
+            lives = [one.life for one in seen if b"which way?" in one.payload]
+            if lives:
+                break
         return {(8,): "fast", (64,): "slow", (): "not at all"}[tuple(lives)]
 
     def close(self) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.dataplane.kernel.ground import V4, Ground
-from tests.dataplane.kernel.test_running_server import calling, serving, world
+from tests.dataplane.kernel.ground import V4, Ground, ground
+from tests.dataplane.kernel.serving import calling, serving
 from tests.kubernetes import PARTS
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "setpriv")]
 
-__all__ = ["world"]  # a fixture
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Ground]:
+    with ground() as made:
+        yield made
 
 
 def granted() -> list[str]:

@@ -7,122 +7,30 @@ import ctypes
 import os
 import platform
 import re
-import secrets
 import signal
-import socket
 import struct
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from natkit.dataplane.kernel import syscalls
 from natkit.dataplane.kernel.table import FastTable
-from natkit.wire import Lifetime, MessageClass, Method, RequestedAddressFamily
-from tests.dataplane.kernel.frames import read
+from natkit.wire import Lifetime, MessageClass, Method
 from tests.dataplane.kernel.ground import V4, V6, Ground, Side, ground
-from tests.turnkit import Peer, RawClient
-from tests.turnserver import TurnUnderTest, turn_server
+from tests.dataplane.kernel.serving import SIDES, await_line, calling, serving
 
 pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip")]
 
-SIDES = pytest.mark.parametrize("side", [V4, V6], ids=["IPv4", "IPv6"])
-CHANNEL = 0x4001
 MAP_GET_NEXT_ID = 12
-ENOUGH = 0.5
-"""Seconds without a packet after which none is expected."""
 
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[Ground]:
     with ground() as made:
         yield made
-
-
-@contextlib.contextmanager
-def serving(
-    world: Ground,
-    where: Path,
-    *words: str,
-    fast_path: str = "xdp:client,peer",
-    before: Sequence[str] = (),
-) -> Iterator[TurnUnderTest]:
-    """Run natkit on the relay."""
-    ips, relay = (V4.server, V6.server), (V4.relayed, V6.relayed)
-    running = turn_server(
-        where,
-        "--fast-path",
-        fast_path,
-        *words,
-        ips=ips,
-        relay=relay,
-        allow=("10.0.0.0/8", "fd00::/8"),
-        program="natkit",
-        before=before,
-    )
-    server = world.relay.call(running.__enter__)
-    try:
-        yield server
-    finally:
-        world.relay.call(lambda: running.__exit__(None, None, None))
-
-
-class Call:
-    """A client with a channel to a peer."""
-
-    def __init__(self, world: Ground, server: TurnUnderTest, side: Side) -> None:
-        self.peer = world.peer.call(lambda: Peer(side.peer))
-        self.client = world.client.call(
-            lambda: RawClient(server, ip=side.server, source=side.client)
-        )
-        self.relayed = self.client.allocate(RequestedAddressFamily(2 if side.ipv6 else 1))
-        self.client.bind(CHANNEL, self.peer.address)
-        self._captures = world.raw(world.client, "link"), world.raw(world.peer, "link")
-        self.client.send_to(self.peer.address, b"acquaintance")  # the peer's address is asked for
-        self.peer.receive()
-
-    def up(self) -> str:
-        """Send to the peer; return how it came out: "fast", "slow" or "not at all"."""
-        mark = secrets.token_bytes(16)
-        self.client.send_on(CHANNEL, mark)
-        return _way(self._captures[1], mark)
-
-    def down(self) -> str:
-        """Send to the client."""
-        mark = secrets.token_bytes(16)
-        with contextlib.suppress(ConnectionRefusedError):
-            self.peer.send(mark, self.relayed)
-        return _way(self._captures[0], mark)
-
-    def close(self) -> None:
-        for one in (self.client, self.peer.socket, *self._captures):
-            one.close()
-
-
-def _way(capture: socket.socket, mark: bytes) -> str:
-    """A packet that the kernel forwards has one hop less to live than its sender gave it."""
-    end = time.monotonic() + ENOUGH
-    while time.monotonic() < end:
-        try:
-            frame, address = capture.recvfrom(2000)
-        except BlockingIOError:
-            time.sleep(0.005)
-            continue
-        seen = read(frame)
-        if address[2] != socket.PACKET_OUTGOING and seen is not None and mark in seen.payload:
-            return {63: "fast", 64: "slow"}[seen.life]
-    return "not at all"
-
-
-@contextlib.contextmanager
-def calling(world: Ground, server: TurnUnderTest, side: Side) -> Iterator[Call]:
-    call = Call(world, server, side)
-    try:
-        yield call
-    finally:
-        call.close()
 
 
 def maps() -> set[int]:
@@ -210,7 +118,7 @@ def test_workers_share_the_table_and_a_killed_ones_calls_end(
         assert [call.up() for call in calls] == ["fast"] * 6
         assert [call.down() for call in calls] == ["fast"] * 6
         os.kill(server.pids[1], signal.SIGKILL)
-        lost = _await_line(server, r"worker lost .* allocations=(\d+)")
+        lost = await_line(server, r"worker lost .* allocations=(\d+)")
         ended = set[str]()
         while len(ended) < int(lost[1]):  # their lines follow
             ended = set(re.findall(r"ended .*relayed=(\S+)", server.log.read_text()))
@@ -219,14 +127,6 @@ def test_workers_share_the_table_and_a_killed_ones_calls_end(
             assert call.up() == ("not at all" if gone else "fast")
         with calling(world, server, side) as call:
             assert (call.up(), call.down()) == ("fast", "fast")
-
-
-def _await_line(server: TurnUnderTest, pattern: str) -> re.Match[str]:
-    end = time.monotonic() + 15
-    while (found := re.search(pattern, server.log.read_text())) is None:
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
 
 
 def test_program_of_somebody_else_is_left_there_and_named(world: Ground, tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+"""A server with the fast path on the ground, and calls through it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from natkit.wire import RequestedAddressFamily
+from tests.dataplane.kernel.frames import read
+from tests.dataplane.kernel.ground import V4, V6, Ground, Side
+from tests.turnkit import Peer, RawClient
+from tests.turnserver import TurnUnderTest, turn_server
+
+SIDES = pytest.mark.parametrize("side", [V4, V6], ids=["IPv4", "IPv6"])
+CHANNEL = 0x4001
+NOTHING = ("not at all", "not at all")
+ENOUGH = 0.5
+"""Seconds without a packet after which none is expected."""
+
+
+@contextlib.contextmanager
+def serving(
+    world: Ground, where: Path, *words: str, fast_path: str = "xdp:client,peer", **options: Any
+) -> Iterator[TurnUnderTest]:
+    """Run natkit on the relay: see `turn_server`."""
+    ips, relay = (V4.server, V6.server), (V4.relayed, V6.relayed)
+    running = turn_server(
+        where,
+        "--fast-path",
+        fast_path,
+        *words,
+        ips=ips,
+        relay=relay,
+        allow=("10.0.0.0/8", "fd00::/8"),
+        program="natkit",
+        **options,
+    )
+    server = world.relay.call(running.__enter__)
+    try:
+        yield server
+    finally:
+        world.relay.call(lambda: running.__exit__(None, None, None))
+
+
+class Call:
+    """A client with a channel to a peer."""
+
+    def __init__(self, world: Ground, server: TurnUnderTest, side: Side) -> None:
+        self.peer = world.peer.call(lambda: Peer(side.peer))
+        self.client = world.client.call(
+            lambda: RawClient(server, ip=side.server, source=side.client)
+        )
+        self.relayed = self.client.allocate(RequestedAddressFamily(2 if side.ipv6 else 1))
+        self.client.bind(CHANNEL, self.peer.address)
+        self._captures = world.raw(world.client, "link"), world.raw(world.peer, "link")
+        self.client.send_to(self.peer.address, b"acquaintance")  # the peer's address is asked for
+        self.peer.receive()
+
+    def both(self) -> tuple[str, str]:
+        """Send both ways at once; return how it came out at the peer, and at the client."""
+        up, down = self._send_up(self.client), self._send_down()
+        end = time.monotonic() + ENOUGH
+        return _way(self._captures[1], up, end), _way(self._captures[0], down, end)
+
+    def up(self) -> str:
+        """Send to the peer; return how it came out: "fast", "slow" or "not at all"."""
+        return self.way_of(self.client)
+
+    def way_of(self, client: RawClient) -> str:
+        """Send to the peer as `client`, on the channel of this call's number."""
+        return _way(self._captures[1], self._send_up(client), time.monotonic() + ENOUGH)
+
+    def down(self) -> str:
+        """Send to the client."""
+        return _way(self._captures[0], self._send_down(), time.monotonic() + ENOUGH)
+
+    def heard(self) -> tuple[int, int]:
+        """Return how many datagrams wait for the peer, and for the client, and take them."""
+        return _taken(self.peer.socket), _taken(self.client.socket)
+
+    def _send_up(self, client: RawClient) -> bytes:
+        mark = secrets.token_bytes(16)
+        client.send_on(CHANNEL, mark)
+        return mark
+
+    def _send_down(self) -> bytes:
+        mark = secrets.token_bytes(16)
+        with contextlib.suppress(ConnectionRefusedError):
+            self.peer.send(mark, self.relayed)
+        return mark
+
+    def close(self) -> None:
+        for one in (self.client, self.peer.socket, *self._captures):
+            one.close()
+
+
+def _taken(sock: socket.socket) -> int:
+    patience, taken = sock.gettimeout(), 0
+    sock.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while sock.recv(65536):
+            taken += 1
+    sock.settimeout(patience)
+    return taken
+
+
+def _way(capture: socket.socket, mark: bytes, end: float) -> str:
+    """A packet that the kernel forwards has one hop less to live than its sender gave it."""
+    while True:
+        try:
+            frame, address = capture.recvfrom(2000)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return "not at all"
+            time.sleep(0.005)
+            continue
+        seen = read(frame)
+        if address[2] != socket.PACKET_OUTGOING and seen is not None and mark in seen.payload:
+            return {63: "fast", 64: "slow"}[seen.life]
+
+
+@contextlib.contextmanager
+def calling(world: Ground, server: TurnUnderTest, side: Side) -> Iterator[Call]:
+    call = Call(world, server, side)
+    try:
+        yield call
+    finally:
+        call.close()
+
+
+def await_line(server: TurnUnderTest, pattern: str) -> re.Match[str]:
+    """Wait until the server has said something."""
+    end = time.monotonic() + 15
+    while (found := re.search(pattern, server.log.read_text())) is None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return found
+
+
+def eventually(holds: Callable[[], bool], patience: float = 10) -> bool:
+    """Wait until it holds; False: it never did."""
+    end = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
