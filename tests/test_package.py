@@ -16,8 +16,10 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from calto_demo.server.command import serve
 from natkit.wire import Message, TransportAddress, XorMappedAddress
@@ -222,3 +224,26 @@ def test_calto_takes_the_options_that_its_container_is_started_with(file: str, p
     context = serve.make_context("serve", words)
     assert context.params["listen"] == "0.0.0.0:8000"
     assert context.params["log_format"] == "json"
+
+
+def test_services_of_the_compose_file_find_each_other_and_may_drain():
+    compose = yaml.safe_load((ROOT / "packaging" / "compose.yaml").read_text())
+    services = compose["services"]
+    calto, postgres, redis = (services[name] for name in ("calto", "postgres", "redis"))
+    context = ROOT / "packaging" / calto["build"]["context"]
+    assert (context / calto["build"]["dockerfile"]).is_file()
+    options = dict(word.removeprefix("--").split("=", 1) for word in calto["command"])
+    database = urlsplit(options["database"].replace("${POSTGRES_PASSWORD:?}", "password"))
+    environment = postgres["environment"]
+    assert (database.username, database.path) == (
+        environment["POSTGRES_USER"],
+        f"/{environment['POSTGRES_DB']}",
+    )
+    assert environment["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD:?}"
+    assert postgres["ports"] == [f"{database.hostname}:{database.port}:5432"]
+    cache = urlsplit(options["redis"])
+    assert redis["ports"] == [f"{cache.hostname}:{cache.port}:6379"]
+    assert all("healthcheck" in services[name] for name in calto["depends_on"])
+    assert set(compose["volumes"]) == {one.partition(":")[0] for one in postgres["volumes"]}
+    [drain] = [option for option in serve.params if option.name == "drain_time"]
+    assert int(calto["stop_grace_period"].removesuffix("s")) >= 10 + drain.default

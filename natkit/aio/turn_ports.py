@@ -110,7 +110,19 @@ class RelayPorts:
         candidates = self._addresses[family]
         if not candidates:
             raise PortsExhausted(f"no relay address has IPv{family:d}")
-        address = candidates[_chance(len(candidates))]
+        first = _chance(len(candidates))
+        failures = []
+        for address in (*candidates[first:], *candidates[:first]):
+            try:
+                return self._open_at(address, relaying, even=even, reserve=reserve)
+            except PortsExhausted as error:
+                failures.append(error)
+        raise failures[0]
+
+    def _open_at(
+        self, address: RelayAddress, relaying: Relaying, *, even: bool, reserve: bool
+    ) -> list[OpenRelaySocket]:
+        """Do as `open` at one of the addresses."""
         why = f"all of {self._ports[0]}-{self._ports[-1]} are taken"
         for _ in range(_TRIES):
             wanted = self._draw(address.advertised, even=even or reserve, reserve=reserve)

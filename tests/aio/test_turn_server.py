@@ -283,6 +283,19 @@ def test_ports_are_drawn_from_the_range_and_come_back():
     assert ports.used == 0
 
 
+def test_an_address_without_a_free_port_does_not_hide_those_of_the_next():
+    port = free_port()
+    two = [RelayAddress(ip, ip) for ip in ("127.0.0.1", "127.0.0.2")]
+    for _ in range(8):  # whichever is drawn first
+        ports = RelayPorts(two, range(port, port + 1))
+        opened = [ports.open(Family.IPV4, Relaying.UDP, even=False, reserve=False) for _ in two]
+        assert {one.relayed.ip for [one] in opened} == {"127.0.0.1", "127.0.0.2"}
+        with pytest.raises(PortsExhausted):
+            ports.open(Family.IPV4, Relaying.UDP, even=False, reserve=False)
+        for [one] in opened:
+            one.sock.close()
+
+
 @pytest.mark.parametrize(("reserve", "expected"), [(False, {1, 3}), (True, {1, 2, 3, 4})])
 def test_even_ports_and_the_ones_above_them(reserve: bool, expected: set[int]):
     odd = free_port(6) | 1
