@@ -75,7 +75,7 @@ def matrix(run: Run, what: str, rate: int) -> Table:
     return [COLUMNS[what], *names], rows
 
 
-def asked(run: Run) -> Table:
+def judged(run: Run) -> Table:
     """Return what was asked, and what was found."""
     rows = [[one.what, one.asked, one.found, _GOOD[one.good]] for one in verdicts(run)]
     return ["", "asked", "found", "reached"], rows
@@ -101,12 +101,11 @@ def short(value: float) -> str:
 
 
 def on_terminal(run: Run) -> str:
-    """Return a run for people."""
-    loads = list(dict.fromkeys(cell.load for cell in run.cells))
-    parts = [f"{load}\n{table(*usual(run, load))}" for load in loads]
-    if any(one.good is not None for one in verdicts(run)):
-        parts.append(table(*asked(run)))
-    return "\n\n".join([*parts, machine(run)])
+    """Return what was measured with the first load's calls and size, for people."""
+    loads = dict.fromkeys(cell.load for cell in run.cells)
+    first = next(iter(loads), USUAL)
+    shown = [load for load in loads if (load.calls, load.size) == (first.calls, first.size)]
+    return "\n\n".join([*(f"{load}\n{table(*usual(run, load))}" for load in shown), machine(run)])
 
 
 def machine(run: Run) -> str:
@@ -141,7 +140,7 @@ def _part(words: str, runs: dict[str, Run]) -> str:
         "usual": lambda: usual(run, USUAL._replace(rate=rate)),
         "across": lambda: across(run, more[0], more[1], rate),
         "matrix": lambda: matrix(run, more[0], rate),
-        "asked": lambda: asked(run),
+        "asked": lambda: judged(run),
     }
     heads, rows = parts[what]()
     lines = [heads, ["---"] + ["--:"] * (len(heads) - 1), *rows]

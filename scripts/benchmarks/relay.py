@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from natkit.cli.render import table
 from natkit.errors import NatkitError
 from scripts.benchmarks import _relay_acceptance, _relay_matrix
 from scripts.benchmarks._relay_cells import Run, Store, machine
 from scripts.benchmarks._relay_contenders import others_busy, versions
-from scripts.benchmarks._relay_page import on_terminal, refreshed
+from scripts.benchmarks._relay_page import judged, on_terminal, refreshed
 from scripts.benchmarks._relay_plot import picture
 
 KEPT = Path("docs/performance.json")
@@ -47,6 +48,8 @@ def command(words: list[str]) -> None:
         print(store.as_json(), end="")
     else:
         print(on_terminal(store.runs[asked.preset]))
+        if asked.preset == "acceptance":
+            print(f"\n{table(*judged(store.runs[asked.preset]))}")
 
 
 def _parser() -> argparse.ArgumentParser:
