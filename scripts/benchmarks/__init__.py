@@ -1,6 +1,7 @@
 """Measurements: each module here has `rows()`, which measures natkit and a peer in one run.
 
-One that repeats itself takes `rounds`, an int, with a default that fits into a few minutes.
+One that repeats itself takes `rounds`, an int, with a default that fits into a few minutes. One
+that measures more than pairs has `command()` instead, which takes the words of its command line.
 """
 
 from __future__ import annotations

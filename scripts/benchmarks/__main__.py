@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 from natkit.cli.render import table
 from natkit.errors import NatkitError
@@ -18,13 +19,17 @@ NAMES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
 def main() -> None:
-    """Parse the command line, measure, print."""
+    """Parse the command line, measure, print; a module with a `command` does all of it itself."""
+    name, *words = sys.argv[1:] or [""]
+    if name in NAMES and (command := getattr(_module(name), "command", None)):
+        command(words)
+        return
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--rounds", type=int, help="repeat it this often, where it repeats itself")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    measure = importlib.import_module(f"scripts.benchmarks.{arguments.name}").rows
+    measure = _module(arguments.name).rows
     options = {} if arguments.rounds is None else {"rounds": arguments.rounds}
     if not inspect.signature(measure).parameters.keys() >= options.keys():
         parser.error(f"{arguments.name} has no rounds")
@@ -36,6 +41,10 @@ def main() -> None:
         print(json.dumps(found, ensure_ascii=False, indent=2))
     else:
         print(as_table(rows))
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"scripts.benchmarks.{name}")
 
 
 def _measured(measure: Callable[..., list[Row]], **options: int) -> list[Row]:

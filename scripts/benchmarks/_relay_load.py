@@ -1,6 +1,8 @@
-"""The load of the relay benchmark: blocking sockets, so that the generator is not what is measured.
+"""Clients of a TURN server, and the load of the workers' benchmark: blocking sockets, so that the
+generator is not what is measured.
 
-Every client sends from an address of its own in 127/8: no limit per address meets it.
+Where no socket is given, every client sends from an address of its own in 127/8: no limit per
+address meets it.
 """
 
 from __future__ import annotations
@@ -39,7 +41,6 @@ SIZE = 172
 """Bytes of a packet of speech: 20 ms of G.711 or a frame of Opus, and RTP's header."""
 
 TICK: Seconds = 0.005
-STRAGGLERS: Seconds = 1.0
 FILLING: Seconds = 1.0
 """Until the buffers on the way are as full as they stay."""
 
@@ -48,17 +49,22 @@ _UDP = RequestedTransport(17)
 _numbers = itertools.count()
 
 
+def bound(number: int) -> socket.socket:
+    """Return a socket on the address with that number, which nobody else may have."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((str(ipaddress.IPv4Address("127.8.0.0") + number), 0))
+    return sock
+
+
 class Client:
     """One client with an allocation.
 
-    Args: number: of its address, which nobody else may have; None: the next one.
+    Args: own: a bound socket; None: it makes one, on an address of its own.
     """
 
-    def __init__(self, server: TransportAddress, number: int | None = None) -> None:
-        number = next(_numbers) if number is None else number
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    def __init__(self, server: TransportAddress, own: socket.socket | None = None) -> None:
+        self.socket = bound(next(_numbers)) if own is None else own
         self.socket.settimeout(5.0)
-        self.socket.bind((str(ipaddress.IPv4Address("127.8.0.0") + number), 0))
         self.socket.connect(server)
         self._nonce = ""
 
@@ -141,23 +147,11 @@ class Call(NamedTuple):
         self.peer.close()
 
 
-class Carried(NamedTuple):
-    """Packets sent, and how many of them arrived."""
-
-    sent: int
-    arrived: int
-
-
-def carry(calls: Sequence[Call], rate: float, duration: Seconds) -> Carried:
-    """Send `rate` packets a second, in all and evenly both ways; return what became of them."""
-    load = _Load(calls, rate)
-    load.run(duration)
-    load.wait()
-    return Carried(load.sent, load.arrived)
-
-
 def flow(calls: Sequence[Call], rate: float, duration: Seconds) -> float:
-    """Send like `carry`, more than arrives; return how many arrive a second, once it is steady."""
+    """Send `rate` packets a second, in all and evenly both ways, more than arrives.
+
+    Returns: how many arrive a second, once it is steady.
+    """
     load = _Load(calls, rate)
     load.run(FILLING)
     before, began = load.arrived, time.monotonic()
@@ -192,13 +186,6 @@ class _Load:
             due = int((time.monotonic() - began) * self._rate)
             self._send(min(total, due) - sent)
             self._drain()
-
-    def wait(self) -> None:
-        """Take in what is late."""
-        until = time.monotonic() + STRAGGLERS
-        while self.arrived < self.sent and time.monotonic() < until:
-            self._drain()
-        self._waiting.close()
 
     def _send(self, count: int) -> None:
         calls, framed, packet = self._calls, self._framed, self._packet

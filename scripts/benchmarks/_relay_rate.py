@@ -13,7 +13,7 @@ from typing import NamedTuple
 from natkit.machine import Seconds
 from natkit.wire import TransportAddress
 from scripts.benchmarks._limits import limited
-from scripts.benchmarks._relay_load import Client
+from scripts.benchmarks._relay_load import Client, bound
 from scripts.benchmarks._relay_server import PEERS, Server
 
 SHARE = 0.25
@@ -71,7 +71,7 @@ def _ask(server: TransportAddress, numbers: range) -> tuple[Seconds, Seconds]:
     """Get allocations, AT_ONCE at a time; return when that began and ended."""
     began = time.monotonic()
     for start in range(0, len(numbers), AT_ONCE):
-        clients = [Client(server, number) for number in numbers[start : start + AT_ONCE]]
+        clients = [Client(server, bound(number)) for number in numbers[start : start + AT_ONCE]]
         for ask, take in _STEPS:
             for client in clients:
                 ask(client)

@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from natkit.errors import NatkitError
+from natkit.errors import NatkitError, Unsupported
 from natkit.lab.netns import programs
 from natkit.machine import Seconds
 from natkit.wire import TransportAddress
@@ -24,6 +25,19 @@ AT = "127.0.0.1"
 PEERS = "127.0.0.1"
 
 START: Seconds = 60.0
+
+_WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from natkit.__main__ import run; run()"
+
+
+class Site(NamedTuple):
+    """Where a server runs. Attributes: peers: a network, whose peers it may relay to."""
+
+    server: str
+    relayed: str
+    peers: str
+
+
+LOOPBACK = Site(AT, AT, PEERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,31 +77,51 @@ class Server:
         return sum(map(int, pages)) * os.sysconf("SC_PAGE_SIZE")
 
 
+def coturn_name() -> str:
+    """Return its name with its version. Raises: Unsupported: it is not installed."""
+    if programs.find("turnserver") is None:
+        raise Unsupported("no program turnserver here", hint="Install it: apt install coturn")
+    return f"coturn {programs.run(['turnserver', '--version']).split()[-1]}"
+
+
 @contextlib.contextmanager
-def natkit(port: int, workers: int = 1) -> Iterator[Server]:
-    """Run `natkit turn serve` as it is by default, but for its peers on loopback."""
-    words = ["--listen", f"udp://{AT}:{port}", "--realm", REALM, "--user", f"{USER}:{PASSWORD}"]
-    words += ["--relay-address", f"{AT}={AT}", "--allow-peer", PEERS]
-    argv = [sys.executable, "-m", "natkit", "turn", "serve", *words, "--workers", str(workers)]
-    with running(argv, port, "ready turn") as server:
+def natkit(
+    port: int,
+    workers: int = 1,
+    *,
+    site: Site = LOOPBACK,
+    uvloop: bool = True,
+    fast_path: str = "off",
+) -> Iterator[Server]:
+    """Run `natkit turn serve` as it is by default, but for its peers at the site."""
+    start = ["-m", "natkit"] if uvloop else ["-c", _WITHOUT_UVLOOP]
+    words = ["--listen", f"udp://{site.server}:{port}", "--realm", REALM]
+    words += ["--user", f"{USER}:{PASSWORD}", "--relay-address", f"{site.relayed}={site.relayed}"]
+    words += ["--allow-peer", site.peers, "--workers", str(workers), "--fast-path", fast_path]
+    argv = [sys.executable, *start, "turn", "serve", *words]
+    with running(argv, port, "ready turn", site.server) as server:
         yield server
 
 
 @contextlib.contextmanager
-def coturn(port: int) -> Iterator[Server]:
-    """Run coturn as it is by default, but for its peers on loopback."""
+def coturn(port: int, *, site: Site = LOOPBACK, one_thread: bool = False) -> Iterator[Server]:
+    """Run coturn as it is by default, but for its peers on loopback.
+
+    Args: one_thread: packets and control messages are one thread's work, not one of each CPU.
+    """
     with tempfile.TemporaryDirectory() as where:
         argv = [programs.find("turnserver") or "turnserver", "-n", "--no-cli", "--no-tls"]
         argv += ["--no-dtls", "--log-file", "stdout", "--lt-cred-mech", "--allow-loopback-peers"]
-        argv += ["-L", AT, "-E", AT, "-p", str(port), "--realm", REALM]
+        argv += ["-L", site.server, "-E", site.relayed, "-p", str(port), "--realm", REALM]
         argv += ["--user", f"{USER}:{PASSWORD}", "--simple-log"]
         argv += ["--pidfile", f"{where}/pid", "--userdb", f"{where}/db"]
-        with running(argv, port, "Total General servers") as server:
+        argv += ["-m", "0"] if one_thread else []
+        with running(argv, port, "Total General servers", site.server) as server:
             yield server
 
 
 @contextlib.contextmanager
-def running(argv: list[str], port: int, sign: str) -> Iterator[Server]:
+def running(argv: list[str], port: int, sign: str, ip: str = AT) -> Iterator[Server]:
     """Run a server until the block ends. Raises: NatkitError: it does not get ready."""
     with tempfile.NamedTemporaryFile() as log:
         process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
@@ -98,7 +132,7 @@ def running(argv: list[str], port: int, sign: str) -> Iterator[Server]:
                     why = Path(log.name).read_text(errors="replace")[-500:]
                     raise NatkitError(f"{argv[0]} did not start", why=why)
                 time.sleep(0.05)
-            yield Server(TransportAddress(AT, port), process.pid)
+            yield Server(TransportAddress(ip, port), process.pid)
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait(10)

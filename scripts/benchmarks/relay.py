@@ -1,127 +1,101 @@
-"""natkit's TURN server beside coturn: the cost of a packet, of an allocation and of its memory, and
-how many allocations a second there can be.
-
-Both run here with the defaults of who starts them, on loopback, with the same load in turns. CPU
-time is that of all threads of a server, so the generator does not count.
+"""Relayed packets: coturn, natkit's planes, and what the kernel does with the same packets where
+nobody relays, all in one run, in turns, over network namespaces. As root, on Linux.
 """
 
 from __future__ import annotations
 
+import argparse
 import resource
-import statistics
+import sys
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import NamedTuple
+from pathlib import Path
 
-from natkit.cli.render import Progress
-from natkit.errors import Unsupported
-from natkit.lab.netns import programs
-from scripts.benchmarks import Row, workers
-from scripts.benchmarks._limits import can_limit
-from scripts.benchmarks._relay_load import Client
-from scripts.benchmarks._relay_packets import FULL, SPEECH, Packets, packets
-from scripts.benchmarks._relay_rate import NOT_MEASURED, SHARE, Made, made
-from scripts.benchmarks._relay_server import Server, coturn, natkit
+from natkit.cli.render import table
+from natkit.errors import NatkitError
+from scripts.benchmarks import _relay_acceptance, _relay_matrix
+from scripts.benchmarks._relay_cells import Run, Store, machine
+from scripts.benchmarks._relay_contenders import others_busy, versions
+from scripts.benchmarks._relay_page import judged, on_terminal, refreshed
+from scripts.benchmarks._relay_plot import picture
 
-HELD = 5000
-"""Allocations that are held at once, each with a permission and a channel."""
+KEPT = Path("docs/performance.json")
+PICTURE = Path("pictures/relay.svg")
+"""Seen from the page."""
 
-HURRIED = 5000
-"""Allocations that are made as fast as the server can."""
-
-ROUNDS = 3
-
-PORT = 34780
-
-Start = Callable[[int], AbstractContextManager[Server]]
+PRESETS: dict[str, tuple[Callable[[Run, Callable[[], None], float], None], float]] = {
+    "quick": (_relay_matrix.quick, 2),
+    "full": (_relay_matrix.full, 12),
+    "acceptance": (_relay_acceptance.acceptance, 4),
+}
+"""What is measured, and minutes after which it ends whatever is missing."""
 
 
-class Round(NamedTuple):
-    """What was measured once: microseconds of CPU, kilobytes, allocations a second."""
+def command(words: list[str]) -> None:
+    """Do what the command line says."""
+    asked = _parser().parse_args(words)
+    keeps = asked.file or (None if asked.preset == "quick" else KEPT)
+    store = Store(keeps)
+    try:
+        if asked.write is None:
+            _measured(store, asked.preset, resume=asked.resume)
+    except NatkitError as error:
+        print(f"scripts/bench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    if asked.write is not None:
+        _write(asked.write, store.runs)
+    elif asked.json:
+        print(store.as_json(), end="")
+    else:
+        print(on_terminal(store.runs[asked.preset]))
+        if asked.preset == "acceptance":
+            print(f"\n{table(*judged(store.runs[asked.preset]))}")
 
-    packets: Packets
-    allocation: float
-    memory: float
-    hurried: Made
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench relay", description=__doc__)
+    chosen = parser.add_mutually_exclusive_group()
+    for preset, text in (
+        ("quick", "everybody for a moment: does it work? Its numbers say nothing"),
+        ("full", "everything, 12 minutes; the default"),
+        ("acceptance", "what is asked of natkit, more often, 4 minutes"),
+    ):
+        chosen.add_argument(
+            f"--{preset}", dest="preset", action="store_const", const=preset, help=text
+        )
+    chosen.add_argument(
+        "--write", type=Path, metavar="PAGE", help="measure nothing: write the page from --file"
+    )
+    parser.add_argument(
+        "--file", type=Path, help=f"where cells are kept as they come; default: {KEPT}, or nowhere"
+    )
+    parser.add_argument("--resume", action="store_true", help="measure what is missing in --file")
+    parser.add_argument("--json", action="store_true", help="print what is in --file")
+    parser.set_defaults(preset="full")
+    return parser
 
 
-def rows(rounds: int = ROUNDS) -> list[Row]:
-    """Measure.
-
-    Args:   rounds: how often, >= 1. One takes half a minute.
-    Raises: Unsupported: there is no coturn here.
-            NatkitError: a server does not start, or refuses what it is asked.
-    """
-    if programs.find("turnserver") is None:
-        raise Unsupported("no program turnserver here", hint="Install it: apt install coturn")
-    peer_name = f"coturn {programs.run(['turnserver', '--version']).split()[-1]}"
+def _measured(store: Store, preset: str, *, resume: bool) -> None:
+    measure, minutes = PRESETS[preset]
+    until = time.monotonic() + 60 * minutes
+    run = store.runs.get(preset) if resume else None
+    if run is None:
+        run = Run(machine(), versions())
+        store.runs[preset] = run
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    starts: tuple[Start, Start] = natkit, coturn
-    ours: list[Round] = []
-    peers: list[Round] = []
-    with Progress() as progress:
-        for turn in range(rounds):
-            progress.say(f"round {turn + 1} of {rounds}, packets")
-            carried = packets(starts, [PORT + 8 * turn, PORT + 8 * turn + 2])
-            for place, (start, found) in enumerate(zip(starts, (ours, peers), strict=True)):
-                progress.say(f"round {turn + 1} of {rounds}, {start.__name__}")
-                port = PORT + 8 * turn + 4 + 2 * place
-                found.append(measured(start, port, carried[place]))
-    beside_coturn = [
-        Row(name, unit, _median(ours, field), _median(peers, field), peer_name)
-        for name, unit, field in (*NAMES, *(RATES if can_limit() else RECKONED))
-    ]
-    return beside_coturn + (workers.rows(rounds) if can_limit() else [])
+    run.busy.append(others_busy())
+    try:
+        measure(run, store.save, until)
+    except _relay_matrix.OutOfTime:
+        print(f"scripts/bench: {minutes:g} minutes are over; --resume goes on", file=sys.stderr)
+    run.busy.append(others_busy())
+    store.save()
 
 
-Column = tuple[str, str, Callable[[Round], float]]
-
-NAMES: tuple[Column, ...] = (
-    (f"CPU a packet, {SPEECH:,} packets/s", "µs", lambda one: one.packets.speech),
-    (f"CPU a packet, {FULL:,} packets/s", "µs", lambda one: one.packets.full),
-    (f"lost at {FULL:,} packets/s", "%", lambda one: one.packets.lost),
-    ("CPU an allocation, 401 and channel included", "µs", lambda one: one.allocation),
-    (f"memory an allocation, at {HELD:,}", "kB", lambda one: one.memory),
-)
-
-RATES: tuple[Column, ...] = (
-    (f"allocations/s with {SHARE} of a CPU (more is better)", "", lambda one: one.hurried.rate),
-    ("used of that meanwhile", "%", lambda one: 100 * one.hurried.busy),
-)
-
-RECKONED: tuple[Column, ...] = (
-    (
-        f"allocations/s with {SHARE} of a CPU, reckoned from CPU an allocation (more is better)",
-        "",
-        lambda one: SHARE * 1e6 / one.allocation,
-    ),
-)
-"""What is said instead of RATES where processes cannot be limited."""
-
-
-def _median(found: list[Round], field: Callable[[Round], float]) -> float:
-    return statistics.median(map(field, found))
-
-
-def measured(start: Start, port: int, carried: Packets) -> Round:
-    """Start a server and measure what allocations take of it."""
-    with start(port) as server:
-        allocation, memory = _held(server)
-        hurried = made(server, HURRIED) if can_limit() else NOT_MEASURED
-    return Round(carried, allocation, memory, hurried)
-
-
-def _held(server: Server) -> tuple[float, float]:
-    """Return microseconds of CPU and kilobytes of memory for one of HELD allocations."""
-    memory, cpu = server.memory(), server.cpu()
-    clients = []
-    for _ in range(HELD):
-        client = Client(server.address)
-        client.challenge()
-        client.bind(client.allocate())
-        clients.append(client)
-    used, grown = server.cpu() - cpu, server.memory() - memory
-    for client in clients:
-        client.socket.close()
-    return used / HELD * 1e6, grown / HELD / 1000
+def _write(page: Path, runs: dict[str, Run]) -> None:
+    """Put the numbers into a document, and the picture beside it."""
+    text = refreshed(page.read_text(encoding="utf-8"), runs)
+    page.write_text(text, encoding="utf-8")
+    drawn = picture(runs.get("full", Run()))
+    (page.parent / PICTURE).write_text(drawn, encoding="utf-8")
