@@ -17,14 +17,14 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import uvloop
 
 from natkit.cli.render import Progress
 from natkit.machine import Seconds
 from scripts.benchmarks import Row
-from scripts.benchmarks._calto_clients import AT_ONCE, CaltoClient, PeerClient, keep_alive
+from scripts.benchmarks._calto_clients import AT_ONCE, CaltoClient, PeerClient, T, keep_alive
 from scripts.benchmarks._calto_server import PEER, calto, fetched, peer
 from scripts.benchmarks._relay_server import Server
 
@@ -47,8 +47,6 @@ IN_TURN = int(SETTING_UP * SET_UPS)
 ROUNDS = 1
 PORT = 24900
 """Below those that systems give to the thousands of sockets that call it."""
-
-T = TypeVar("T", CaltoClient, PeerClient)
 
 
 class Found(NamedTuple):
