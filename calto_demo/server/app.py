@@ -11,9 +11,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from calto_demo.server import api, peerjs, socket
 from calto_demo.server.guard import refusal
@@ -46,7 +47,6 @@ def make_app(services: Services) -> Starlette:
     )
     routes: list[BaseRoute] = [
         Mount("/api", routes=api.ROUTES, middleware=[cors]),
-        WebSocketRoute("/ws", socket.talk),
         peerjs.mount(),
         Route("/healthz", _healthy),
         Route("/readyz", _ready),
@@ -57,7 +57,7 @@ def make_app(services: Services) -> Starlette:
     else:
         routes.append(Mount("/auth", routes=[]))  # nothing is there, not even a screen of the app
     routes.append(_pages(services))
-    app = Starlette(
+    app = Pages(
         routes=routes,
         exception_handlers={
             Refused: _refused,
@@ -67,6 +67,19 @@ def make_app(services: Services) -> Starlette:
     )
     app.state.services = services
     return app
+
+
+class Pages(Starlette):
+    """All that is served. Clients' sockets do not pass the layers that are around pages: they stay
+    for hours, by the thousand, and each layer keeps a kilobyte or so of every one of them.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or one socket."""
+        if scope["type"] == "websocket" and scope["path"] == "/ws":
+            await socket.talk(self.state.services, WebSocket(scope, receive, send))
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def _sign_in(services: Services) -> Mount:

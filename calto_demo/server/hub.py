@@ -146,11 +146,11 @@ class Hub:
 
     async def drop(self, user: str, name: str, line: Line) -> bool:
         """Note that a socket is gone; False: it was not the session's any more."""
-        member = self._members[user].get(name)
+        member = self._members.get(user, {}).get(name)
         if member is None or member.line is not line:
             return False
-        member.line, member.gone_at = None, self._clock()
-        self._away[user, name] = member
+        member.line = None
+        self._leave(user, name, member)
         await self.backplane.leave(user, name)
         return True
 
@@ -174,146 +174,6 @@ class Hub:
         if not mine:
             del self._members[user]
             await self.backplane.unlisten(user)
-
-    def close(self, code: int, reason: str) -> None:
-        """End it."""
-
-
-@dataclass(slots=True)
-class Member:
-    """A session that is here.
-
-    Attributes:
-        line:    None: its socket is away since `gone_at`.
-        is_open: frames go to it.
-        device:  that its token is of.
-    """
-
-    session: Session = field(default_factory=Session)
-    line: Line | None = None
-    is_open: bool = False
-    gone_at: float = 0.0
-    device: str = ""
-
-    def open(self, first: bytes) -> None:
-        """Let frames go to the socket: `first`, those that wait, and all that come."""
-        if self.line is not None:
-            for data in (first, *self.session.waiting()):
-                self.line.send(data)
-            self.is_open = True
-
-    def push(self, frame: bytes) -> None:
-        """Send a frame that has no number yet, now or when there is a socket again."""
-        data = self.session.number(frame)
-        if self.line is not None and self.is_open:
-            self.line.send(data)
-
-
-class Taken(msgspec.Struct, tag="taken"):
-    """A session has a socket here. Attributes: by: the process."""
-
-    taken: str
-    by: str
-
-
-class SignedOut(msgspec.Struct, tag="signed-out"):
-    """A device has signed out."""
-
-    device: str
-
-
-class Told(msgspec.Struct, tag="told"):
-    """A frame for a user's sessions. Attributes: frame: as it is sent, but for its number."""
-
-    frame: msgspec.Raw
-    only: str | None
-    but: str
-
-
-Message: TypeAlias = Taken | SignedOut | Told
-"""What processes tell each other."""
-
-_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
-
-
-class Joined(NamedTuple):
-    """A session that has a socket. Attributes: resumed: it goes on where it was."""
-
-    member: Member
-    resumed: bool
-
-
-class Hub:
-    """The sessions of this process.
-
-    Args:       clock: Unix seconds.
-    Attributes: process: this one's name.
-    """
-
-    def __init__(self, backplane: Backplane, clock: Callable[[], float], process: str) -> None:
-        self.backplane, self._clock, self.process = backplane, clock, process
-        self._members: dict[str, dict[str, Member]] = defaultdict(dict)
-        # Members without a socket, by user and name, in the order in which they lost it.
-        self._away: dict[tuple[str, str], Member] = {}
-
-    async def start(self) -> None:
-        """Begin to hear from other processes."""
-        await self.backplane.start(self._hear)
-
-    @property
-    def sockets(self) -> int:
-        """How many sessions have one."""
-        return sum(one.line is not None for of in self._members.values() for one in of.values())
-
-    async def join(
-        self, user: str, name: str, ack: int, line: Line, nat: str, device: str = ""
-    ) -> Joined:
-        """Give a session a socket; frames wait until it is opened.
-
-        Args:   ack: the last frame that its client got.
-        Raises: Refused: the user has too many.
-        """
-        mine = self._members[user]
-        member = mine.get(name)
-        if member is None and len(mine) >= MOST_SESSIONS:
-            raise Refused("too-many", f"you have {MOST_SESSIONS} sessions already")
-        if member is not None and member.line is not None:
-            member.line.close(TAKEN_OVER, "another socket has this session")
-        resumed = member is not None and member.session.resume(ack)
-        if member is None or not resumed:
-            member = mine[name] = Member()
-        member.line, member.is_open, member.device = line, False, device
-        self._away.pop((user, name), None)
-        await self.backplane.listen(user)
-        await self.backplane.come(user, name, nat)
-        # If another process has it (half dead, perhaps), it lets go.
-        await self._publish(user, Taken(name, self.process))
-        return Joined(member, resumed)
-
-    async def drop(self, user: str, name: str, line: Line) -> bool:
-        """Note that a socket is gone; False: it was not the session's any more."""
-        member = self._members[user].get(name)
-        if member is None or member.line is not line:
-            return False
-        member.line, member.gone_at = None, self._clock()
-        self._away[user, name] = member
-        await self.backplane.leave(user, name)
-        return True
-
-    async def sign_out(self, user: str, device: str) -> None:
-        """End the sockets of a device, on every process."""
-        await self._publish(user, SignedOut(device))
-
-    async def forget(self) -> None:
-        """Forget sessions that have not come back in time."""
-        late = self._clock() - KEPT
-        for user, mine in list(self._members.items()):
-            for name, member in list(mine.items()):
-                if member.line is None and member.gone_at <= late:
-                    del mine[name]
-            if not mine:
-                del self._members[user]
-                await self.backplane.unlisten(user)
 
     def close(self, code: int, reason: str) -> None:
         """End every socket."""
@@ -359,5 +219,12 @@ class Hub:
 
     def _let_go(self, user: str, name: str) -> None:
         member = self._members.get(user, {}).pop(name, None)
-        if member is not None and member.line is not None:
-            member.line.close(TAKEN_OVER, "another socket has this session")
+        if member is not None:
+            self._leave(user, name, member)
+            if member.line is not None:
+                member.line.close(TAKEN_OVER, "another socket has this session")
+
+    def _leave(self, user: str, name: str, member: Member) -> None:
+        member.gone_at = self._clock()
+        self._away.pop((user, name), None)
+        self._away[user, name] = member

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import uuid
 
@@ -79,9 +78,7 @@ async def _talk(websocket: WebSocket) -> None:
         finally:
             services.realm.drop(peer, line, now=services.monotonic())
             line.close(1000, "")
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(2.0):
-            await line.writing
+    await line.written()
 
 
 async def _listen(services: Services, websocket: WebSocket, peer: str, line: SocketLine) -> None:

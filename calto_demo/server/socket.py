@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from calto_demo.server import frames
@@ -35,32 +35,57 @@ _log = logging.getLogger("calto.socket")
 
 
 class SocketLine:
-    """A socket that frames are written to, one after the other."""
+    """A socket that frames are written to, one after the other.
+
+    While nothing waits to be written, nothing is kept for it: of thousands most idle.
+    """
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self._queue: asyncio.Queue[bytes | tuple[int, str]] = asyncio.Queue(MOST_UNSENT)
-        self.writing = asyncio.create_task(self._write())
+        self._unsent: list[bytes | tuple[int, str]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._takes_more = True
 
     def send(self, data: bytes) -> None:
-        """Send a frame; a client that takes none any more is closed."""
-        try:
-            self._queue.put_nowait(data)
-        except asyncio.QueueFull:
-            self.writing.cancel()
+        """Send a frame; a client that takes none any more gets none any more."""
+        self._put(data)
 
     def close(self, code: int, reason: str) -> None:
         """End it, after what was sent."""
-        try:
-            self._queue.put_nowait((code, reason))
-        except asyncio.QueueFull:
-            self.writing.cancel()
+        self._put((code, reason))
+
+    def _put(self, item: bytes | tuple[int, str]) -> None:
+        if len(self._unsent) >= MOST_UNSENT:
+            self._give_up()
+        if self._takes_more:
+            self._unsent.append(item)
+            if self._writing is None:
+                self._writing = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
-            while isinstance(item := await self._queue.get(), bytes):
-                await self._websocket.send_text(item.decode())
-            await self._websocket.close(*item)
+        try:
+            while self._unsent:
+                item = self._unsent.pop(0)
+                if isinstance(item, bytes):
+                    await self._websocket.send_text(item.decode())
+                else:
+                    await self._websocket.close(*item)
+        except (WebSocketDisconnect, RuntimeError, OSError):
+            self._give_up()
+        finally:
+            self._writing = None
+
+    def _give_up(self) -> None:
+        self._takes_more = False
+        self._unsent.clear()
+        if self._writing is not None:
+            self._writing.cancel()
+
+    async def written(self, within: float = 2.0) -> None:
+        """Wait until all is written, or cannot be. Args: within: seconds."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=within)
+        self._give_up()
 
 
 class Conversation:
@@ -89,9 +114,7 @@ class Conversation:
     async def _end(self) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:
             self._line.close(1000, "")
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            async with asyncio.timeout(2.0):
-                await self._line.writing
+        await self._line.written()
 
     async def _hello(self) -> frames.Hello | None:
         frame = await self._next(HELLO_TIME)
@@ -196,14 +219,15 @@ class Conversation:
         self._line.send(frames.write(said))
 
 
-async def talk(websocket: WebSocket) -> None:
-    """Serve one client at /ws."""
-    services: Services = websocket.app.state.services
+async def talk(services: Services, websocket: WebSocket) -> None:
+    """Serve one client."""
     try:
-        services.guard.origin(websocket.headers)
+        # Not `websocket.headers`, which would be kept.
+        services.guard.origin(Headers(scope=websocket.scope))
     except Refused as error:
         services.metrics.refused.labels(error.code).inc()
         await websocket.send_denial_response(refusal(error))
         return
     await websocket.accept()
+    websocket.scope.clear()  # what its request said: some kilobytes that nobody asks any more
     await Conversation(services, websocket).run()

@@ -8,7 +8,7 @@ import json
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from natkit.machine import Seconds
 from scripts.benchmarks._calto_socket import Socket
@@ -19,6 +19,9 @@ AT_ONCE = 50
 SDP = "v=0\r\n" + "a=candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host\r\n" * 24
 """As long as the offer of one audio call, 1.4 kB."""
 
+CANDIDATES = 5
+"""Of each side: host, server-reflexive and relayed ones, some of them for IPv6."""
+
 CANDIDATE = "candidate:1 1 udp 2130706431 192.0.2.1 50000 typ host generation 0 ufrag abcd"
 PATIENCE: Seconds = 30.0
 
@@ -27,6 +30,7 @@ class CaltoClient:
     """A session of Calto's. Attributes: call: that it is in.  every: seconds between its pings."""
 
     every = 10.0
+    one_candidate = "candidate"
 
     socket: Socket
 
@@ -79,13 +83,17 @@ class CaltoClient:
         return frame
 
     async def meet(self, other: CaltoClient) -> None:
-        """Call another client, as far as audio would flow: ring, ringing, accept, connected."""
+        """Call another client, as far as audio would flow.
+
+        That is: ring, ringing, accept, candidates of both, and connected from both.
+        """
         self.call = other.call = str(uuid.uuid4())
         self.say("ring", to=other.user, sdp=SDP)
         await other.expect("incoming")
         other.say("ringing")
         other.say("accept", sdp=SDP)
         await self.expect("accepted")
+        await trickle(self, other)
         self.say("connected")
         other.say("connected")
         await self.expect("connected")
@@ -102,6 +110,7 @@ class PeerClient:
     """A client of the PeerJS server. Attributes: every: seconds between its heartbeats."""
 
     every = 5.0
+    one_candidate = "CANDIDATE"
 
     socket: Socket
 
@@ -142,14 +151,28 @@ class PeerClient:
         return frame
 
     async def meet(self, other: PeerClient) -> None:
-        """Call another client: an offer and an answer, and that is all that this server sees."""
+        """Call another client: an offer, an answer, candidates; more this server does not see."""
         self.socket.send(self._frame("OFFER", other, sdp=SDP))
         await other.expect("OFFER")
         other.socket.send(other._frame("ANSWER", self, sdp=SDP))
         await self.expect("ANSWER")
+        await trickle(self, other)
 
     async def part(self, other: PeerClient) -> None:
         """Leave; nothing is said about a call's end."""
+
+
+T = TypeVar("T", CaltoClient, PeerClient)
+
+
+async def trickle(a: T, b: T) -> None:
+    """Let both sides of a call give each other their candidates."""
+    for one, other in ((a, b), (b, a)):
+        for number in range(CANDIDATES):
+            one.socket.send(one.candidate(f"network-id {number}", other))
+    for one in (a, b):
+        for _ in range(CANDIDATES):
+            await one.expect(one.one_candidate)
 
 
 async def keep_alive(clients: Sequence[CaltoClient | PeerClient]) -> None:

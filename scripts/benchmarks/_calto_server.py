@@ -15,12 +15,15 @@ from sqlalchemy import insert
 
 from calto_demo.server.database import open_database
 from calto_demo.server.services import derived
-from calto_demo.server.tables import devices, users
+from calto_demo.server.tables import contacts, devices, users
 from calto_demo.server.tokens import Identity, Tokens
 from natkit.errors import Unsupported
 from scripts.benchmarks._relay_server import AT, Server, running
 
 PEER = "peer@1.0.2"
+KNOWN = 5
+"""People whom each remembers, so that twice as many are told when they get busy, or free."""
+
 SECRET = "a secret of the benchmark, 32 characters or more"
 
 
@@ -54,6 +57,12 @@ async def _signed_in(url: str, people: int) -> list[tuple[str, str]]:
             for name in names
         ]
         await connection.execute(insert(devices), where)
+        knows = [
+            {"user_id": name, "contact_id": names[(number + step) % people]}
+            for number, name in enumerate(names)
+            for step in range(1, KNOWN + 1)
+        ]
+        await connection.execute(insert(contacts), knows)
     await database.close()
     tokens = Tokens(derived(SECRET, "tokens"))
     return [(name, tokens.mint(Identity(name, f"d-{name}"), now=now)[0]) for name in names]
