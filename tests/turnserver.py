@@ -152,6 +152,7 @@ def turn_server(
     program: str = "",
     module: str = "natkit",
     around: Around = LOOPBACK,
+    under: Sequence[str] = (),
 ) -> Iterator[TurnUnderTest]:
     """Run a server until the block ends.
 
@@ -166,6 +167,7 @@ def turn_server(
                  PROGRAMS.
         module:  what Python runs as natkit's command line.
         around:  where clients and peers are.
+        under:   a program that becomes natkit, with its words: setpriv.
     """
     program = program or PROGRAMS[0]
     port, tls_port = free_port(), free_port()
@@ -186,7 +188,7 @@ def turn_server(
             "PATH": f"{os.environ['PATH']}:{SBIN}",
             "PYTHONUNBUFFERED": "1",
         }
-        process = subprocess.Popen(argv, stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen([*under, *argv], stdout=output, stderr=output, env=environment)
     try:
         _await_ready(process, log, "Total General servers" if program == "coturn" else "ready turn")
         yield TurnUnderTest(
