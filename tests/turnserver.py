@@ -151,8 +151,8 @@ def turn_server(
     allow: Sequence[str] = (),
     program: str = "",
     module: str = "natkit",
-    before: Sequence[str] = (),
     around: Around = LOOPBACK,
+    under: Sequence[str] = (),
 ) -> Iterator[TurnUnderTest]:
     """Run a server until the block ends.
 
@@ -166,8 +166,8 @@ def turn_server(
         program: "natkit", "natkit-crew" (it has two workers) or "coturn"; "": the first of
                  PROGRAMS.
         module:  what Python runs as natkit's command line.
-        before:  a program that runs the server, with less than this test may.
         around:  where clients and peers are.
+        under:   a program that becomes natkit, with its words: setpriv.
     """
     program = program or PROGRAMS[0]
     port, tls_port = free_port(), free_port()
@@ -188,7 +188,7 @@ def turn_server(
             "PATH": f"{os.environ['PATH']}:{SBIN}",
             "PYTHONUNBUFFERED": "1",
         }
-        process = subprocess.Popen([*before, *argv], stdout=output, stderr=output, env=environment)
+        process = subprocess.Popen([*under, *argv], stdout=output, stderr=output, env=environment)
     try:
         _await_ready(process, log, "Total General servers" if program == "coturn" else "ready turn")
         yield TurnUnderTest(

@@ -22,12 +22,14 @@ from natkit.errors import NatkitError
 from natkit.tools.relay import Relay
 from natkit.tools.relay import serve as serve_relay
 from natkit.tools.relay_config import RelayConfig, read_config, read_file
-from natkit.tools.relay_fast_path import Chosen, FastPath, FastPathMode
+from natkit.tools.relay_fast_path import Chosen, FastPath, FastPathMode, give_up_privileges
 from natkit.tools.relay_places import check
 from natkit.turn.credentials import rest_password, rest_username
 
 CERTIFICATE_LOOK = 60.0
 """Seconds between looks at the certificate's files: they are renewed weeks before they end."""
+
+KEPT = "this kernel asks for it with every channel; Linux 5.19 does not"
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -150,7 +152,7 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
     try:
         for warning in relay.warnings:
             log.say("warning", "configuration", why=warning)
-        _say_fast_path(config.fast_path, relay.fast_path, log)
+        _begin_fast_path(config.fast_path, relay.fast_path, log)
         stopping = _signals(relay, read, log)
         collect_less()
         click.echo(f"ready {' '.join(relay.uris)}")
@@ -166,9 +168,12 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
     log.say("info", "stopped")
 
 
-def _say_fast_path(wanted: FastPath, chosen: Chosen, log: OwnerLog) -> None:
+def _begin_fast_path(wanted: FastPath, chosen: Chosen, log: OwnerLog) -> None:
     if chosen.table is not None:
+        kept = give_up_privileges(chosen.table.shared[0])
         log.say("info", "fast path", interfaces=", ".join(chosen.interfaces))
+        if kept:
+            log.say("warning", "capabilities kept", which=", ".join(kept), why=KEPT)
     elif wanted.mode is not FastPathMode.OFF:
         log.say("warning", "no fast path", why=chosen.why_not)
 

@@ -87,6 +87,21 @@ def open_fast_path(network: Network, wanted: FastPath, addresses: Sequence[str])
         return Chosen(None, why_not=str(error).splitlines()[0])
 
 
+def give_up_privileges(table: int) -> tuple[str, ...]:
+    """Give up what loading took; for programs that are this server, not for libraries.
+
+    Args:    table: the descriptor of the table.
+    Returns: names of capabilities that this kernel asks for with every entry, and that stay.
+    Raises:  NatkitError: the kernel does not let go of them.
+    """
+    from natkit.dataplane.kernel.privileges import give_up
+
+    try:
+        return ("CAP_BPF",) if give_up(table) else ()
+    except OSError as error:
+        raise NatkitError("this process cannot give up its capabilities", why=str(error)) from error
+
+
 def refusal() -> str | None:
     """Return in one line why the kernel does not take the program; None: it does."""
     from natkit.dataplane.kernel.table import FastTable

@@ -21,6 +21,7 @@ from natkit.aio.turn_report import Report
 from natkit.errors import NatkitError
 from natkit.machine import Seconds
 from natkit.tools.relay_config import RelayConfig
+from natkit.tools.relay_fast_path import give_up_privileges
 from natkit.tools.relay_orders import (
     AskLive,
     Begin,
@@ -111,6 +112,8 @@ class Process:
                 siblings={n: _socket(fd) for n, fd in zip(others, links, strict=True)},
                 table=_entries(maps, part) if begin.fast else None,
             )
+            if begin.fast:
+                give_up_privileges(maps[0])
             await self._worker.open(list(zip(begin.doors, map(_socket, doors), strict=True)))
         except NatkitError as error:
             self._link.send(Failed(error))

@@ -6,8 +6,9 @@ import contextlib
 import re
 import secrets
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,23 @@ def serving(
 
 
 class Call:
-    """A client with a channel to a peer."""
+    """A client with a channel to a peer.
 
-    def __init__(self, world: Ground, server: TurnUnderTest, side: Side) -> None:
-        self.peer = world.peer.call(lambda: Peer(side.peer))
+    Attributes: tag: all that it sends begins with.
+    """
+
+    def __init__(
+        self, world: Ground, server: TurnUnderTest, side: Side, peer_ip: str | None = None
+    ) -> None:
+        self.tag = secrets.token_bytes(8)
+        self.peer = world.peer.call(lambda: Peer(peer_ip or side.peer))
         self.client = world.client.call(
             lambda: RawClient(server, ip=side.server, source=side.client)
         )
         self.relayed = self.client.allocate(RequestedAddressFamily(2 if side.ipv6 else 1))
         self.client.bind(CHANNEL, self.peer.address)
         self._captures = world.raw(world.client, "link"), world.raw(world.peer, "link")
-        self.client.send_to(self.peer.address, b"acquaintance")  # the peer's address is asked for
+        self.client.send_to(self.peer.address, self.tag)  # the peer's address is asked for
         self.peer.receive()
 
     def both(self) -> tuple[str, str]:
@@ -82,18 +89,30 @@ class Call:
         """Send to the client."""
         return _way(self._captures[0], self._send_down(), time.monotonic() + ENOUGH)
 
-    def heard(self) -> tuple[int, int]:
-        """Return how many datagrams wait for the peer, and for the client, and take them."""
+    def heard(self) -> tuple[list[bytes], list[bytes]]:
+        """Take the datagrams that wait for the peer, and for the client, and return them."""
         return _taken(self.peer.socket), _taken(self.client.socket)
 
+    def strays(self) -> list[bytes]:
+        """Take what waits for both, and return what is not of this call."""
+        to_peer, to_client = self.heard()
+        payloads = [*to_peer, *(data[4:] for data in to_client if data[0] & 0xC0 == 0x40)]
+        return [data for data in payloads if not data.startswith(self.tag)]
+
+    def send(self) -> None:
+        """Send one packet each way, and do not look how it comes out."""
+        self._send_up(self.client)
+        self._send_down()
+
     def _send_up(self, client: RawClient) -> bytes:
-        mark = secrets.token_bytes(16)
-        client.send_on(CHANNEL, mark)
+        mark = self.tag + secrets.token_bytes(8)
+        with contextlib.suppress(OSError):  # nobody listens any more
+            client.send_on(CHANNEL, mark)
         return mark
 
     def _send_down(self) -> bytes:
-        mark = secrets.token_bytes(16)
-        with contextlib.suppress(ConnectionRefusedError):
+        mark = self.tag + secrets.token_bytes(8)
+        with contextlib.suppress(OSError):
             self.peer.send(mark, self.relayed)
         return mark
 
@@ -102,14 +121,17 @@ class Call:
             one.close()
 
 
-def _taken(sock: socket.socket) -> int:
-    patience, taken = sock.gettimeout(), 0
+def _taken(sock: socket.socket) -> list[bytes]:
+    taken, patience = [], sock.gettimeout()
     sock.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while sock.recv(65536):
-            taken += 1
-    sock.settimeout(patience)
-    return taken
+    while True:
+        try:
+            taken.append(sock.recv(65536))
+        except BlockingIOError:
+            sock.settimeout(patience)
+            return taken
+        except ConnectionRefusedError:  # what was sent before met nobody
+            continue
 
 
 def _way(capture: socket.socket, mark: bytes, end: float) -> str:
@@ -128,12 +150,40 @@ def _way(capture: socket.socket, mark: bytes, end: float) -> str:
 
 
 @contextlib.contextmanager
-def calling(world: Ground, server: TurnUnderTest, side: Side) -> Iterator[Call]:
-    call = Call(world, server, side)
+def calling(
+    world: Ground, server: TurnUnderTest, side: Side, peer_ip: str | None = None
+) -> Iterator[Call]:
+    """Have a call until the block ends."""
+    call = Call(world, server, side, peer_ip)
     try:
         yield call
     finally:
         call.close()
+
+
+@contextlib.contextmanager
+def load(calls: Sequence[Call]) -> Iterator[None]:
+    """Send on calls without a pause to speak of, until the block ends, or for 20 s."""
+    over, end = threading.Event(), time.monotonic() + 20
+
+    def send() -> None:
+        while not over.is_set() and time.monotonic() < end:
+            for call in calls:
+                call.send()
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def has_program(world: Ground) -> bool:
+    """Tell whether packets of clients meet a program."""
+    return "xdp" in world.relay.command(["ip", "link", "show", "client"])
 
 
 def await_line(server: TurnUnderTest, pattern: str) -> re.Match[str]:

@@ -37,7 +37,7 @@ def only(capabilities: list[str]) -> list[str]:
 
 def test_capabilities_of_the_manifests_are_enough(world: Ground, tmp_path: Path) -> None:
     with (
-        serving(world, tmp_path, before=only(granted())) as server,
+        serving(world, tmp_path, under=only(granted())) as server,
         calling(world, server, V4) as call,
     ):
         assert (call.up(), call.down()) == ("fast", "fast")
@@ -51,7 +51,7 @@ def test_without_one_of_them_calls_go_the_slow_way(
 ) -> None:
     rest = [name for name in granted() if name != missing]
     with (
-        serving(world, tmp_path, fast_path="auto", before=only(rest)) as server,
+        serving(world, tmp_path, fast_path="auto", under=only(rest)) as server,
         calling(world, server, V4) as call,
     ):
         assert (call.up(), call.down()) == ("slow", "slow")
