@@ -18,7 +18,14 @@ from natkit.aio.turn_failure import Server
 from natkit.network import IcmpError
 from natkit.turn.client_auth import Login
 from natkit.turn.credentials import rest_password, rest_username
-from natkit.wire import AlternateServer, ChannelData, Lifetime, Method, TransportAddress
+from natkit.wire import (
+    AlternateServer,
+    ChannelData,
+    Lifetime,
+    Method,
+    Nonce,
+    TransportAddress,
+)
 from tests.turnkit import UDP, Peer, RawClient, error_of
 from tests.turnserver import SECRET, TurnUnderTest, turn_server
 
@@ -117,6 +124,30 @@ def test_draining_server_sends_clients_to_the_other_and_keeps_its_calls(tmp_path
         assert calling.code(Method.REFRESH, Lifetime(0)) is None
         assert a.process.wait(10) == 0
         assert late.code(Method.REFRESH) is None
+
+
+def test_client_whom_a_nat_gives_another_port_at_the_other_server_is_at_home_there(
+    tmp_path: Path,
+) -> None:
+    with contextlib.ExitStack() as stack:
+        b = stack.enter_context(member(tmp_path / "b"))
+        a = stack.enter_context(member(tmp_path / "a", "--alternate-server", str(b.address)))
+        calling, late = stack.enter_context(RawClient(a)), stack.enter_context(RawClient(a))
+        calling.log_in(minted()).allocate()
+        late.log_in(minted())
+        drain(a)
+        nonce = late.call(Method.ALLOCATE, UDP).find(Nonce)
+        assert nonce is not None
+        there = stack.enter_context(RawClient(b, source=late.local.ip))
+        there.realm, there.nonce, there.user, there.key = (
+            late.realm,
+            late.nonce,
+            late.user,
+            late.key,
+        )
+        assert there.code(Method.ALLOCATE, UDP) == 438
+        there.nonce = nonce.text
+        assert there.code(Method.ALLOCATE, UDP) is None
 
 
 def test_call_that_goes_on_for_longer_than_the_drain_time_is_ended(tmp_path: Path) -> None:
