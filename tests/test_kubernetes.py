@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from natkit.cli.turn import serve
 from natkit.tools.relay_config import parse_listen, read_config
 from tests.cli.test_turn import serving
 from tests.kubernetes import PARTS, Object, Pod, built, combinations, pod_of
@@ -44,6 +45,13 @@ def test_every_container_has_the_image_that_the_owner_names(parts: tuple[str, ..
     spec = pod_of(built(*parts))["spec"]
     images = {one["image"] for one in (*spec["containers"], *spec.get("initContainers", []))}
     assert images == {"registry.example.org/natkit-turn:0.1.0"}
+
+
+@pytest.mark.parametrize("parts", combinations(), ids=str)
+def test_every_option_of_a_pod_is_one_that_the_server_has(parts: tuple[str, ...]):
+    [container] = pod_of(built(*parts))["spec"]["containers"]
+    known = {option for parameter in serve.params for option in parameter.opts}
+    assert {word.partition("=")[0] for word in container["args"]} <= known
 
 
 @FEW
@@ -123,6 +131,8 @@ def test_a_pod_runs_and_answers_its_probes_and_has_the_metrics_that_are_asked_fo
         for rule in RULES["rules"]["custom"]:
             name = rule["seriesQuery"].partition("{")[0]
             assert re.search(rf"^{name}\{{", metrics, re.M), name
+        process.terminate()
+        assert process.wait(10) == 0
 
 
 def test_the_autoscaler_goes_by_metrics_that_the_adapter_makes():

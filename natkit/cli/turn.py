@@ -107,6 +107,12 @@ def turn() -> None:
     metavar="IP:PORT",
     help="Where clients are sent while this server drains; one of each IP version.",
 )
+@click.option(
+    "--anycast",
+    multiple=True,
+    metavar="IP=OWN",
+    help="Address that other servers have, too, and this one's own, which clients are sent to.",
+)
 @click.option("--drain-time", type=DURATION, help="How long calls may go on after SIGTERM: 30s.")
 @click.option(
     "--config",

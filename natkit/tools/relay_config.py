@@ -77,6 +77,7 @@ class RelayConfig:
         user_max_bps: the same for all allocations of a user.
         drain:     seconds that allocations may go on after the first SIGTERM.
         alternate_servers: where clients are sent meanwhile, by IP version.
+        anycast:   IPs that other servers have, too, each with our own that clients are sent to.
         workers:   processes that share the work.
         fast_path: whether the kernel forwards, and where.
     """
@@ -99,6 +100,7 @@ class RelayConfig:
     metrics: Metrics
     drain: Seconds
     alternate_servers: tuple[TransportAddress, ...]
+    anycast: Mapping[str, str]
     workers: int
     fast_path: FastPath
 
@@ -174,9 +176,26 @@ def _checked(config: RelayConfig) -> RelayConfig:
             why="each relays from a part of them, of two or more",
             hint="Give more ports, or fewer --workers",
         )
+    _check_anycast(config)
     if config.tls_key is not None and config.tls_cert is None:
         raise UsageError("--tls-key needs --tls-cert")
     return config
+
+
+def _check_anycast(config: RelayConfig) -> None:
+    for shared in config.anycast:
+        if any(address.ip == shared for address in config.relay_addresses):
+            raise UsageError(
+                f"cannot relay from {shared}, which is anycast",
+                why="what peers send would reach another server",
+                hint="Give the --relay-address that is this server's own",
+            )
+        wildcard = "::" if ":" in shared else "0.0.0.0"
+        if not any(one.address.ip in (shared, wildcard) for one in config.listen):
+            raise UsageError(
+                f"nobody comes to {shared}, which is anycast",
+                hint=f"Listen there: --listen udp://{TransportAddress(shared, DEFAULT_PORT)}",
+            )
 
 
 def _texts(name: str, value: object) -> list[str]:
@@ -256,17 +275,37 @@ def _relay_addresses(texts: Sequence[str]) -> tuple[RelayAddress, ...]:
     for text in texts:
         ip, _, advertised = text.partition("=")
         try:
-            local = ipaddress.ip_address(ip)
-            known = ipaddress.ip_address(advertised or ip)
-            if local.version != known.version:
-                raise ValueError("one is IPv4 and the other IPv6")
-            if local.is_unspecified or known.is_unspecified:
-                raise ValueError("clients and peers need a real address")
+            local, known = _same_version(ip, advertised or ip)
         except ValueError as error:
             hint = "Write IP, or LOCAL=PUBLIC behind a 1:1 NAT: 10.0.0.5=203.0.113.7"
             raise UsageError(f"cannot relay from {text!r}", why=str(error), hint=hint) from None
-        found.append(RelayAddress(str(local), str(known), told=bool(advertised)))
+        found.append(RelayAddress(local, known, told=bool(advertised)))
     return tuple(found)
+
+
+def _same_version(*texts: str) -> list[str]:
+    """Return real addresses of one IP version, in their usual form. Raises: ValueError."""
+    ips = [ipaddress.ip_address(text) for text in texts]
+    if len({ip.version for ip in ips}) > 1:
+        raise ValueError("one is IPv4 and the other IPv6")
+    if any(ip.is_unspecified for ip in ips):
+        raise ValueError("clients and peers need a real address")
+    return [str(ip) for ip in ips]
+
+
+def _anycast(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        shared, _, own = text.partition("=")
+        try:
+            shared, own = _same_version(shared, own)
+            if shared == own:
+                raise ValueError("clients would be sent to where they are")
+        except ValueError as error:
+            hint = "Write the address of several servers, then this one's: 198.51.100.1=203.0.113.7"
+            raise UsageError(f"anycast {text!r} is none", why=str(error), hint=hint) from None
+        found[shared] = own
+    return found
 
 
 def _ports(texts: Sequence[str]) -> range:
@@ -391,6 +430,7 @@ _READERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "metrics": _metrics,
     "drain-time": _seconds,
     "alternate-server": _alternates,
+    "anycast": _anycast,
     "workers": _workers,
     "fast-path": _fast_path,
 }
@@ -414,6 +454,7 @@ _RELOADED = {
     "realm": "--realm",
     "drain": "--drain-time",
     "alternate_servers": "--alternate-server",
+    "anycast": "--anycast",
     "tls_cert": "--tls-cert",
     "tls_key": "--tls-key",
 }

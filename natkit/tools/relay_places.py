@@ -59,7 +59,12 @@ def check(network: SocketNetwork, config: RelayConfig) -> Places:
         raise UsageError("no address to listen on", hint="Give --listen udp://IP:PORT")
     if config.tls_cert is not None:
         load_certificate(server_context(), config)
-    relay = config.relay_addresses or _own_addresses({one.address.ip for one in listen})
+    own = {one.address.ip for one in listen} - set(config.anycast)
+    relay = config.relay_addresses or _own_addresses(own)
+    if not relay:
+        raise UsageError(
+            "every address to listen on is anycast", hint="Listen on this server's own as well"
+        )
     for address in relay:
         _check_bindable(address)
         _check_reachable(address, config.listen)

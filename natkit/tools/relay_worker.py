@@ -184,6 +184,7 @@ class Worker:
             families=tuple(family for family in Family if family in families),
             dont_fragment=CAN_SET_DF,
             sites=part.places.sites,
+            anycast=config.anycast,
             worker=part.number,
             workers=part.workers,
         )

@@ -78,6 +78,7 @@ def allocate(register: Register, asked: Asked, *, now: Instant) -> None:
     _refuse_ticket(message.find(MobilityTicket), settings)
     # 11. "...MAY also reject the request with 300": before the quota, which needs no look then.
     _refuse_when_draining(register, asked)
+    _refuse_at_anycast(settings, asked)
     if token is not None:
         _take_reservation(register, pending, token.token, now=now)
         return
@@ -131,6 +132,15 @@ def _refuse_when_draining(register: Register, asked: Asked) -> None:
             why = f"draining: sent to {alternate}"
             raise Refused(TRY_ALTERNATE, why, AlternateServer(alternate))
     raise Refused(INSUFFICIENT_CAPACITY, "draining: no new allocations")
+
+
+def _refuse_at_anycast(settings: Settings, asked: Asked) -> None:
+    """Send a client from an address of several servers to the one that is ours (RFC 8155 §6)."""
+    came = asked.path.server
+    own = settings.anycast.get(came.ip)
+    if own is not None:
+        alternate = TransportAddress(own, came.port)
+        raise Refused(TRY_ALTERNATE, f"anycast: sent to {alternate}", AlternateServer(alternate))
 
 
 def _take(register: Register, pending: Pending) -> None:

@@ -115,6 +115,10 @@ class Authenticator:
         why = found.why or "bad integrity: the password or secret differs"
         raise self._challenge(UNAUTHENTICATED, why, path, unix_time, user=name)
 
+    def nonce_elsewhere(self, path: Path, *, unix_time: Seconds) -> Nonce:
+        """Return what a client that is sent on can sign with at the other server."""
+        return Nonce(self._nonces.mint(path, unix_time=unix_time, from_any_port=True))
+
     def _name(self, message: Message) -> str | None:
         """Return the user's name; None: no user has this USERHASH.
 

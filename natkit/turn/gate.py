@@ -15,7 +15,7 @@ from natkit.turn.forwarding import Path, Transport
 from natkit.turn.quota import Throttle
 from natkit.turn.register import Register
 from natkit.turn.settings import Settings
-from natkit.wire import ConnectionId, Message, Method, MobilityTicket
+from natkit.wire import ConnectionId, Message, Method, MobilityTicket, Nonce
 
 WAITING_LIMIT = 1000
 """Requests that may wait for LookUpUser at once; whoever comes on top asks again by itself."""
@@ -66,6 +66,10 @@ class Gate:
             return client
         self._look_up(client, message, path, now=now)
         return None
+
+    def nonce_elsewhere(self, path: Path, *, unix_time: Seconds) -> Nonce:
+        """Return what a client that is sent on can sign with at the other server."""
+        return self._authenticator.nonce_elsewhere(path, unix_time=unix_time)
 
     def forget(self, path: Path) -> None:
         """Drop the requests of a client who is gone."""

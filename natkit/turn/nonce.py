@@ -4,7 +4,8 @@
 
 FFFF are the security features (natkit.wire.nonce). The proof is a keyed hash (BLAKE2b as a MAC,
 RFC 7693 §2.9) of them, the time and the client's address, so a nonce is of no use from elsewhere,
-and every server with the same key takes it.
+and every server with the same key takes it. Who is sent on to another server gets one that names
+its IP alone: a NAT may show that server another port, and libwebrtc does not survive a 438 there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import lru_cache
 
 from natkit.machine import Seconds
 from natkit.turn.forwarding import Path, Transport
-from natkit.wire import SecurityFeatures, TransportAddress, nonce_with_features
+from natkit.wire import SecurityFeatures, nonce_with_features
 
 _PROOF_SIZE = 11
 """Bytes of the hash: 88 bits are out of reach of guesses over a network, a 401 stays short, and
@@ -51,10 +52,14 @@ class Nonces:
         # What was minted for a client comes back in its next requests.
         self._minted = lru_cache(maxsize=_KEPT)(self._mint)
 
-    def mint(self, path: Path, *, unix_time: Seconds) -> str:
-        """Return a nonce for the client at the other end of `path`."""
+    def mint(self, path: Path, *, unix_time: Seconds, from_any_port: bool = False) -> str:
+        """Return a nonce for the client at the other end of `path`.
+
+        Args: from_any_port: for who is sent on to another server.
+        """
         stamp = (int(unix_time) & 0xFFFFFFFF).to_bytes(_STAMP_SIZE, "big")
-        return self._minted(stamp, path.client, path.transport)
+        whom = path.client.ip if from_any_port else _whom(path)
+        return self._minted(stamp, whom, path.transport)
 
     def accepts(self, nonce: str, path: Path, *, unix_time: Seconds) -> bool:
         """Tell whether `nonce` was minted for this client, and not too long ago."""
@@ -63,19 +68,28 @@ class Nonces:
             stamp = binascii.a2b_base64(letters, strict_mode=True)[:_STAMP_SIZE]
         except ValueError:
             return False
-        # Of all nonces with this stamp one is good, letter by letter.
-        minted = self._minted(stamp, path.client, path.transport)
-        if not hmac.compare_digest(nonce.encode(), minted.encode()):
+        # Of all nonces with this stamp one is good, letter by letter, and one for any port.
+        given = nonce.encode()
+        if not any(
+            hmac.compare_digest(given, self._minted(stamp, whom, path.transport).encode())
+            for whom in (_whom(path), path.client.ip)
+        ):
             return False
         age = unix_time - int.from_bytes(stamp, "big")
         return -_CLOCK_SKEW <= age < self._lifetime
 
-    def _mint(self, stamp: bytes, client: TransportAddress, transport: Transport) -> str:
+    def _mint(self, stamp: bytes, whom: str, transport: Transport) -> str:
         # Not the server's address: another one of the fleet may be asked next (300).
-        # Of a stream only the IP, which its handshake has proved: ConnectionBind comes from another
-        # port, and clients sign it with the nonce that they have (RFC 6062 §4.3).
-        whom = client.ip if transport.is_stream else client
         proof = self._keyed.copy()
-        proof.update(b"%b %b %b" % (stamp, str(whom).encode(), transport.value.encode()))
+        proof.update(b"%b %b %b" % (stamp, whom.encode(), transport.value.encode()))
         own = binascii.b2a_base64(stamp + proof.digest(), newline=False)
         return self._head + own.decode()
+
+
+def _whom(path: Path) -> str:
+    """Return what of its client a nonce names.
+
+    Of a stream only the IP, which its handshake has proved: ConnectionBind comes from another port,
+    and clients sign it with the nonce that they have (RFC 6062 §4.3).
+    """
+    return path.client.ip if path.transport.is_stream else str(path.client)

@@ -27,7 +27,7 @@ from natkit.network import IcmpError
 from natkit.stun.server import BindingServer
 from natkit.turn import allocate, peers, refresh, streams
 from natkit.turn.allocation import Allocation
-from natkit.turn.answers import UNKNOWN_ATTRIBUTE, Asked, Refused, not_understood
+from natkit.turn.answers import TRY_ALTERNATE, UNKNOWN_ATTRIBUTE, Asked, Refused, not_understood
 from natkit.turn.credentials import prepared
 from natkit.turn.entries import Answered, Ending, PeerConnection, Reservation, Waiting
 from natkit.turn.events import ClosePeer, HandOver, ToClient, TurnEvent
@@ -154,6 +154,9 @@ class TurnServer:
                 raise Refused(UNKNOWN_ATTRIBUTE, why, UnknownAttributes(unknown))
             HANDLERS[asked.message.method](self._register, asked, now=now)
         except Refused as refused:
+            if refused.code == TRY_ALTERNATE:
+                nonce = self._gate.nonce_elsewhere(asked.path, unix_time=self.epoch + now)
+                refused.attributes += (nonce,)
             self._register.refuse(asked, refused)
 
     def path_closed(self, path: Path, *, now: Instant) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from natkit.machine import Seconds
@@ -41,6 +42,9 @@ class Settings:
         sites:         endpoints on which Binding speaks RFC 5780 over UDP: one an IP version.
         worker:        0 .. 255, first byte of tokens, tickets and connection ids, so that whoever
                        gets one can tell whose it is (natkit.turn.handover).
+        anycast:       IPs that other servers listen on, too, each with this one's own: who wants an
+                       allocation there is sent on (RFC 8155 §6), so that no change of routes
+                       can bring its packets to another server.
         workers:       how many share the listeners, 1 .. 256; what names another of them is
                        handed over to it (HandOver).
     """
@@ -58,5 +62,6 @@ class Settings:
     nonce_lifetime: Seconds = 3600
     software: str = ""
     sites: tuple[Site, ...] = ()
+    anycast: Mapping[str, str] = field(default_factory=dict)
     worker: int = 0
     workers: int = 1

@@ -198,6 +198,28 @@ def test_default_metrics_port_that_is_taken_is_a_warning():
             "--relay-address 127.0.0.2=203.0.113.8",
         ),
         ((*TWO_UDP, "--alternate-port", "3478"), "one or two of each port", "not: 3478, 3478"),
+        ((*UDP, *ALICE, "--anycast", "127.0.0.1"), "anycast '127.0.0.1' is none", "198.51.100.1="),
+        ((*UDP, *ALICE, "--anycast", "127.0.0.1=127.0.0.1"), "sent to where they are", "then this"),
+        (
+            (*UDP, *ALICE, "--anycast", "127.0.0.1=::1"),
+            "one is IPv4 and the other IPv6",
+            "then this",
+        ),
+        (
+            (*UDP, *ALICE, "--anycast", "198.51.100.1=127.0.0.1"),
+            "nobody comes to 198.51.100.1, which is anycast",
+            "--listen udp://198.51.100.1:3478",
+        ),
+        (
+            (*UDP, *ALICE, "--anycast", "127.0.0.1=127.0.0.2", "--relay-address", "127.0.0.1"),
+            "cannot relay from 127.0.0.1, which is anycast",
+            "--relay-address that is this server's own",
+        ),
+        (
+            (*UDP, *ALICE, "--anycast", "127.0.0.1=127.0.0.2"),
+            "every address to listen on is anycast",
+            "Listen on this server's own",
+        ),
         ((*UDP, *ALICE, "--metrics", "here"), "cannot serve metrics on 'here'", "127.0.0.1:9641"),
     ],
 )

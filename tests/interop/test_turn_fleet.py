@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,14 @@ from natkit.aio.turn_failure import Server
 from natkit.network import IcmpError
 from natkit.turn.client_auth import Login
 from natkit.turn.credentials import rest_password, rest_username
-from natkit.wire import AlternateServer, ChannelData, Lifetime, Method, TransportAddress
+from natkit.wire import (
+    AlternateServer,
+    ChannelData,
+    Lifetime,
+    Method,
+    Nonce,
+    TransportAddress,
+)
 from tests.turnkit import UDP, Peer, RawClient, error_of
 from tests.turnserver import SECRET, TurnUnderTest, turn_server
 
@@ -35,11 +42,18 @@ def minted() -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def member(where: Path, *words: str, secret: str = SECRET) -> Iterator[TurnUnderTest]:
+def member(
+    where: Path,
+    *words: str,
+    secret: str = SECRET,
+    ips: Sequence[str] = IPS,
+    relay: Sequence[str] = (),
+) -> Iterator[TurnUnderTest]:
     where.mkdir()
-    shared = ("--secret", secret, "--secret", SECRET)
+    words = ("--secret", secret, "--secret", SECRET, *words)
+    allow = ["127.0.0.0/30"]
     with turn_server(
-        where, *shared, *words, ips=IPS, users=(), allow=["127.0.0.0/30"], program="natkit"
+        where, *words, ips=ips, relay=relay, users=(), allow=allow, program="natkit"
     ) as server:
         yield server
 
@@ -112,6 +126,30 @@ def test_draining_server_sends_clients_to_the_other_and_keeps_its_calls(tmp_path
         assert late.code(Method.REFRESH) is None
 
 
+def test_client_whom_a_nat_gives_another_port_at_the_other_server_is_at_home_there(
+    tmp_path: Path,
+) -> None:
+    with contextlib.ExitStack() as stack:
+        b = stack.enter_context(member(tmp_path / "b"))
+        a = stack.enter_context(member(tmp_path / "a", "--alternate-server", str(b.address)))
+        calling, late = stack.enter_context(RawClient(a)), stack.enter_context(RawClient(a))
+        calling.log_in(minted()).allocate()
+        late.log_in(minted())
+        drain(a)
+        nonce = late.call(Method.ALLOCATE, UDP).find(Nonce)
+        assert nonce is not None
+        there = stack.enter_context(RawClient(b, source=late.local.ip))
+        there.realm, there.nonce, there.user, there.key = (
+            late.realm,
+            late.nonce,
+            late.user,
+            late.key,
+        )
+        assert there.code(Method.ALLOCATE, UDP) == 438
+        there.nonce = nonce.text
+        assert there.code(Method.ALLOCATE, UDP) is None
+
+
 def test_call_that_goes_on_for_longer_than_the_drain_time_is_ended(tmp_path: Path) -> None:
     with member(tmp_path / "a", "--drain-time", "2s") as a, RawClient(a) as calling:
         calling.log_in(minted()).allocate()
@@ -133,19 +171,29 @@ class Deaf:
         pass
 
 
+async def relayed_from(server: TransportAddress) -> tuple[TransportAddress, TransportAddress]:
+    """Return which server our client ends up at, and what it relays from there."""
+    relay = await allocate(
+        SocketNetwork(), Server(server), Login(*minted()), Deaf(), randomness=secrets.token_bytes
+    )
+    assert isinstance(relay, RelayedEndpoint), relay
+    await relay.close_and_wait()
+    return relay.server.address, relay.local
+
+
 async def test_our_client_goes_where_a_draining_server_sends_it(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         b = stack.enter_context(member(tmp_path / "b"))
         a = stack.enter_context(member(tmp_path / "a", "--alternate-server", str(b.address)))
         stack.enter_context(RawClient(a)).log_in(minted()).allocate()
         drain(a)
-        relay = await allocate(
-            SocketNetwork(),
-            Server(a.address),
-            Login(*minted()),
-            Deaf(),
-            randomness=secrets.token_bytes,
-        )
-        assert isinstance(relay, RelayedEndpoint), relay
-        assert relay.server.address == b.address
-        await relay.close_and_wait()
+        assert (await relayed_from(a.address))[0] == b.address
+
+
+async def test_our_client_goes_from_an_anycast_address_to_the_servers_own(tmp_path: Path) -> None:
+    shared, own = "127.0.0.1", "127.0.0.2"
+    words = ("--anycast", f"{shared}={own}")
+    with member(tmp_path / "a", *words, ips=[shared, own], relay=[own]) as server:
+        at, relayed = await relayed_from(TransportAddress(shared, server.port))
+        assert at == TransportAddress(own, server.port)
+        assert relayed.ip == own

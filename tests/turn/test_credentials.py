@@ -95,6 +95,15 @@ def test_nonce_of_a_stream_is_good_on_another_stream_of_the_same_ip() -> None:
     assert not nonces().accepts(nonce, TCP._replace(client=OTHER.client), unix_time=NOW)
 
 
+def test_nonce_of_who_is_sent_on_is_good_from_every_port_of_its_ip() -> None:
+    nonce = nonces().mint(UDP, unix_time=NOW, from_any_port=True)
+    behind_the_nat = UDP.client._replace(port=UDP.client.port + 1)
+    assert nonces().accepts(nonce, UDP, unix_time=NOW)
+    assert nonces().accepts(nonce, UDP._replace(client=behind_the_nat), unix_time=NOW)
+    assert not nonces().accepts(nonce, OTHER, unix_time=NOW)
+    assert not nonces().accepts(nonce, UDP._replace(transport=TCP.transport), unix_time=NOW)
+
+
 def test_nonce_is_good_at_another_server_of_the_fleet() -> None:
     nonce = nonces().mint(UDP, unix_time=NOW)
     assert nonces().accepts(nonce, UDP._replace(server=OTHER.client), unix_time=NOW)

@@ -237,6 +237,15 @@ def test_draining_without_a_place_for_the_client_is_508(others: list[TransportAd
     assert code(desk.ask(Method.ALLOCATE, OVER_UDP)) == 508
 
 
+def test_client_at_an_anycast_address_is_sent_to_the_servers_own() -> None:
+    own = TransportAddress("198.51.100.9", LISTENER.port)
+    desk = Desk(anycast={LISTENER.ip: own.ip})
+    answer = desk.ask(Method.ALLOCATE, OVER_UDP)
+    assert code(answer) == 300
+    assert answer.find(AlternateServer) == AlternateServer(own)
+    assert code(desk.ask(Method.ALLOCATE, OVER_UDP, path=UDP._replace(server=own))) is None
+
+
 def test_new_settings_keep_the_allocations_of_users_who_are_gone() -> None:
     desk = Desk()
     desk.allocate()
