@@ -7,7 +7,6 @@ import logging
 from itertools import islice
 from typing import Any
 
-from calto_demo.server.failures import FAILURES
 from calto_demo.server.hub import Hub
 from calto_demo.server.ledger import Ledger
 from calto_demo.server.people import People, User
@@ -67,7 +66,7 @@ class Presence:
                 self._some.clear()
             try:
                 await self._tell_of(some)
-            except FAILURES:
+            except Exception:  # whatever it is, the next change is told again
                 _log.exception("presence could not be told")
 
     async def _tell_of(self, some: list[str]) -> None:

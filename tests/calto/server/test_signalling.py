@@ -328,6 +328,34 @@ async def test_in_a_crowd_only_who_knows_somebody_is_told_of_them(world: World, 
     assert await cleo.presences() == []
 
 
+async def test_a_mistake_while_telling_presence_or_ending_calls_stops_neither(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    def wrong(made: asyncio.Event) -> Any:
+        def mistake(*_args: object) -> None:
+            made.set()
+            raise KeyError("a mistake of ours")
+
+        return mistake
+
+    ada, bob = await world.tab("Ada"), await world.tab("Bob")
+    made = [asyncio.Event(), asyncio.Event()]
+    with monkeypatch.context() as broken:
+        broken.setattr(type(world.server.services.presence), "_about", wrong(made[0]))
+        broken.setattr(type(world.server.services.switchboard), "sweep", wrong(made[1]))
+        await bob.send("status", nat="symmetric")
+        async with asyncio.timeout(5):
+            for one in made:
+                await one.wait()
+    await bob.send("status", nat="cone")
+    await told_of(ada, bob, nat="cone")
+    call = await ada.ring(bob.user)
+    await bob.expect("incoming")
+    async with world.server.services.database.writing() as connection:
+        await connection.exec_driver_sql("UPDATE calls SET deadline = 1, started_at = 1")
+    assert (await ada.expect("ended", call=call))["reason"] == "no-answer"
+
+
 async def test_a_draining_server_takes_no_new_calls_and_is_not_ready(world: World):
     ada, bob, call = await world.talking()
     cleo = await world.tab("Cleo")
