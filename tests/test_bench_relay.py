@@ -27,7 +27,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def cell(contender: str, load: Load = USUAL, **other: float) -> Cell:
     usual = Cell(contender, load, 100, 100, 1e4, 1e4, 0.0, 5.0, 9.0, 3.0, 40.0, 90.0, 9, 8, None)
-    return usual._replace(**other)  # type: ignore[arg-type]
+    return usual._replace(**other)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ class Losing:
 def test_the_rate_at_which_a_server_starts_to_lose_is_found(
     contender: Losing, least: int | None
 ) -> None:
-    field = Field({COTURN: contender}, None, Run(), lambda: None, time.monotonic() + 60, Quiet())  # type: ignore
+    field = Field({COTURN: contender}, None, Run(), lambda: None, time.monotonic() + 60, Quiet())
     found = _onset(field, COTURN)
     if least is None:
         assert found is None
