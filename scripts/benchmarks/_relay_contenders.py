@@ -14,6 +14,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from natkit.errors import NatkitError
 from natkit.lab.netns.namespace import Namespace
 from natkit.machine import Seconds
 from natkit.wire import ChannelData, TransportAddress
@@ -90,7 +91,10 @@ class Contender:
         self._stop.close()
 
     def measure(self, generator: Generator, load: Load, duration: Seconds) -> Cell:
-        """Put a load on it. Raises: NatkitError: its server does not start, or refuses a call."""
+        """Put a load on it.
+
+        Raises: NatkitError: its server does not start, or refuses a call; or nothing can be sent.
+        """
         if self.name in SERVERS and time.monotonic() > self._made + LIFE:
             self._start(SERVERS[self.name])
             warm = load._replace(rate=WARM_RATE, direction="both")
@@ -99,6 +103,8 @@ class Contender:
         used, busy = self._cpu(), machine_cpu()
         rate = None if load.rate == LIMIT else load.rate
         outcome = generator.send(self._flows(load), rate, duration)
+        if not outcome.sent.count:
+            raise NatkitError("not one packet was sent", why="the machine is too busy to measure")
         used, busy = self._cpu() - used, machine_cpu() - busy
         planes = {name: count - before[name] for name, count in self._by_plane().items()}
         return self._cell(load, outcome, used, busy, planes)
