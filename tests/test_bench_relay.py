@@ -17,7 +17,7 @@ from scripts.benchmarks import relay
 from scripts.benchmarks._relay_acceptance import LOSES, _onset, verdicts
 from scripts.benchmarks._relay_cells import LIMIT, Cell, Load, Run, Store
 from scripts.benchmarks._relay_contenders import COTURN, FORWARDING, KERNEL, NAMES, SERVERS
-from scripts.benchmarks._relay_matrix import QUICK_CALLS, USUAL, Field
+from scripts.benchmarks._relay_matrix import QUICK_CALLS, USUAL, Field, OutOfTime
 from scripts.benchmarks._relay_page import refreshed
 from scripts.benchmarks._relay_plot import picture
 
@@ -27,7 +27,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def cell(contender: str, load: Load = USUAL, **other: float) -> Cell:
     usual = Cell(contender, load, 100, 100, 1e4, 1e4, 0.0, 5.0, 9.0, 3.0, 40.0, 90.0, 9, 8, None)
-    return usual._replace(**other)  # type: ignore[arg-type]
+    return usual._replace(**other)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ class Losing:
 def test_the_rate_at_which_a_server_starts_to_lose_is_found(
     contender: Losing, least: int | None
 ) -> None:
-    field = Field({COTURN: contender}, None, Run(), lambda: None, time.monotonic() + 60, Quiet())  # type: ignore
+    field = Field({COTURN: contender}, None, Run(), lambda: None, time.monotonic() + 60, Quiet())
     found = _onset(field, COTURN)
     if least is None:
         assert found is None
@@ -151,9 +151,37 @@ def test_the_rate_at_which_a_server_starts_to_lose_is_found(
         assert least <= found < least * 1.2
 
 
+class Named:
+    """A contender that says who it is."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def measure(self, generator: object, load: Load, duration: float) -> Cell:
+        return cell(self.name, load)
+
+
 class Quiet:
     def say(self, text: str) -> None:
         """Say nothing."""
+
+
+def test_contenders_take_turns_there_and_back_and_what_was_measured_is_left_out() -> None:
+    run = Run(cells=[cell(COTURN)])
+    contenders = {name: Named(name) for name in (KERNEL, COTURN)}
+    field = Field(contenders, None, run, lambda: None, float("inf"), Quiet())
+    for number in range(3):
+        field.round((KERNEL, COTURN), USUAL, 0.1, number=number)
+    order = [one.contender for one in run.cells[1:]]
+    assert order == [KERNEL, COTURN, KERNEL, KERNEL, COTURN]
+
+
+def test_when_the_time_is_over_nothing_more_is_measured() -> None:
+    run = Run()
+    field = Field({COTURN: Losing(0)}, None, run, lambda: None, time.monotonic() - 1, Quiet())
+    with pytest.raises(OutOfTime):
+        field.measure(COTURN, USUAL, 0.1)
+    assert run.cells == []
 
 
 def test_a_plane_is_judged_by_medians_and_only_where_both_were_measured() -> None:

@@ -37,7 +37,7 @@ WARMING: Seconds = 0.2
 WARM_RATE = 2000
 
 _METRICS = "http://127.0.0.1:9641/metrics"
-_BY_KERNEL = re.compile(r'^natkit_turn_packets_total\{plane="kernel"\} (\S+)', re.MULTILINE)
+_PLANE = re.compile(r'^natkit_turn_packets_total\{plane="(kernel|portable)"\} (\S+)', re.MULTILINE)
 
 COTURN_ONE, COTURN = "coturn, one thread", "coturn"
 ASYNCIO, UVLOOP, KERNEL = "natkit, asyncio", "natkit, uvloop", "natkit, kernel"
@@ -91,20 +91,26 @@ class Contender:
         self._stop.close()
 
     def measure(self, generator: Generator, load: Load, duration: Seconds) -> Cell:
-        """Put a load on it. Raises: NatkitError: its server does not start, or refuses a call."""
+        """Put a load on it.
+
+        Raises: NatkitError: its server does not start, or refuses a call; or nothing can be sent.
+        """
         if self.name in SERVERS and time.monotonic() > self._made + LIFE:
             self._start(SERVERS[self.name])
             warm = load._replace(rate=WARM_RATE, direction="both")
             generator.send(self._flows(warm), WARM_RATE, WARMING)
-        kernel = self._by_kernel()
+        before = self._by_plane()
         used, busy = self._cpu(), machine_cpu()
         rate = None if load.rate == LIMIT else load.rate
         outcome = generator.send(self._flows(load), rate, duration)
+        if not outcome.sent.count:
+            raise NatkitError("not one packet was sent", why="the machine is too busy to measure")
         used, busy = self._cpu() - used, machine_cpu() - busy
-        return self._cell(load, outcome, used, busy, self._by_kernel() - kernel)
+        planes = {name: count - before[name] for name, count in self._by_plane().items()}
+        return self._cell(load, outcome, used, busy, planes)
 
     def _cell(
-        self, load: Load, outcome: Outcome, used: Seconds, busy: Seconds, by_kernel: float
+        self, load: Load, outcome: Outcome, used: Seconds, busy: Seconds, planes: dict[str, float]
     ) -> Cell:
         server, sent, arrived = self._server, outcome.sent.count, outcome.count
         each = 1e6 / arrived if arrived else float("nan")
@@ -123,7 +129,7 @@ class Contender:
             outcome.latency(0.99),
             server.memory() // 1000 if server else None,
             server.shared_out() // 1000 if server else None,
-            100 * by_kernel / max(arrived, 1) if self.name == KERNEL else None,
+            100 * planes["kernel"] / max(sum(planes.values()), 1) if planes else None,
         )
 
     def _start(self, start: Start) -> None:
@@ -160,15 +166,12 @@ class Contender:
     def _cpu(self) -> Seconds:
         return self._server.cpu() if self._server else 0.0
 
-    def _by_kernel(self) -> float:
-        """Return how many packets the server's program has forwarded up to now."""
+    def _by_plane(self) -> dict[str, float]:
+        """Return how many packets the server's planes have forwarded; nothing, if it has one."""
         if self.name != KERNEL:
-            return 0.0
+            return {}
         page = _relay_of(self._lane).call(_metrics)
-        found = _BY_KERNEL.search(page)
-        if found is None:
-            raise NatkitError("the server's metrics do not tell who forwarded what")
-        return float(found[1])
+        return {plane: float(count) for plane, count in _PLANE.findall(page)}
 
 
 def machine_cpu() -> Seconds:

@@ -22,7 +22,7 @@ RATE = 20_000
 RATES = (RATE, LIMIT)
 
 USUAL = Load(CALLS[0], SIZES[0], DIRECTIONS[0], RATE)
-REPEATS = 3
+REPEATS = 5
 """Of USUAL's calls and size; all else is measured once."""
 
 SHORT: Seconds = 0.7
