@@ -29,8 +29,6 @@ from natkit.turn.credentials import rest_password, rest_username
 CERTIFICATE_LOOK = 60.0
 """Seconds between looks at the certificate's files: they are renewed weeks before they end."""
 
-KEPT = "this kernel asks for it with every channel; Linux 5.19 does not"
-
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -98,8 +96,8 @@ def turn() -> None:
 @click.option(
     "--fast-path",
     metavar="auto|off|xdp[:IFACE,…]",
-    help="Forward packets of calls in the kernel (Linux, as root); auto: where it can. "
-    "Default: off.",
+    help="Forward packets of calls in the kernel (Linux, as root); auto: where it can; interfaces "
+    "that are named: in their drivers. Default: off.",
 )
 @click.option(
     "--alternate-server",
@@ -175,11 +173,11 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
 
 
 def _begin_fast_path(wanted: FastPath, chosen: Chosen, log: OwnerLog) -> None:
+    kept = give_up_privileges(None if chosen.table is None else chosen.table.shared[0])
+    if kept is not None:
+        log.say("warning", "capabilities kept", why=kept)
     if chosen.table is not None:
-        kept = give_up_privileges(chosen.table.shared[0])
-        log.say("info", "fast path", interfaces=", ".join(chosen.interfaces))
-        if kept:
-            log.say("warning", "capabilities kept", which=", ".join(kept), why=KEPT)
+        log.say("info", "fast path", interfaces=str(chosen))
     elif wanted.mode is not FastPathMode.OFF:
         log.say("warning", "no fast path", why=chosen.why_not)
 

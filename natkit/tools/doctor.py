@@ -206,7 +206,8 @@ def _fast_path() -> Finding:
     name = "relaying in the kernel"
     why_not = fast_path_refusal()
     if why_not is None:
-        return Finding("serve", name, True, "natkit turn serve --fast-path auto", needed=False)
+        found = "natkit turn serve --fast-path auto; xdp:IFACE for the driver's own way"
+        return Finding("serve", name, True, found, needed=False)
     return Finding("serve", name, False, why_not, needed=False)
 
 

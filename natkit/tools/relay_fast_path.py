@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -63,12 +64,19 @@ class Chosen:
     Attributes:
         table:      None: packets take the portable way.
         interfaces: where the kernel forwards.
+        native:     those of them whose driver has the program; in the others' way it is later.
         why_not:    in one line, where it does not.
     """
 
     table: FastTable | None
     interfaces: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
     why_not: str | None = None
+
+    def __str__(self) -> str:
+        """The interfaces and how: "eth0 (native), eth1 (generic)"."""
+        modes = {name: "native" if name in self.native else "generic" for name in self.interfaces}
+        return ", ".join(f"{name} ({mode})" for name, mode in modes.items())
 
 
 def open_fast_path(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
@@ -87,19 +95,21 @@ def open_fast_path(network: Network, wanted: FastPath, addresses: Sequence[str])
         return Chosen(None, why_not=str(error).splitlines()[0])
 
 
-def give_up_privileges(table: int) -> tuple[str, ...]:
-    """Give up what loading took; for programs that are this server, not for libraries.
+def give_up_privileges(table: int | None) -> str | None:
+    """Give up what loading takes; for programs that are this server, not for libraries.
 
-    Args:    table: the descriptor of the table.
-    Returns: names of capabilities that this kernel asks for with every entry, and that stay.
-    Raises:  NatkitError: the kernel does not let go of them.
+    Args:    table: the descriptor of the table; None: there is no fast path.
+    Returns: which stay, and why, in one line; None: none does.
     """
+    if sys.platform != "linux":
+        return None
     from natkit.dataplane.kernel.privileges import give_up
 
     try:
-        return ("CAP_BPF",) if give_up(table) else ()
+        kept = give_up(table)
     except OSError as error:
-        raise NatkitError("this process cannot give up its capabilities", why=str(error)) from error
+        return f"all that it was given: {error.strerror}"
+    return "CAP_BPF: Linux before 5.19 asks for it with every channel" if kept else None
 
 
 def refusal() -> str | None:
@@ -114,7 +124,7 @@ def refusal() -> str | None:
 
 
 def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
-    from natkit.dataplane.kernel.syscalls import hardware_address
+    from natkit.dataplane.kernel.syscalls import driver, hardware_address
     from natkit.dataplane.kernel.table import FastTable
 
     names = wanted.interfaces or _interfaces_of(network, addresses)
@@ -123,18 +133,21 @@ def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Cho
             "no interface for the fast path",
             why="the server's addresses are on the loopback interface alone",
         )
-    table = FastTable()
+    table, native = FastTable(), list[str]()
     try:
         let_routes_be_found()
         for name in names:
             index, mac = _index(name), hardware_address(name)
             if not mac:
                 raise UsageError(f"{name} is no Ethernet interface", hint="Name those that are")
-            table.attach(index, mac)
+            # An interface that is named has it in its driver, but for veth: that loses what it
+            # sends where the other end, which cannot be seen from here, has no GRO.
+            if table.attach(index, mac, native=bool(wanted.interfaces) and driver(name) != "veth"):
+                native.append(name)
     except BaseException:
         table.close()
         raise
-    return Chosen(table, names)
+    return Chosen(table, names, tuple(native))
 
 
 def _interfaces_of(network: Network, addresses: Sequence[str]) -> tuple[str, ...]:

@@ -112,8 +112,7 @@ class Process:
                 siblings={n: _socket(fd) for n, fd in zip(others, links, strict=True)},
                 table=_entries(maps, part) if begin.fast else None,
             )
-            if begin.fast:
-                give_up_privileges(maps[0])
+            give_up_privileges(maps[0] if begin.fast else None)
             await self._worker.open(list(zip(begin.doors, map(_socket, doors), strict=True)))
         except NatkitError as error:
             self._link.send(Failed(error))

@@ -57,8 +57,8 @@ UDP = 17
 CHUNKS = (*[256] * 6, 128, 64, 32, 16, 8, 4)
 """How what a datagram of up to 1,536 bytes has is summed up, but for the last 3 bytes."""
 SCRATCH_SIZE = 2048
-MAC_SIZE = 8
-"""An Ethernet address and 2 bytes of nothing."""
+NATIVE, MAC_SIZE = Field(6, 1), 8
+"""Behind an interface's Ethernet address: 1 where the program is in its driver."""
 
 
 @dataclass(frozen=True, slots=True)

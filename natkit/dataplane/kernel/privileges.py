@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 from struct import Struct
 
 from natkit.dataplane.kernel import places, syscalls
@@ -25,17 +26,19 @@ _SETS = Struct("=6I")
 _PR_CAPBSET_DROP = 24
 
 
-def give_up(table: int) -> bool:
+def give_up(table: int | None) -> bool:
     """Give up, for this thread and what it starts, what loading took; threads before keep theirs.
 
-    Args:    table: the descriptor of the map that entries are put into.
+    Args:    table: the descriptor of the map that entries are put into; None: there is none.
     Returns: whether CAP_BPF was kept, since this kernel asks for it with every entry.
-    Raises:  OSError: the kernel does not let go of them, for no reason that is known.
+    Raises:  OSError: this process may not (a filter of system calls).
     """
     effective, permitted, inheritable = _capabilities()
     lost = 1 << NET_ADMIN | 1 << SYS_ADMIN | 1 << PERFMON
+    if not permitted & (lost | 1 << BPF):
+        return False  # there is nothing to give up
     _set(effective & ~(lost | 1 << BPF), permitted & ~lost, inheritable & ~lost)
-    kept = bool(permitted >> BPF & 1) and not _may_put(table)
+    kept = table is not None and bool(permitted >> BPF & 1) and not _may_put(table)
     if not kept:
         lost |= 1 << BPF
     _set(effective & ~lost, permitted & ~lost, inheritable & ~lost)
@@ -79,4 +82,4 @@ def _call(name: str, *arguments: ctypes.Array[ctypes.c_char]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc[name](*arguments) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{name} fails: {errno.errorcode.get(number, number)}")
+        raise OSError(number, f"{name}: {os.strerror(number)}")

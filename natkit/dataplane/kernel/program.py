@@ -12,7 +12,8 @@ headers before them are written anew. Rules of the file:
 3. A checksum is corrected by what has changed (RFC 1624 §3), and the headers move by 4 bytes.
 4. A packet of this machine's own making (a container's, over veth) may have only the sum of the
    pseudo-header, since hardware is to do the rest (CHECKSUM_PARTIAL), and the kernel remembers
-   where its UDP header is. So that stays where it is, and the payload moves.
+   where its UDP header is. So that stays where it is, and the payload moves. In a driver nobody
+   remembers it any more, and such a packet is passed up.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ from natkit.dataplane.kernel.places import (
     LOOPBACK,
     MOVE_HEAD,
     MOVE_TAIL,
+    NATIVE,
     NEW_LENGTH,
     NEXT_MAC,
     NOW,
@@ -99,13 +101,13 @@ from natkit.dataplane.kernel.places import (
 from natkit.dataplane.kernel.words import Words
 
 
-def relay_program(maps: Maps) -> bytes:
-    """Return the program's code."""
+def relay_program(maps: Maps, *, native: bool = False) -> bytes:
+    """Return the code of the program; `native`: of the one that runs in a driver."""
     a = Assembler()
     a.set(R6, R1)
     a.load(R7, R6, DATA)
     a.load(R8, R6, DATA_END)
-    ways = [_Way(a, family, maps) for family in (IPV4, IPV6)]
+    ways = [_Way(a, family, maps, native=native) for family in (IPV4, IPV6)]
     ways[0].check_frame()
     for way in ways:
         a.jump_if(R3, "==", swapped(way.family.ethertype), way.family.name)
@@ -123,9 +125,9 @@ def relay_program(maps: Maps) -> bytes:
 class _Way(Words):
     """The way of a packet of one IP version."""
 
-    def __init__(self, a: Assembler, family: Family, maps: Maps) -> None:
-        super().__init__(a, family, maps)
-        self.sums = Checksums(a, family, maps)
+    def __init__(self, a: Assembler, family: Family, maps: Maps, *, native: bool) -> None:
+        super().__init__(a, family, maps, native=native)
+        self.sums = Checksums(a, family, maps, native=native)
 
     def check_frame(self) -> None:
         """R3 = what the frame is of, if it is for this machine: where somebody listens on the
@@ -152,11 +154,12 @@ class _Way(Words):
         self.sums.tell_partial()
         self.sums.correct()
         self._move_headers()
-        self.a.goto(self.named("write"))
-        self.a.label(self.named("partial"))
-        self.sums.sum_pseudo_header()
-        self._move_payload()
-        self.a.label(self.named("write"))
+        if not self.native:
+            self.a.goto(self.named("write"))
+            self.a.label(self.named("partial"))
+            self.sums.sum_pseudo_header()
+            self._move_payload()
+            self.a.label(self.named("write"))
         self._write_headers()
         self._count()
         self._send()
@@ -288,6 +291,23 @@ class _Way(Words):
         a.set(R4, 0)
         a.call(FIND_ROUTE)
         a.jump_if(R0, "!=", 0, "pass")
+        if self.native:
+            self._check_way_out()
+
+    def _check_way_out(self) -> None:
+        """From driver to driver a packet goes only where the other is set up for that; anywhere
+        else it would be lost without a word.
+        """
+        a = self.a
+        back = self.named("back")
+        a.load(R1, STACK, ROUTE_INTERFACE.at(ROUTE))
+        a.load(R2, R6, CAME_BY)
+        a.jump_if(R1, "==", R2, back)
+        self.look_up(self.maps.interfaces, ROUTE_INTERFACE.at(ROUTE).offset)
+        a.jump_if(R0, "==", 0, "pass")
+        a.load(R1, R0, NATIVE)
+        a.jump_if(R1, "==", 0, "pass")
+        a.label(back)
 
     # Off it goes.
 

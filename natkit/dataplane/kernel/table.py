@@ -9,6 +9,7 @@ Rules of the file:
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import mmap
 import os
@@ -147,6 +148,8 @@ class FastTable(Entries):
             raise
         super().__init__(maps.table, maps.slots, capacity, range(capacity))
         self._interfaces, self._capacity = maps.interfaces, capacity
+        self._maps = maps
+        self._native: int | None = None
         self._descriptors += [maps.scratch, maps.interfaces, self._program]
 
     @property
@@ -154,13 +157,34 @@ class FastTable(Entries):
         """The descriptors that `open_part` takes in another process."""
         return self._descriptors[0], self._descriptors[1]
 
-    def attach(self, interface: int, mac: bytes) -> None:
+    def attach(self, interface: int, mac: bytes, *, native: bool = False) -> bool:
         """See what comes in on an interface, by its index, for its Ethernet address.
 
-        Raises: BpfRefused: another program is there.
+        Args:    native: in its driver, if that takes the program.
+        Returns: whether it is in the driver.
+        Raises:  BpfRefused: another program is there.
         """
-        syscalls.update(self._interfaces, _INDEX.pack(interface), mac + bytes(2))
+        key = _INDEX.pack(interface)
+        syscalls.update(self._interfaces, key, mac + bytes(2))
+        if native and self._attach_native(interface):
+            syscalls.update(self._interfaces, key, mac + b"\1\0")
+            return True
         self._descriptors.append(syscalls.attach(self._program, interface))
+        return False
+
+    def _attach_native(self, interface: int) -> bool:
+        try:
+            if self._native is None:
+                self._native = syscalls.load_program(
+                    relay_program(self._maps, native=True), "natkit_native"
+                )
+                self._descriptors.append(self._native)
+            self._descriptors.append(syscalls.attach(self._native, interface, driver=True))
+        except BpfRefused as error:
+            if error.code in (errno.EBUSY, errno.EEXIST):
+                raise
+            return False
+        return True
 
     def end(self, number: int, workers: int) -> None:
         """Take out every entry of a worker that is gone."""

@@ -35,11 +35,13 @@ from natkit.dataplane.kernel.places import (
 class Words:
     """What is said again and again while a program is written.
 
-    Args: family: of the packets that this part of the program is for.
+    Args:
+        family: of the packets that this part of the program is for.
+        native: it runs in a driver, before the kernel has made a packet of what came.
     """
 
-    def __init__(self, a: Assembler, family: Family, maps: Maps) -> None:
-        self.a, self.family, self.maps = a, family, maps
+    def __init__(self, a: Assembler, family: Family, maps: Maps, *, native: bool) -> None:
+        self.a, self.family, self.maps, self.native = a, family, maps, native
 
     def need(self, size: int, otherwise: str = "pass") -> None:
         """Go on only if the packet has so many bytes."""

@@ -6,7 +6,10 @@ Whoever has a socket may use it, whatever namespace it is of: one event loop ser
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import fcntl
 import socket
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -40,12 +43,16 @@ V6 = Side("fd00:1::2", "fd00:1::1", "fd00:2::1", "fd00:2::2")
 
 @dataclass
 class Ground:
-    """The machines; interfaces are called after who is at the other end."""
+    """The machines; interfaces are called after who is at the other end.
+
+    Attributes: native: tables are attached in drivers.
+    """
 
     client: Namespace
     relay: Namespace
     peer: Namespace
     macs: dict[str, bytes] = field(default_factory=dict)
+    native: bool = False
 
     def udp(self, node: Namespace, ip: str, port: int) -> socket.socket:
         """Return a socket bound there, which does not block."""
@@ -69,9 +76,26 @@ class Ground:
         """Have `table` forward what comes in on the relay's interfaces."""
         for name in interfaces:
             mac = self.macs[f"relay to {name}"]
-            self.relay.call(
-                lambda name=name, mac=mac: table.attach(socket.if_nametoindex(name), mac)
+            index = self.relay.call(lambda name=name: socket.if_nametoindex(name))
+            native = self.relay.call(
+                lambda index=index, mac=mac: table.attach(index, mac, native=self.native)
             )
+            assert native is self.native
+
+    def go_native(self) -> None:
+        """Have tables attached in drivers, with GRO at the far ends, without which veth gives out
+        nothing then.
+        """
+        for node in (self.client, self.peer):
+            node.call(lambda: _set_gro("link", on=True))
+        self.native = True
+
+
+def _set_gro(name: str, *, on: bool) -> None:
+    value = ctypes.create_string_buffer(struct.pack("=II", 0x2C, on), 8)  # ETHTOOL_SGRO
+    request = struct.pack("@16sP16x", name.encode(), ctypes.addressof(value))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        fcntl.ioctl(sock, 0x8946, request)  # SIOCETHTOOL
 
 
 @contextlib.contextmanager

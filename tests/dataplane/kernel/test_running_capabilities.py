@@ -58,6 +58,28 @@ def test_server_goes_on_without_what_loading_took(
         assert "capabilities kept" not in server.log.read_text()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_server_without_the_fast_path_keeps_nothing_for_it(
+    world: Ground, tmp_path: Path, workers: str
+) -> None:
+    with serving(world, tmp_path, "--workers", workers, fast_path="off") as server:
+        assert loading(server) == set()
+
+
+def test_auto_without_capabilities_says_so_in_one_line_and_goes_on(
+    world: Ground, tmp_path: Path
+) -> None:
+    under = ["setpriv", "--bounding-set", "-all"]
+    with (
+        serving(world, tmp_path, fast_path="auto", under=under) as server,
+        calling(world, server, V4) as call,
+    ):
+        said = await_line(server, "no fast path (why=.*)")[1]
+        assert "a map of 65536 entries: Operation not permitted" in said
+        assert "needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON" in said
+        assert call.both() == ("slow", "slow")
+
+
 def test_worker_that_takes_anothers_place_needs_nothing_either(
     world: Ground, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_permission_channel_and_allocation_end_in_their_order(
         for call in calls:
             call.heard()
             call.client.permit(call.peer.address)
+            call.client.fence()  # what is granted holds in the kernel a moment after the answer
         assert [call.both() for call in calls] == [FAST, FAST]
         wait(made, BINDING)
         assert [call.up() for call in calls] == ["not at all", "not at all"]

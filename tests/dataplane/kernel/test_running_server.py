@@ -35,7 +35,7 @@ def test_call_goes_by_the_kernel_and_ends_with_refresh_0(
         assert (call.up(), call.down()) == ("not at all", "not at all")
         log = server.log.read_text()
         assert "to_peers_packets=2 " in log  # the kernel's one, and acquaintance
-        assert re.search('fast path.*interfaces="client, peer"', log)
+        assert re.search('fast path.*interfaces="client \\(generic\\), peer \\(generic\\)"', log)
 
 
 def test_allocation_with_a_limit_on_bandwidth_takes_the_slow_way(
