@@ -49,13 +49,12 @@ def planes(runs: Mapping[str, Run]) -> tuple[Plane, ...]:
     than where nobody relays (docs/performance.md).
     """
     run = runs.get("full", Run())
-    took = {name: run.median(name, SPEECH, "server_us") for name in (UVLOOP, ASYNCIO, KERNEL)}
+    took = {name: run.median(name, SPEECH, "server_us") for name in (UVLOOP, ASYNCIO)}
+    ours = run.median(KERNEL, SPEECH, "server_us")
     sending = run.median(KERNEL, SPEECH, "sender_us")
     without = run.median(DIRECT, USUAL, "sender_us")  # where nobody relays, calls are all alike
-    if took[KERNEL] is not None and sending is not None and without is not None:
-        took[KERNEL] += max(0.0, sending - without)
-    else:
-        took[KERNEL] = None
+    if ours is not None and sending is not None and without is not None:
+        took[KERNEL] = ours + max(0.0, sending - without)
     return tuple(Plane(name, us / 1e6) for name, us in took.items() if us) or BEFORE
 
 
