@@ -5,49 +5,60 @@
     python -m scripts.fleet --write                                  the document (scripts/gen-docs)
 
 Rule of the file: a number is measured (`PLANES`, `ALLOCATION`, with where it stands), an RFC's, or
-the reader's own.
+the reader's own. After another `scripts/bench relay`, scripts/gen-docs is all there is to do.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
+from scripts.benchmarks._relay_cells import Load, Run, Store
+from scripts.benchmarks._relay_contenders import ASYNCIO, DIRECT, KERNEL, UVLOOP
+from scripts.benchmarks._relay_matrix import USUAL
+from scripts.benchmarks.relay import KEPT
+
 TARGET = Path(__file__).parent.parent / "docs" / "growing-a-fleet.md"
 
 
 class Plane(NamedTuple):
-    """Who forwards packets, and what one takes of a core.
-
-    Attributes:
-        seconds: of CPU, for one packet.
-        source:  document and row that it was measured for.
-    """
+    """Who forwards packets, and how many seconds of a CPU one takes."""
 
     name: str
     seconds: float
-    source: tuple[str, str]
 
 
-PLANES = (
-    Plane(
-        "portable, at 20,000 packets/s",
-        11.0e-6,
-        ("measurements.md", "| CPU a packet, 20,000 packets/s | 11.0 µs |"),
-    ),
-    Plane(
-        "portable, at 2,000 packets/s",
-        21.2e-6,
-        ("measurements.md", "| CPU a packet, 2,000 packets/s | 21.2 µs |"),
-    ),
-)
-"""What forwards; the first is what a busy node has, and what the tables go by."""
+BEFORE = (Plane("natkit, uvloop", 11.0e-6),)
+"""Of the benchmark before this one, as long as docs/performance.json has nothing: 20 calls, 172
+bytes, both ways, 20,000 packets/s, on 2026-11-26, on 2 cores of an AMD EPYC."""
+
+SPEECH = Load(200, 172, "both", 20_000)
+"""What a packet's time is taken of: 200 calls of 100 packets a second."""
+
+
+def planes(runs: Mapping[str, Run]) -> tuple[Plane, ...]:
+    """Return what `scripts/bench relay` measured; the first is what the tables go by.
+
+    The kernel's plane works while the packet is sent, so its time is what sending it took longer
+    than where nobody relays (docs/performance.md).
+    """
+    run = runs.get("full", Run())
+    took = {name: run.median(name, SPEECH, "server_us") for name in (UVLOOP, ASYNCIO)}
+    ours = run.median(KERNEL, SPEECH, "server_us")
+    sending = run.median(KERNEL, SPEECH, "sender_us")
+    without = run.median(DIRECT, USUAL, "sender_us")  # where nobody relays, calls are all alike
+    if ours is not None and sending is not None and without is not None:
+        took[KERNEL] = ours + max(0.0, sending - without)
+    return tuple(Plane(name, us / 1e6) for name, us in took.items() if us) or BEFORE
+
+
+PLANES = planes(Store(Path(__file__).parent.parent / KEPT).runs)
 
 
 class Allocation(NamedTuple):
@@ -260,6 +271,20 @@ def call_table() -> str:
     return _table(head, rows)
 
 
+def in_words(call: Call, node: Node) -> str:
+    """Return what else the sizes mean."""
+    million, hundred = (Fleet(calls, call=call, node=node) for calls in SIZES[1:])
+    made, cores = million.setting_up(180)
+    alone = {name: math.ceil(hundred.relayed / limit) for name, limit in node.limits(call).items()}
+    return (
+        f"A million calls of three minutes are {made:,.0f} new allocations a second, which keep"
+        f" {cores:.1f} cores of the whole\nfleet busy: setting up is not what costs. To restart"
+        f" {million.nodes:,} nodes one after the other, with 10 minutes to drain each,\ntakes"
+        f" {million.nodes / 6:,.0f} hours. A hundred million calls, by bandwidth alone, are"
+        f" {alone['bandwidth']:,} nodes; by CPU, {alone['CPU']:,};\nby ports, {alone['ports']:,}."
+    )
+
+
 def node_table(call: Call, node: Node) -> str:
     """Return what a core and a node carry, by who forwards."""
     rows = []
@@ -269,7 +294,7 @@ def node_table(call: Call, node: Node) -> str:
         rows.append(
             (
                 plane.name,
-                f"{plane.seconds * 1e6:g} µs",
+                f"{plane.seconds * 1e6:.3g} µs",
                 f"{replace(one, cores=1).limits(call)['CPU']:,}",
                 *(f"{limits[name]:,}" for name in ("CPU", "ports", "bandwidth")),
                 one.carries(call)[1],
@@ -298,10 +323,11 @@ def tables(call: Call, node: Node, share: float = 1.0) -> dict[str, str]:
         "call": call_table(),
         "node": node_table(call, node),
         "fleet": fleet_table(call, node, share),
+        "words": in_words(call, node),
     }
 
 
-MARK = re.compile(r"(<!-- fleet: (\w+) -->\n)(?:\|[^\n]*\n)*")
+MARK = re.compile(r"(<!-- fleet: (\w+) -->\n)(?:[^\n]+\n)*")
 
 
 def refreshed(document: str) -> str:

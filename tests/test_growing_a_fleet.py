@@ -12,16 +12,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from scripts.benchmarks._relay_cells import Cell, Load, Run
+from scripts.benchmarks._relay_contenders import DIRECT, KERNEL, UVLOOP
+from scripts.benchmarks._relay_matrix import USUAL
 from scripts.fleet import (
     ALLOCATION,
+    BEFORE,
     IPV6,
-    PLANES,
+    SPEECH,
     TARGET,
     Call,
     Fleet,
     Node,
     cost_of_an_hour,
     main,
+    planes,
     refreshed,
 )
 from tests.dataplane.kernel.ground import V4, Ground, ground
@@ -33,23 +38,40 @@ TEXT = TARGET.read_text(encoding="utf-8")
 
 def test_the_tables_are_those_of_the_script():
     assert refreshed(TEXT) == TEXT, "docs/growing-a-fleet.md is stale: run scripts/gen-docs"
-    assert TEXT.count("<!-- fleet: ") == 3
+    assert TEXT.count("<!-- fleet: ") == 4
 
 
-SOURCES = [*(plane.source for plane in PLANES), *ALLOCATION.sources]
-
-
-@pytest.mark.parametrize(("document", "row"), SOURCES, ids=str)
+@pytest.mark.parametrize(("document", "row"), ALLOCATION.sources, ids=str)
 def test_a_measured_number_stands_where_it_was_measured(document: str, row: str):
     assert row in (TARGET.parent / document).read_text(encoding="utf-8")
 
 
 def test_what_is_reckoned_with_is_what_stands_there():
-    said = [re.search(r"\| ([\d.]+) µs \|$", plane.source[1]) for plane in PLANES]
-    assert [float(found[1]) for found in said if found] == [p.seconds * 1e6 for p in PLANES]
     memory, seconds = (row for _, row in ALLOCATION.sources)
     assert f"| {ALLOCATION.memory / 1000:g} kB |" in memory
     assert f"| {ALLOCATION.seconds * 1e6:g} µs |" in seconds
+
+
+def cell(name: str, server_us: float | None, sender_us: float, load: Load = SPEECH) -> Cell:
+    one = Cell(name, load, *[None] * (len(Cell._fields) - 2))
+    return one._replace(server_us=server_us, sender_us=sender_us)
+
+
+def test_packets_take_what_the_relay_benchmark_measured_of_speech():
+    cells = [
+        *(cell(UVLOOP, took, 3.0) for took in (9.0, 8.0, 10.0)),
+        cell(UVLOOP, 99.0, 3.0, SPEECH._replace(calls=1)),
+        cell(KERNEL, 0.1, 4.5),
+        cell(DIRECT, None, 2.5, USUAL),
+    ]
+    found = {plane.name: plane.seconds for plane in planes({"full": Run(cells=cells)})}
+    assert found == pytest.approx({UVLOOP: 9e-6, KERNEL: 2.1e-6})
+    without_a_floor = planes({"full": Run(cells=cells[:-1])})
+    assert [plane.name for plane in without_a_floor] == [UVLOOP]
+
+
+def test_without_a_measurement_the_one_before_counts():
+    assert planes({}) == planes({"full": Run()}) == BEFORE
 
 
 def test_a_packet_has_its_headers_and_the_clients_side_four_bytes_more():
@@ -107,17 +129,10 @@ def test_readers_have_tables_of_their_own():
     assert f"an hour of a relayed call: {cost:.6g}" in ended.stdout
 
 
-def test_what_the_text_says_beside_its_tables_is_reckoned_as_well():
-    made, cores = Fleet(10**6).setting_up(180)
-    assert f"{made:,.0f} new allocations a second" in TEXT
-    assert f"{cores:.1f} cores of the whole fleet" in TEXT
-    hundred = Fleet(10**8)
-    nodes = -(-hundred.calls // hundred.node.limits(hundred.call)["bandwidth"])
-    assert (
-        f"by bandwidth alone {nodes:,} nodes would carry it, by CPU it takes {hundred.nodes:,}"
-        in TEXT
-    )
-    assert f"With {Fleet(10**6).nodes} nodes" in TEXT
+def test_allocations_are_made_as_often_as_calls_end():
+    made, cores = Fleet(10**6).setting_up(200)
+    assert made == 5000
+    assert cores == pytest.approx(5000 * ALLOCATION.seconds)
 
 
 def rules(listening: int) -> str:
