@@ -17,7 +17,7 @@ EVERYBODY = 200
 """While fewer are online, everybody sees everybody; then contacts alone."""
 
 FRAMES_A_SECOND = 2000
-"""Of presence, at the most: an eighth of what a processor can send, the rest is for calls."""
+"""Of presence, at the most: what else a processor can send is for calls."""
 
 MERGING = 0.05
 """Seconds in which changes come together: all of them are looked up at once."""
