@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from calto_demo.server.sqlite import DRIVER, sqlite_engine
+from calto_demo.server.sqlite import DRIVER, keep_moving_the_log, sqlite_engine
 from natkit import UsageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -64,6 +64,12 @@ class Database:
         """Bring the tables up to date."""
         async with self._engine.begin() as connection:
             await connection.run_sync(_upgrade)
+
+    async def keep_going(self) -> None:
+        """Do what is to be done now and then while it is open."""
+        url = self._engine.url
+        if url.drivername == DRIVER and url.database:
+            await keep_moving_the_log(url.database)
 
     async def close(self) -> None:
         """Let go of every connection."""

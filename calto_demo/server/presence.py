@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any
 
@@ -15,7 +16,7 @@ EVERYBODY = 200
 """While fewer are online, everybody sees everybody; then contacts alone."""
 
 FRAMES_A_SECOND = 2000
-"""Of presence, at the most: an eighth of what a processor can send, the rest is for calls."""
+"""Of presence, at the most: what else a processor can send is for calls."""
 
 MERGING = 0.05
 """Seconds in which changes come together: all of them are looked up at once."""
@@ -38,10 +39,18 @@ def person(user: User, nat: str | None, *, busy: bool, last_seen: float | None) 
 
 
 class Presence:
-    """Tells of people, and lists them."""
+    """Tells of people, and lists them. Args: sleep: takes seconds."""
 
-    def __init__(self, hub: Hub, people: People, ledger: Ledger, echo: str) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        people: People,
+        ledger: Ledger,
+        echo: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._hub, self._people, self._ledger, self._echo = hub, people, ledger, echo
+        self._sleep = sleep
         self._changed: dict[str, None] = {}
         self._some = asyncio.Event()
 
@@ -58,16 +67,20 @@ class Presence:
         """
         while True:
             await self._some.wait()
-            await asyncio.sleep(MERGING)
-            some = list(islice(self._changed, MOST_MERGED))
-            for user in some:
-                del self._changed[user]
-            if not self._changed:
-                self._some.clear()
+            await self._sleep(MERGING)
             try:
-                await self._tell_of(some)
+                await self.tell()
             except Exception:  # whatever it is, the next change is told again
                 _log.exception("presence could not be told")
+
+    async def tell(self) -> None:
+        """Tell of those who changed, MOST_MERGED of them at the most."""
+        some = list(islice(self._changed, MOST_MERGED))
+        for user in some:
+            del self._changed[user]
+        if not self._changed:
+            self._some.clear()
+        await self._tell_of(some)
 
     async def _tell_of(self, some: list[str]) -> None:
         """Tell everybody concerned how it stands with some, as they are now.
@@ -87,7 +100,7 @@ class Presence:
             else:
                 online = len(concerned[about["id"]])
                 await self._hub.tell_each(concerned[about["id"]], frame)
-            await asyncio.sleep(online / FRAMES_A_SECOND)
+            await self._sleep(online / FRAMES_A_SECOND)
 
     async def _about(self, some: list[str]) -> list[dict[str, Any]]:
         """Return how it stands with some."""

@@ -101,6 +101,7 @@ class Services:
     async def keep_going(self) -> None:
         """Do what is due, again and again."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.database.keep_going())
             group.create_task(self.presence.keep_telling())
             group.create_task(self._keep_sweeping())
 

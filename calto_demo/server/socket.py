@@ -47,7 +47,7 @@ class SocketLine:
         self._takes_more = True
 
     def send(self, data: bytes) -> None:
-        """Send a frame; a client that takes none any more gets none any more."""
+        """Send a frame. Who takes none gets none any more, not even pongs, and connects again."""
         self._put(data)
 
     def close(self, code: int, reason: str) -> None:

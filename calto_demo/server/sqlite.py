@@ -1,12 +1,14 @@
 """SQLite in the event loop's own thread.
 
-What Calto asks of it takes some tens of microseconds. Handing each step to a thread and back, as
-aiosqlite does, takes several times that.
+Nothing that Calto asks of it waits for a disk: a transaction goes into the write-ahead log, which
+the system writes when it likes. What does wait, moving the log into the file, is a thread's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import sqlite3
 import time
 from typing import Any, Self
@@ -30,6 +32,14 @@ _AGAIN = 0.005
 
 _HELD_UP = 0.05
 """Seconds that SQLite itself may wait, and all else with it: another process ends its step."""
+
+_MOVE_EVERY = 1.0
+"""Seconds. At fifty calls a second the log has ten megabytes by then."""
+
+_LONGEST_LOG = 20_000
+"""Pages of 4 kB, after which the log is moved by whoever writes: the thread does not keep up."""
+
+_log = logging.getLogger("calto.sqlite")
 
 
 class InLoop(SQLiteDialect_pysqlite):
@@ -93,6 +103,7 @@ def _prepare(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA journal_mode = WAL")
     # With a write-ahead log nothing is torn by a crash; the last moments before one may be missing.
     cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
@@ -111,3 +122,22 @@ def _begin(connection: Connection) -> None:
             await_(asyncio.sleep(_AGAIN))
         else:
             return
+
+
+async def keep_moving_the_log(path: str) -> None:
+    """Move what is in the log into the file, again and again; writers and readers go on meanwhile.
+
+    SQLite's own way, with a transaction after every thousand pages, is twice a second at fifty
+    calls a second, and everybody waits for the disk each time.
+    """
+    while True:
+        await asyncio.sleep(_MOVE_EVERY)
+        try:
+            await asyncio.to_thread(_move_the_log, path)
+        except sqlite3.Error as error:
+            _log.warning("the log of %s could not be moved into it: %s", path, error)
+
+
+def _move_the_log(path: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")

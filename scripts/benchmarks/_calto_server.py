@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import insert
 
@@ -27,22 +28,29 @@ KNOWN = 5
 SECRET = "a secret of the benchmark, 32 characters or more"
 
 
+class Filled(NamedTuple):
+    """Calto's server. Attributes: tokens: users with theirs.  database: its file."""
+
+    server: Server
+    tokens: list[tuple[str, str]]
+    database: Path
+
+
 @contextlib.contextmanager
-def calto(port: int, people: int) -> Iterator[tuple[Server, list[tuple[str, str]]]]:
+def calto(port: int, people: int) -> Iterator[Filled]:
     """Run `calto serve` with SQLite, as it is by default, for users who have signed in before.
 
     Signing in is bounded to so many a minute; who has signed in keeps their token for a month, as
     the users here do: they are in the database, and their tokens are signed with its secret.
-
-    Returns: the server; users with their tokens.
     """
     with tempfile.TemporaryDirectory(prefix="calto-bench-") as where:
-        database = f"sqlite:///{where}/calto.db"
+        path = Path(where) / "calto.db"
+        database = f"sqlite:///{path}"
         tokens = asyncio.run(_signed_in(database, people))
         argv = [sys.executable, "-m", "calto_demo.cli", "serve", "--listen", f"{AT}:{port}"]
         argv += ["--database", database, "--secret", SECRET, "--turn-port", "0"]
         with running(argv, port, "\nready ") as server:
-            yield server, tokens
+            yield Filled(server, tokens, path)
 
 
 async def _signed_in(url: str, people: int) -> list[tuple[str, str]]:

@@ -13,7 +13,6 @@ import asyncio
 import gc
 import itertools
 import os
-import resource
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
+from natkit.aio.fast_loop import room_for_sockets
 from natkit.cli.render import Progress
 from natkit.machine import Seconds
 from scripts.benchmarks import Row
@@ -92,13 +92,13 @@ def rows(rounds: int = ROUNDS) -> list[Row]:
     Args:   rounds: how often, >= 1. One takes two minutes or so.
     Raises: Unsupported: npm has no PeerJS server for us.
     """
-    _allow_files(SOCKETS + 500)
+    room_for_sockets()
     ours: list[Found] = []
     theirs: list[Found] = []
     with Progress() as progress, fetched() as program:
         for turn in range(rounds):
             progress.say(f"round {turn + 1} of {rounds}: calto")
-            with calto(PORT + 2 * turn, SOCKETS) as (server, tokens):
+            with calto(PORT + 2 * turn, SOCKETS) as (server, tokens, _):
                 ours.append(_run(_calto(server, tokens)))
             progress.say(f"round {turn + 1} of {rounds}: {PEER}")
             with peer(program, PORT + 2 * turn + 1, SOCKETS) as server:
@@ -144,12 +144,6 @@ def _run_on_uvloop(main: Coroutine[Any, Any, Found]) -> Found:
 
 def _median(found: Sequence[Found]) -> Found:
     return Found(*map(statistics.median, zip(*found, strict=True)))
-
-
-def _allow_files(count: int) -> None:
-    """Let this process, and those it starts, open so many files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(count, hard)), hard))
 
 
 async def _calto(server: Server, tokens: list[tuple[str, str]]) -> Found:

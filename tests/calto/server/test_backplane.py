@@ -83,6 +83,7 @@ async def test_who_is_here_is_online_with_the_nat_last_told_until_the_last_sessi
         clock.now += 1
     assert await backplane.online(9) == {"ada": "cone", "bob": "open"}
     assert len(await backplane.online(1)) == 1
+    assert await backplane.how_many() == 2
     await backplane.leave("ada", "phone")
     assert await backplane.nat_of("ada") == "open"
     assert await backplane.is_here("ada", "tab")
@@ -90,6 +91,7 @@ async def test_who_is_here_is_online_with_the_nat_last_told_until_the_last_sessi
     await backplane.leave("ada", "tab")
     assert await backplane.nat_of("ada") is None
     assert await backplane.online(9) == {"bob": "open"}
+    assert await backplane.how_many() == 1
     assert await backplane.lost() == []
 
 
