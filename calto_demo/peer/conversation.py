@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from calto_demo.path_report import path_report
 from calto_demo.peer.account import Account, ServerRefused
 from calto_demo.peer.audio import (
     SILENCE,
@@ -72,22 +73,21 @@ class Conversation:
 
     async def told(self) -> Json:
         """Return what is known (calto.call/1), and tell the server for its history."""
-        stats, name = await self.peer.stats(), self._person["name"]
-        measured = {
-            "explanation": explain_path(self.peer.report(), names=("this side", name)).paragraph,
-            "quality": quality(self._since, stats, self.peer.phases),
-        }
-        kind = {True: "relayed", False: "direct", None: "unknown"}[stats.relayed]
+        stats, name, ice = await self.peer.stats(), self._person["name"], self.peer.report()
+        report = path_report(ice) | {"quality": quality(self._since, stats, self.peer.phases)}
+        words = explain_path(ice, names=("this side", name)).paragraph
         with contextlib.suppress(ServerRefused):  # the history is poorer, the call is not
-            body = {"kind": kind, "encryption": "DTLS-SRTP", **measured}
-            await self._account.ask("POST", f"/api/calls/{self._call}/path", body)
+            path = f"/api/calls/{self._call}/path"
+            # The server may know the other side's part as well.
+            words = (await self._account.ask("POST", path, report))["explanation"]
         return {
             "schema": SCHEMA,
             "call": self._call,
             "direction": self._direction,
             "peer": {"id": self._person["id"], "name": name},
-            "path": kind,
-            **measured,
+            "path": report["kind"],
+            "explanation": words,
+            "quality": report["quality"],
             "local": stats.local,
             "remote": stats.remote,
             "ended": self.peer.ended,

@@ -150,13 +150,9 @@ async def call(request: Request) -> Response:
 
 async def _records(services: Services, user: User, found: list[Call]) -> list[dict[str, Any]]:
     paths = await services.ledger.paths(call.id for call in found)
-    others = {_other(call, user) for call in found}
+    others = {call.other(user.id) for call in found}
     peers = {peer.id: peer for peer, _ in await services.people.some(others)}
-    return [record(call, user.id, peers[_other(call, user)], paths) for call in found]
-
-
-def _other(call: Call, user: User) -> str:
-    return call.callee if call.caller == user.id else call.caller
+    return [record(call, user.id, peers[call.other(user.id)], paths) for call in found]
 
 
 async def _call(request: Request, user: User) -> Call:
@@ -172,15 +168,15 @@ async def _call(request: Request, user: User) -> Call:
 
 
 async def path(request: Request) -> Response:
-    """Keep which way a call went, as one side saw it."""
+    """Keep which way a call went, as one side saw it, and say in words why."""
     services = services_of(request)
     user, _ = await services.guard.caller(request)
-    report = await body_of(request, PathReport)
+    report = plain(await body_of(request, PathReport))
     found = await _call(request, user)
     if found.ended_at is not None and services.clock() > found.ended_at + REPORT_TIME:
         raise Refused("wrong-state", "the call ended too long ago")
-    await services.ledger.keep_path(found.id, user.id, plain(report))
-    return Response(status_code=204)
+    words = await services.keep_path(found, user.id, report)
+    return answer({"explanation": words})
 
 
 async def ice(request: Request) -> Response:

@@ -42,6 +42,8 @@ export interface AppState {
   relays: string[];
   measured: Measured | null;
   setupMs: number | null;
+  /** natkit's words for a pair that was in use. */
+  explained: { pair: string; words: string } | null;
   comparison: Comparison | null;
   safety: string[] | null;
   microphone: MediaStream | null;
@@ -54,6 +56,7 @@ export const NO_CALL = {
   relays: [],
   measured: null,
   setupMs: null,
+  explained: null,
   comparison: null,
   safety: null,
   microphone: null,

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow
 
 REPORT = {
     "kind": "relayed",
-    "explanation": "Your NAT is symmetric.",
     "local": {"type": "relay", "address": "203.0.113.7", "port": 50000, "protocol": "udp"},
     "relay": "turn:turn.example.org?transport=udp",
     "encryption": "SRTP_AEAD_AES_128_GCM",
@@ -117,14 +116,15 @@ async def test_contacts_are_seen_when_they_are_offline(world: World):
 async def test_what_each_side_measured_is_kept_with_the_call(world: World):
     ada, bob, call = await world.talking()
     path = f"/api/calls/{call}/path"
-    assert (await world.api.ask("POST", path, ada.token, json=REPORT)).status_code == 204
+    response = await world.api.ask("POST", path, ada.token, json=REPORT)
+    assert response.json() == {"explanation": ""}  # nothing of a search was told
     await world.api.ask("POST", path, bob.token, json={"kind": "unknown"})
     await world.api.ask("POST", path, bob.token, json={"kind": "direct"})
     [record] = (await world.api.get("/api/calls", bob.token))["calls"]
     assert record["mine"]["kind"] == "direct"
     theirs = record["theirs"]
-    assert {key: theirs[key] for key in ("kind", "explanation", "local", "relay")} == {
-        key: REPORT[key] for key in ("kind", "explanation", "local", "relay")
+    assert {key: theirs[key] for key in ("kind", "local", "relay")} == {
+        key: REPORT[key] for key in ("kind", "local", "relay")
     }
     assert theirs["quality"]["loss"] == 0.01
     assert [pair["state"] for pair in theirs["pairs"]] == ["succeeded", "failed"]
@@ -137,7 +137,10 @@ async def test_what_each_side_measured_is_kept_with_the_call(world: World):
     "changes",
     [
         {"kind": "teleported"},
-        {"explanation": "x" * 2001},
+        {"search": {"role": "judge"}},
+        {"search": {"role": "controlled", "asked": [{"url": "https://example.org"}]}},
+        {"search": {"role": "controlled", "asked": [{"url": "stun:example.org", "error": 9}]}},
+        {"search": {"role": "controlled", "local": [{"type": "host", "address": "a b"}]}},
         {"pairs": [{}] * 101},
         {"quality": {"loss": 1.5}},
         {"local": {"type": "host", "port": 65536}},

@@ -39,7 +39,7 @@ export class Api {
   calls = async (): Promise<CallRecord[]> =>
     (await this.ask<{ calls: CallRecord[] }>("GET", "/api/calls?limit=50")).calls;
   report = (call: string, path: PathReport) =>
-    this.ask<void>("POST", `/api/calls/${encodeURIComponent(call)}/path`, path);
+    this.ask<{ explanation: string }>("POST", `/api/calls/${encodeURIComponent(call)}/path`, path);
   ice = (call?: string) =>
     this.ask<IceServers>("GET", `/api/ice${call ? `?call=${encodeURIComponent(call)}` : ""}`);
 

@@ -8,12 +8,13 @@ import { useStore } from "../store";
 import { Button } from "../ui/Button";
 import { PathCard } from "../ui/PathCard";
 import { valuesOf } from "../ui/QualityCharts";
-import { useCircumstances } from "./circumstances";
+import { useCircumstances, useExplanation } from "./circumstances";
 
 export function Compare({ app, comparison }: { app: App; comparison: Comparison }) {
   const measured = useStore(app.store, (state) => state.measured);
   const relayRttMs = useStore(app.store, (state) => state.relayRttMs);
   const circumstances = useCircumstances(app)!;
+  const explanation = useExplanation(app);
   const other = comparison.leg;
   const shared = { relayRttMs, narrow: true };
   return (
@@ -37,6 +38,7 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
           title="What you hear"
           seen={measured?.seen ?? null}
           circumstances={circumstances}
+          explanation={explanation}
         />
         {comparison.state !== "failed" && (
           <PathCard
@@ -44,7 +46,7 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
             title="The same over the other way"
             seen={comparison.measured?.seen ?? null}
             circumstances={circumstances}
-            explanation={FOR_COMPARISON[other]}
+            meaning={FOR_COMPARISON[other]}
           />
         )}
       </div>
