@@ -23,11 +23,14 @@ from calto_demo.peer.audio import (
 )
 from calto_demo.peer.peer import Peer, Phases
 from calto_demo.peer.session import CallSignalling, Session
-from calto_demo.peer.signalling import Description
+from calto_demo.peer.signalling import Description, SignallingLost
 from calto_demo.peer.stats import PathStats
 from natkit import explain_path
 
 SCHEMA = "calto.call/1"
+
+GOODBYE = 3.0
+"""Seconds for the server to say that the call has ended."""
 
 Json = dict[str, Any]
 
@@ -123,7 +126,7 @@ async def place_call(
             await asyncio.wait_for(peer.wait(), seconds)
         return await conversation.told()
     finally:
-        await peer.hang_up()
+        await _say_goodbye(peer, signalling)
 
 
 async def take_call(
@@ -153,7 +156,17 @@ async def take_call(
         await peer.wait()
         return await conversation.told()
     finally:
-        await peer.hang_up()
+        await _say_goodbye(peer, signalling)
+
+
+async def _say_goodbye(peer: Peer, signalling: CallSignalling) -> None:
+    """Hang up, and wait until the server has taken note of it; not for long."""
+    ours = peer.ended is None
+    await peer.hang_up()
+    with contextlib.suppress(TimeoutError, SignallingLost):
+        async with asyncio.timeout(GOODBYE):
+            while ours and not signalling.record:
+                await signalling.receive()
 
 
 def _ear(record: Path | None) -> Sink:

@@ -130,11 +130,11 @@ async def calls(request: Request) -> Response:
     query = request.query_params
     try:
         before = float(query["before"]) if "before" in query else None
-        limit = min(int(query.get("limit", "50")), MOST_CALLS)
+        limit = int(query.get("limit", "50"))
     except ValueError:
         raise Refused("bad-request", "before and limit are numbers") from None
-    if limit < 1 or not math.isfinite(before or 0.0):
-        hint = "before is Unix seconds, limit is 1 or more"
+    if not 1 <= limit <= MOST_CALLS or not math.isfinite(before or 0.0):
+        hint = f"before is Unix seconds, limit is 1 to {MOST_CALLS}"
         raise Refused("bad-request", "there are no such calls", hint)
     found = await services.ledger.history(user.id, before=before, limit=limit)
     return answer({"calls": await _records(services, user, found)})

@@ -9,11 +9,14 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.requests import Request
 
-from calto_demo.server.frames import Nat
+from calto_demo.server.frames import Nat, sentence
 from calto_demo.server.refusal import Refused
 
 LONGEST_BODY = 65_536
 LONGEST_NAME = 40
+
+ECHO_NAME = "Echo"
+"""The built-in contact's; nobody else may look like it."""
 
 _S = TypeVar("_S", bound=Struct)
 
@@ -128,7 +131,7 @@ async def body_of(request: Request, shape: type[_S]) -> _S:
         hint = "docs/calto-protocol.md has its shape"
         # What is no JSON at all is told worse by the decoder than by us.
         fits_not = isinstance(error, msgspec.ValidationError)
-        what = str(error) if fits_not else "the body is no JSON"
+        what = sentence(str(error)) if fits_not else "the body is no JSON"
         raise Refused("bad-request", what, hint) from None
 
 
@@ -139,6 +142,11 @@ def clean_name(name: str) -> str:
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         hint = f"Take 1 to {LONGEST_NAME} characters that can be seen"
         raise Refused("bad-request", "that cannot be a name", hint)
+    if unicodedata.normalize("NFKC", name).casefold() == ECHO_NAME.casefold():
+        hint = "Take another one, or add something to it"
+        raise Refused(
+            "bad-request", f"{ECHO_NAME} is the contact that sends back what it hears", hint
+        )
     return name
 
 

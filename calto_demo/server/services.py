@@ -32,6 +32,7 @@ from calto_demo.server.people import People
 from calto_demo.server.presence import Presence
 from calto_demo.server.realm import Realm
 from calto_demo.server.refusal import Refused
+from calto_demo.server.requests import ECHO_NAME
 from calto_demo.server.settings import Settings
 from calto_demo.server.switchboard import Switchboard
 from calto_demo.server.tables import keys
@@ -187,7 +188,7 @@ async def _assemble(settings: Settings, database: Database) -> Services:
         monotonic=monotonic,
     )
     with contextlib.suppress(IntegrityError):
-        await people.add("Echo", "echo", id=ECHO, now=clock())
+        await people.add(ECHO_NAME, "echo", id=ECHO, now=clock())
     metrics.watch("calto_sockets", "Sessions that have a socket", lambda: hub.sockets)
     await hub.start()
     return services

@@ -160,14 +160,6 @@ async def test_somebody_unknown_is_refused_with_those_there_are(
     assert "Echo" in str(refused.value.hint)
 
 
-async def test_the_echo_contact_is_found_beside_a_guest_of_its_name(
-    server: Server, stack: AsyncExitStack
-):
-    await guest(stack, server, "Echo")
-    ada = await guest(stack, server, "Ada")
-    assert (await ada.account.find("echo"))["id"] == "u-echo"
-
-
 async def test_a_lost_socket_comes_back_and_nothing_is_lost(server: Server, stack: AsyncExitStack):
     ada, bob = [await guest(stack, server, name) for name in ("Ada", "Bob")]
     for number in range(3):

@@ -100,6 +100,14 @@ async def test_what_is_not_there_is_refused_in_the_same_shape(world: World, path
     assert error_of(response, 404) in STATUS
 
 
+@pytest.mark.parametrize("name", ["Echo", " eCHO ", "Ｅｃｈｏ", "𝐄𝐜𝐡𝐨"])
+async def test_nobody_takes_the_name_of_the_echo_contact(world: World, name: str):
+    response = await world.api.ask("POST", "/api/guest", json={"name": name})
+    assert error_of(response, 400) == "bad-request"
+    assert "Echo is the contact" in response.text
+    await world.api.guest("Echo of Ada")
+
+
 async def test_contacts_are_seen_when_they_are_offline(world: World):
     ada, bob = await world.tab("Ada"), await world.tab("Bob")
     response = await world.api.ask("PUT", f"/api/contacts/{bob.user}", ada.token)
@@ -161,6 +169,9 @@ async def test_a_report_of_another_shape_is_refused(world: World, changes: dict[
         ("GET", "/api/calls?before=1e400", None),
         ("GET", "/api/calls?limit=-1", None),
         ("GET", "/api/calls?limit=0", None),
+        ("GET", "/api/calls?limit=101", None),
+        ("GET", "/api/calls?limit=1000000000000000000000", None),
+        ("PATCH", "/api/me", '{"name": "echo"}'),
         ("PUT", "/api/contacts/{me}", None),
         ("PATCH", "/api/me", '{"name": "\\ud800"}'),
     ],

@@ -7,7 +7,7 @@ import type { Comparison } from "../state";
 import { useStore } from "../store";
 import { Button } from "../ui/Button";
 import { PathCard } from "../ui/PathCard";
-import { valuesOf } from "../ui/QualityCharts";
+import { FIGURES } from "../ui/QualityCharts";
 import { useCircumstances, useExplanation } from "./circumstances";
 
 export function Compare({ app, comparison }: { app: App; comparison: Comparison }) {
@@ -76,13 +76,6 @@ function stateWords({ state, mine }: Comparison, peer: string, other: "relay" | 
 }
 
 function Table({ main, other }: { main: Measured | null; other: Measured | null }) {
-  const [one, two] = [valuesOf(main), valuesOf(other)];
-  const rows = [
-    ["Round trip", one.rtt, two.rtt],
-    ["Jitter", one.jitter, two.jitter],
-    ["Loss", one.loss, two.loss],
-    ["Received", one.rate, two.rate],
-  ];
   return (
     <table className="w-full text-sm tabular-nums">
       <thead className="text-quiet">
@@ -93,11 +86,11 @@ function Table({ main, other }: { main: Measured | null; other: Measured | null 
         </tr>
       </thead>
       <tbody>
-        {rows.map(([name, here, there]) => (
-          <tr key={name} className="border-t border-line">
-            <th className="p-3 text-left font-normal text-quiet">{name}</th>
-            <td className="p-3">{here}</td>
-            <td className="p-3">{there}</td>
+        {FIGURES.map(({ title, value }) => (
+          <tr key={title} className="border-t border-line">
+            <th className="p-3 text-left font-normal text-quiet">{title}</th>
+            <td className="p-3">{value(main)}</td>
+            <td className="p-3">{value(other)}</td>
           </tr>
         ))}
       </tbody>
