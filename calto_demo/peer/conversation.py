@@ -71,30 +71,38 @@ class Conversation:
         self._since = PathStats(peer.network.now())
 
     async def began(self) -> None:
-        """Audio has come: what is measured begins here."""
+        """Audio has come: what is measured begins here. Tell the server which way it came."""
         self._since = await self.peer.stats()
+        await self._tell(quality(self._since, self._since, self.peer.phases))
 
     async def told(self) -> Json:
         """Return what is known (calto.call/1), and tell the server for its history."""
-        stats, name, ice = await self.peer.stats(), self._person["name"], self.peer.report()
-        report = path_report(ice) | {"quality": quality(self._since, stats, self.peer.phases)}
-        words = explain_path(ice, names=("this side", name)).paragraph
-        with contextlib.suppress(ServerRefused):  # the history is poorer, the call is not
-            path = f"/api/calls/{self._call}/path"
-            # The server may know the other side's part as well.
-            words = (await self._account.ask("POST", path, report))["explanation"]
+        stats = await self.peer.stats()
+        figures = quality(self._since, stats, self.peer.phases)
+        kind, words = await self._tell(figures)
         return {
             "schema": SCHEMA,
             "call": self._call,
             "direction": self._direction,
-            "peer": {"id": self._person["id"], "name": name},
-            "path": report["kind"],
+            "peer": {"id": self._person["id"], "name": self._person["name"]},
+            "path": kind,
             "explanation": words,
-            "quality": report["quality"],
+            "quality": figures,
             "local": stats.local,
             "remote": stats.remote,
             "ended": self.peer.ended,
         }
+
+    async def _tell(self, figures: Json) -> tuple[str, str]:
+        """Tell the server which way the call goes; return its kind, and natkit's words for it."""
+        ice = self.peer.report()
+        report = path_report(ice) | {"quality": figures}
+        words = explain_path(ice, names=("this side", self._person["name"])).paragraph
+        with contextlib.suppress(ServerRefused):  # the history is poorer, the call is not
+            # The server may know the other side's part as well.
+            path = f"/api/calls/{self._call}/path"
+            words = (await self._account.ask("POST", path, report))["explanation"]
+        return report["kind"], words
 
 
 async def place_call(

@@ -98,6 +98,11 @@ async def test_two_peers_call_each_other_on_either_path(
     assert record["reason"] == "hangup"
     assert (record["mine"]["kind"], record["theirs"]["kind"]) == (kind, kind)
     assert record["mine"]["quality"]["setup_ms"] == found["quality"]["setup_ms"]
+    for side in ("mine", "theirs"):
+        assert record[side]["local"]["port"]
+        assert record[side]["remote"]["port"]
+        assert [it["state"] for it in record[side]["pairs"]].count("selected") == 1
+        assert "This side and" in record[side]["explanation"]
 
 
 @pytest.mark.slow
