@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from natkit.errors import NatkitError, Unsupported, UsageError
     from natkit.ice.candidate import Candidate
     from natkit.lab.stage import Drop, Stage, on_stage
+    from natkit.nat.verdict import Behaviour
     from natkit.network import Network, StreamEndpoint
     from natkit.tools.path_explanation import explain_path
     from natkit.tools.path_values import PathExplanation
@@ -38,6 +39,7 @@ __all__ = [
     "DURATION",
     "NEW_FILE",
     "SHARE",
+    "Behaviour",
     "Candidate",
     "Command",
     "Connection",
@@ -81,6 +83,7 @@ __all__ = [
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
+    "Behaviour": "natkit.nat.verdict",
     "Candidate": "natkit.ice.candidate",
     "Command": "natkit.cli.common",
     "DURATION": "natkit.cli.params",

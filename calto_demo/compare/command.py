@@ -50,7 +50,7 @@ LONGEST = 24 * 3600.0
     type=DURATION,
     default="20ms",
     show_default=True,
-    help="With the simulator: how far the relay is from the middle of the internet.",
+    help="With --backend sim alone: how far the relay is from the middle of the internet.",
 )
 @click.option(
     "--for", "seconds", type=DURATION, default="5s", show_default=True, help="How long to talk."
@@ -92,6 +92,10 @@ def compare(
     if pair is None and (unused := typed("backend", "seed", "loss", "relay_away")):
         hint = "Give --lab A-vs-B, as home-vs-symmetric, or leave it out"
         raise UsageError(f"{unused[0]} needs --lab", hint=hint)
+    if backend == "netns" and typed("relay_away"):
+        hint = "Leave it out, or use --backend sim"
+        why = "real NATs in namespaces have no delays"
+        raise UsageError("--relay-away needs the simulator", why=why, hint=hint)
     if seconds > LONGEST:
         raise UsageError("--for is too long", hint=f"Give --for {LONGEST / 3600:g}h or less")
     lab = None if pair is None else Lab(pair, backend, seed, loss, relay_away)

@@ -14,6 +14,7 @@ from calto_demo.peer.peer import Servers
 from calto_demo.peer.signalling import LineSignalling, Switchboard
 from natkit import (
     Drop,
+    NatkitError,
     Network,
     SocketNetwork,
     Stage,
@@ -29,6 +30,12 @@ T = TypeVar("T")
 
 SOMEWHERE = TransportAddress("203.0.113.1", 9)
 """On the internet: which of our addresses is used for it is asked, and nothing sent."""
+
+
+class NoMeeting(NatkitError):
+    """There is no signalling, so no call can be tried."""
+
+    exit_code = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +107,15 @@ class Lab:
             relay_away=self.relay_away,
         )
 
+    async def _meet(self, stage: Stage, name: str) -> StreamEndpoint:
+        try:
+            return await stage.network(name).open_stream(stage.meeting)
+        except NatkitError as error:
+            lost = f", with {100 * self.loss:g} % of all packets lost" if self.loss else ""
+            what = f"{name} does not get through to the server where both meet{lost}"
+            hint = "Give --loss less" if self.loss else None
+            raise NoMeeting(what, hint=hint) from error
+
     async def _between(self, stage: Stage, play: Play[T]) -> T:
         async def carried() -> int:
             return stage.carried.to_peers_bytes + stage.carried.from_peers_bytes
@@ -108,7 +124,7 @@ class Lab:
         place = Place(
             Servers(stun, stage.turn),
             stage.network,
-            lambda name: stage.network(name).open_stream(stage.meeting),
+            lambda name: self._meet(stage, name),
             carried,
             stage.drops,
             lambda name: Random(f"{name} {self.seed}").randbytes,

@@ -73,8 +73,6 @@ class Account:
         people = (await self.ask("GET", "/api/people"))["people"]
         found = [it for it in people if it["id"] == who]
         found = found or [it for it in people if it["name"].casefold() == who.casefold()]
-        # Somebody who is called as the echo contact is does not stand in its way.
-        found = [it for it in found if it["kind"] == "echo"] or found
         if len(found) == 1:
             return dict(found[0])
         if found:

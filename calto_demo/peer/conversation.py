@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from calto_demo.path_report import path_report
 from calto_demo.peer.account import Account, ServerRefused
 from calto_demo.peer.audio import (
     SILENCE,
@@ -22,11 +23,14 @@ from calto_demo.peer.audio import (
 )
 from calto_demo.peer.peer import Peer, Phases
 from calto_demo.peer.session import CallSignalling, Session
-from calto_demo.peer.signalling import Description
+from calto_demo.peer.signalling import Description, SignallingLost
 from calto_demo.peer.stats import PathStats
 from natkit import explain_path
 
 SCHEMA = "calto.call/1"
+
+GOODBYE = 3.0
+"""Seconds for the server to say that the call has ended."""
 
 Json = dict[str, Any]
 
@@ -67,31 +71,38 @@ class Conversation:
         self._since = PathStats(peer.network.now())
 
     async def began(self) -> None:
-        """Audio has come: what is measured begins here."""
+        """Audio has come: what is measured begins here. Tell the server which way it came."""
         self._since = await self.peer.stats()
+        await self._tell(quality(self._since, self._since, self.peer.phases))
 
     async def told(self) -> Json:
         """Return what is known (calto.call/1), and tell the server for its history."""
-        stats, name = await self.peer.stats(), self._person["name"]
-        measured = {
-            "explanation": explain_path(self.peer.report(), names=("this side", name)).paragraph,
-            "quality": quality(self._since, stats, self.peer.phases),
-        }
-        kind = {True: "relayed", False: "direct", None: "unknown"}[stats.relayed]
-        with contextlib.suppress(ServerRefused):  # the history is poorer, the call is not
-            body = {"kind": kind, "encryption": "DTLS-SRTP", **measured}
-            await self._account.ask("POST", f"/api/calls/{self._call}/path", body)
+        stats = await self.peer.stats()
+        figures = quality(self._since, stats, self.peer.phases)
+        kind, words = await self._tell(figures)
         return {
             "schema": SCHEMA,
             "call": self._call,
             "direction": self._direction,
-            "peer": {"id": self._person["id"], "name": name},
+            "peer": {"id": self._person["id"], "name": self._person["name"]},
             "path": kind,
-            **measured,
+            "explanation": words,
+            "quality": figures,
             "local": stats.local,
             "remote": stats.remote,
             "ended": self.peer.ended,
         }
+
+    async def _tell(self, figures: Json) -> tuple[str, str]:
+        """Tell the server which way the call goes; return its kind, and natkit's words for it."""
+        ice = self.peer.report()
+        report = path_report(ice) | {"quality": figures}
+        words = explain_path(ice, names=("this side", self._person["name"])).paragraph
+        with contextlib.suppress(ServerRefused):  # the history is poorer, the call is not
+            # The server may know the other side's part as well.
+            path = f"/api/calls/{self._call}/path"
+            words = (await self._account.ask("POST", path, report))["explanation"]
+        return report["kind"], words
 
 
 async def place_call(
@@ -124,7 +135,7 @@ async def place_call(
                 await peer.wait()
         return await conversation.told()
     finally:
-        await peer.hang_up()
+        await _say_goodbye(peer, signalling)
 
 
 async def take_call(
@@ -154,7 +165,17 @@ async def take_call(
         await peer.wait()
         return await conversation.told()
     finally:
-        await peer.hang_up()
+        await _say_goodbye(peer, signalling)
+
+
+async def _say_goodbye(peer: Peer, signalling: CallSignalling) -> None:
+    """Hang up, and wait until the server has taken note of it; not for long."""
+    ours = peer.ended is None
+    await peer.hang_up()
+    with contextlib.suppress(TimeoutError, SignallingLost):
+        async with asyncio.timeout(GOODBYE):
+            while ours and not signalling.record:
+                await signalling.receive()
 
 
 def _ear(record: Path | None) -> Sink:

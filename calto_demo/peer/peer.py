@@ -23,13 +23,14 @@ from aiortc import (
 )
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
+from calto_demo.path_report import ice_of
 from calto_demo.peer.audio import Sink, Source, Voice, listen
 from calto_demo.peer.bitrate import BitrateControl
 from calto_demo.peer.opus import announce_fec
 from calto_demo.peer.signalling import Description, HungUp, Signalling, SignallingLost, Trickled
 from calto_demo.peer.stats import PathStats, path_stats
 from natkit import NatkitError, Network, SocketNetwork, TurnServer
-from natkit.aiortc import RTCIceTransport, RTCPeerConnection
+from natkit.aiortc import RTCPeerConnection
 
 PATHS = ("auto", "direct", "relay")
 
@@ -167,10 +168,7 @@ class Peer:
 
     def report(self) -> dict[str, Any]:
         """Return all that is known about candidates and paths: schema natkit.ice/1."""
-        (transceiver,) = self._pc.getTransceivers()
-        ice: Any = transceiver.sender.transport.transport
-        assert isinstance(ice, RTCIceTransport)  # noqa: S101 - natkit's peer connection has no other
-        return ice.gatherer.connection.report()
+        return ice_of(self._pc)
 
     async def hang_up(self, reason: str = "hangup") -> None:
         """Tell the other side that the call is over, and close."""

@@ -130,11 +130,11 @@ async def calls(request: Request) -> Response:
     query = request.query_params
     try:
         before = float(query["before"]) if "before" in query else None
-        limit = min(int(query.get("limit", "50")), MOST_CALLS)
+        limit = int(query.get("limit", "50"))
     except ValueError:
         raise Refused("bad-request", "before and limit are numbers") from None
-    if limit < 1 or not math.isfinite(before or 0.0):
-        hint = "before is Unix seconds, limit is 1 or more"
+    if not 1 <= limit <= MOST_CALLS or not math.isfinite(before or 0.0):
+        hint = f"before is Unix seconds, limit is 1 to {MOST_CALLS}"
         raise Refused("bad-request", "there are no such calls", hint)
     found = await services.ledger.history(user.id, before=before, limit=limit)
     return answer({"calls": await _records(services, user, found)})
@@ -150,13 +150,9 @@ async def call(request: Request) -> Response:
 
 async def _records(services: Services, user: User, found: list[Call]) -> list[dict[str, Any]]:
     paths = await services.ledger.paths(call.id for call in found)
-    others = {_other(call, user) for call in found}
+    others = {call.other(user.id) for call in found}
     peers = {peer.id: peer for peer, _ in await services.people.some(others)}
-    return [record(call, user.id, peers[_other(call, user)], paths) for call in found]
-
-
-def _other(call: Call, user: User) -> str:
-    return call.callee if call.caller == user.id else call.caller
+    return [record(call, user.id, peers[call.other(user.id)], paths) for call in found]
 
 
 async def _call(request: Request, user: User) -> Call:
@@ -172,15 +168,15 @@ async def _call(request: Request, user: User) -> Call:
 
 
 async def path(request: Request) -> Response:
-    """Keep which way a call went, as one side saw it."""
+    """Keep which way a call went, as one side saw it, and say in words why."""
     services = services_of(request)
     user, _ = await services.guard.caller(request)
-    report = await body_of(request, PathReport)
+    report = plain(await body_of(request, PathReport))
     found = await _call(request, user)
     if found.ended_at is not None and services.clock() > found.ended_at + REPORT_TIME:
         raise Refused("wrong-state", "the call ended too long ago")
-    await services.ledger.keep_path(found.id, user.id, plain(report))
-    return Response(status_code=204)
+    words = await services.keep_path(found, user.id, report)
+    return answer({"explanation": words})
 
 
 async def ice(request: Request) -> Response:

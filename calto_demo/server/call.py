@@ -183,6 +183,10 @@ class Call:
             return Side.CALLEE
         return None
 
+    def other(self, user: str) -> str:
+        """Return whom a user is in it with."""
+        return self.callee if user == self.caller else self.caller
+
     def user(self, side: Side) -> str:
         """Return who is on a side."""
         return self.caller if side is Side.CALLER else self.callee

@@ -15,12 +15,14 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
 from aiortc.exceptions import InvalidAccessError, InvalidStateError
 from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
+from calto_demo.path_report import ice_of, path_report
 from calto_demo.server import frames
 from calto_demo.server.failures import FAILURES
 from calto_demo.server.hub import Hub
 from calto_demo.server.ice_servers import IceServers
 from calto_demo.server.people import User
 from calto_demo.server.refusal import Refused
+from calto_demo.server.requests import PathReport, plain
 from calto_demo.server.services import Services
 from natkit.aiortc import RTCPeerConnection
 
@@ -31,15 +33,23 @@ _log = logging.getLogger("calto.echo")
 
 
 class EchoCall:
-    """One call that is answered. Args: say: sends a frame of ours. configuration: of ICE."""
+    """One call that is answered.
+
+    Args:
+        say:  sends a frame of ours.
+        keep: keeps the PathReport of a call.
+        configuration: of ICE.
+    """
 
     def __init__(
         self,
         call: str,
         say: Callable[[frames.CallFrame], Coroutine[Any, Any, None]],
+        keep: Callable[[str, dict[str, Any]], Coroutine[Any, Any, None]],
         configuration: RTCConfiguration,
     ) -> None:
-        self._call, self._say, self._configuration = call, say, configuration
+        self._call, self._say, self._keep = call, say, keep
+        self._configuration = configuration
         self._legs: dict[str, RTCPeerConnection] = {}
         self._frames: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._task = asyncio.create_task(self._run())
@@ -52,6 +62,8 @@ class EchoCall:
         """End it."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        if "main" in self._legs:
+            await self._tell_path(self._legs["main"])
         for connection in self._legs.values():
             await connection.close()
 
@@ -99,6 +111,7 @@ class EchoCall:
         async def changed() -> None:
             if connection.connectionState == "connected":
                 await self._say(frames.Connected(0, self._call))
+                await self._tell_path(connection)
 
         async def found(candidate: Any) -> None:
             await self._say_candidate(connection, candidate)
@@ -106,6 +119,14 @@ class EchoCall:
         connection.on("connectionstatechange", changed)
         connection.on("icecandidate", found)
         return connection
+
+    async def _tell_path(self, connection: RTCPeerConnection) -> None:
+        """Tell which way the call goes, as every client does."""
+        if self._legs.get("main") is not connection or not connection.getTransceivers():
+            return
+        ice = ice_of(connection)
+        if ice["selected"]:
+            await self._keep(self._call, path_report(ice))
 
     async def _say_candidate(self, connection: RTCPeerConnection, candidate: Any) -> None:
         legs = [name for name, known in self._legs.items() if known is connection]
@@ -172,7 +193,7 @@ class Echo:
 
     def _begin(self, call: str, incoming: dict[str, Any]) -> None:
         if len(self._calls) < MOST_CALLS:
-            self._calls[call] = EchoCall(call, self._say, self._configuration(call))
+            self._calls[call] = EchoCall(call, self._say, self._keep, self._configuration(call))
             self._calls[call].hear(incoming)
 
     async def _say(self, frame: frames.CallFrame) -> None:
@@ -182,6 +203,14 @@ class Echo:
             _log.debug("the echo is refused", extra={"call": frame.call, "why": str(error)})
         except FAILURES:
             _log.exception("the echo cannot say what it has to", extra={"call": frame.call})
+
+    async def _keep(self, call: str, report: dict[str, Any]) -> None:
+        told = plain(msgspec.convert(report, PathReport))
+        try:
+            found = await self._services.ledger.get(call)
+            await self._services.keep_path(found, self._user.id, told)
+        except FAILURES:
+            _log.exception("the echo cannot say which way it went", extra={"call": call})
 
     def _configuration(self, call: str) -> RTCConfiguration:
         minted: IceServers = self._services.ice

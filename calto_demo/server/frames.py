@@ -6,6 +6,8 @@ makes of one audio call stays far below them.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -150,8 +152,59 @@ def read(data: bytes | str) -> ClientFrame:
     """Return a frame. Raises: BadFrame: it is none; nothing else escapes."""
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise BadFrame(str(error)) from None
+    except msgspec.ValidationError as error:
+        raise BadFrame(sentence(str(error))) from None
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise BadFrame("the frame is no JSON") from None
+
+
+def sentence(error: str) -> str:
+    """Return what msgspec has against a value, for people: which field, and what is wrong."""
+    what, _, place = error.partition(" - at `")
+    field = place.removesuffix("`").removeprefix("$").removeprefix(".")
+    for pattern, words in _FAULTS:
+        if found := re.fullmatch(pattern, what, re.DOTALL):
+            return words(field or "all of it", *found.groups())
+    return f"{field or 'all of it'}: {what.replace('`', '')}"
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+}
+
+
+def _named(kinds: str) -> str:
+    return " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | "))
+
+
+def _limited(field: str, kind: str, sign: str, limit: str) -> str:
+    how = {"<=": "at most", "<": "less than", ">=": "at least", ">": "more than"}[sign]
+    size = {"str": "characters", "array": "entries"}.get(kind, "")
+    return f"{field} must be {how} {limit} {size}".rstrip()
+
+
+_FAULTS: tuple[tuple[str, Callable[..., str]], ...] = (
+    (
+        r"Object missing required field `(\w+)`",
+        lambda field, name: f"{name if field == 'all of it' else f'{field}.{name}'} is missing",
+    ),
+    (
+        r"Expected `str` matching regex .*",
+        lambda field: f"{field} does not have the form that it must have",
+    ),
+    (r"Invalid (?:enum )?value (.*)", lambda field, value: f"{field} cannot be {value[:60]}"),
+    (
+        r"Expected `(.+?)`, got `(.+)`",
+        lambda field, wanted, came: f"{field} must be {_named(wanted)}, and is {_named(came)}",
+    ),
+    (r"Expected `(.+?)` (?:of length )?([<>]=?) (.+)", _limited),
+)
+"""What msgspec says, and how to say it."""
 
 
 def write(value: Any) -> bytes:

@@ -9,10 +9,14 @@ import msgspec
 from msgspec import Meta, Struct
 from starlette.requests import Request
 
+from calto_demo.server.frames import Nat, sentence
 from calto_demo.server.refusal import Refused
 
 LONGEST_BODY = 65_536
 LONGEST_NAME = 40
+
+ECHO_NAME = "Echo"
+"""The built-in contact's; nobody else may look like it."""
 
 _S = TypeVar("_S", bound=Struct)
 
@@ -25,22 +29,70 @@ class Named(Struct):
     name: Annotated[str, Meta(max_length=1000)]
 
 
+Address: TypeAlias = Annotated[str, Meta(pattern=r"^[^\s\[\]]{1,100}\Z")]
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65535)]
+Priority: TypeAlias = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
+ServerUri: TypeAlias = Annotated[str, Meta(pattern=r"^(stun|turn)s?:\S{1,200}\Z")]
+
+
 class PathCandidate(Struct, omit_defaults=True):
-    """One end of a pair."""
+    """One end of a pair. Attributes: address: an IP address, or the mDNS name that hides it."""
 
     type: Literal["host", "srflx", "prflx", "relay"]
-    address: Annotated[str, Meta(max_length=100)] | None = None
-    port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    address: Address | None = None
+    port: Port | None = None
     protocol: Literal["udp", "tcp", "tls"] | None = None
 
 
 class Pair(Struct):
-    """A pair that was tried."""
+    """A pair that was tried. Attributes: sent, answered, received: checks of ICE."""
 
     local: PathCandidate | None = None
     remote: PathCandidate | None = None
     state: Annotated[str, Meta(max_length=40)] = ""
     rtt_ms: Measure = None
+    priority: Priority = 0
+    nominated: bool = False
+    sent: Count = 0
+    answered: Count = 0
+    received: Count = 0
+
+
+class Place(Struct):
+    """The address behind a mapped one."""
+
+    address: Address
+    port: Port
+
+
+class Found(PathCandidate):
+    """A candidate of the search. Attributes: url: of the server that told it."""
+
+    related: Place | None = None
+    priority: Priority = 0
+    url: ServerUri | None = None
+
+
+class Asked(Struct):
+    """A server that was asked for candidates.
+
+    Attributes: error: RTCPeerConnectionIceErrorEvent's code; None: there was none.
+    """
+
+    url: ServerUri
+    error: Annotated[int, Meta(ge=300, le=799)] | None = None
+
+
+class Search(Struct):
+    """How one side looked for a path."""
+
+    role: Literal["controlling", "controlled"]
+    nat: Nat = "unknown"
+    peer_nat: Nat = "unknown"
+    local: Annotated[list[Found], Meta(max_length=100)] = []
+    remote: Annotated[list[Found], Meta(max_length=100)] = []
+    asked: Annotated[list[Asked], Meta(max_length=50)] = []
 
 
 class Quality(Struct):
@@ -57,13 +109,13 @@ class PathReport(Struct):
     """Which way a call went, as one side saw it."""
 
     kind: Literal["direct", "relayed", "failed", "unknown"]
-    explanation: Annotated[str, Meta(max_length=2000)] = ""
     local: PathCandidate | None = None
     remote: PathCandidate | None = None
     relay: Annotated[str, Meta(max_length=300)] | None = None
     encryption: Annotated[str, Meta(max_length=100)] | None = None
     quality: Quality | None = None
     pairs: Annotated[list[Pair], Meta(max_length=100)] = []
+    search: Search | None = None
 
 
 async def body_of(request: Request, shape: type[_S]) -> _S:
@@ -79,7 +131,7 @@ async def body_of(request: Request, shape: type[_S]) -> _S:
         hint = "docs/calto-protocol.md has its shape"
         # What is no JSON at all is told worse by the decoder than by us.
         fits_not = isinstance(error, msgspec.ValidationError)
-        what = str(error) if fits_not else "the body is no JSON"
+        what = sentence(str(error)) if fits_not else "the body is no JSON"
         raise Refused("bad-request", what, hint) from None
 
 
@@ -90,6 +142,11 @@ def clean_name(name: str) -> str:
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
         hint = f"Take 1 to {LONGEST_NAME} characters that can be seen"
         raise Refused("bad-request", "that cannot be a name", hint)
+    if unicodedata.normalize("NFKC", name).casefold() == ECHO_NAME.casefold():
+        hint = "Take another one, or add something to it"
+        raise Refused(
+            "bad-request", f"{ECHO_NAME} is the contact that sends back what it hears", hint
+        )
     return name
 
 

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import insert, select
@@ -18,20 +19,24 @@ from sqlalchemy.exc import IntegrityError
 from starlette.requests import HTTPConnection
 
 from calto_demo.server.backplane import Backplane, Memory
-from calto_demo.server.call import What
+from calto_demo.server.call import Call, What
 from calto_demo.server.database import Database, open_database
 from calto_demo.server.guard import RINGS_A_MINUTE, Guard, Rate
 from calto_demo.server.hub import Hub
 from calto_demo.server.ice_servers import IceServers
 from calto_demo.server.ledger import Ledger
 from calto_demo.server.metrics import Metrics
+from calto_demo.server.path_words import explanation
 from calto_demo.server.people import People
 from calto_demo.server.presence import Presence
 from calto_demo.server.realm import Realm
+from calto_demo.server.refusal import Refused
+from calto_demo.server.requests import ECHO_NAME
 from calto_demo.server.settings import Settings
 from calto_demo.server.switchboard import Switchboard
 from calto_demo.server.tables import keys
 from calto_demo.server.tokens import Identity, Tokens
+from natkit import UsageError
 
 ECHO = "u-echo"
 """The contact that sends back what it hears."""
@@ -91,6 +96,20 @@ class Services:
         """Return the name of this server for TURN, IPv6 addresses in brackets."""
         host = urlsplit(self.url_of(request)).hostname or "localhost"
         return f"[{host}]" if ":" in host else host
+
+    async def keep_path(self, call: Call, user: str, report: dict[str, Any]) -> str:
+        """Keep which way a call went, as one side saw it (PathReport); return why, in words.
+
+        Raises: Refused: the report contradicts itself.
+        """
+        peer = await self.people.get(call.other(user))
+        theirs = (await self.ledger.paths([call.id])).get((call.id, peer.id))
+        try:
+            words = explanation(report, theirs, peer.name)
+        except UsageError as error:
+            raise Refused("bad-request", str(error)) from error
+        await self.ledger.keep_path(call.id, user, report | {"explanation": words})
+        return words
 
     async def gone(self, user: str, session: str) -> None:
         """Do what follows when a session's socket is gone."""
@@ -169,7 +188,7 @@ async def _assemble(settings: Settings, database: Database) -> Services:
         monotonic=monotonic,
     )
     with contextlib.suppress(IntegrityError):
-        await people.add("Echo", "echo", id=ECHO, now=clock())
+        await people.add(ECHO_NAME, "echo", id=ECHO, now=clock())
     metrics.watch("calto_sockets", "Sessions that have a socket", lambda: hub.sockets)
     await hub.start()
     return services

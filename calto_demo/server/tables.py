@@ -106,4 +106,6 @@ call_paths = Table(
     Column("explanation", Text, nullable=False),
     Column("quality", JSON),
     Column("pairs", JSON, nullable=False),
+    # How that side looked for a path: what the words are made of.
+    Column("search", JSON),
 )

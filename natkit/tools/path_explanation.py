@@ -77,13 +77,14 @@ def explain_path(
 
 def _won(report: IceReport, pair: Tried) -> Won:
     working = [p for p in report.pairs if p.works] or [pair]
+    since = [p.worked_ms for p in working if p.worked_ms is not None]
     return Won(
         pair,
         _NOMINATORS[pair.nominated_by],
         len(working),
         1 + sum(p.priority > pair.priority for p in working),
-        pair.worked_ms
-        == min((p.worked_ms for p in working if p.worked_ms is not None), default=None),
+        # Where nobody knows when (browsers do not tell) there is no first one.
+        pair.worked_ms is not None and pair.worked_ms == min(since),
     )
 
 

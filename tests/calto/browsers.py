@@ -58,7 +58,7 @@ class CaltoUnderTest:
 
     def __init__(self, directory: Path, *options: str) -> None:
         http, turn = free_port(1), free_port(2)
-        self.url = f"http://localhost:{http}"
+        self.url = f"{'https' if '--tls' in options else 'http'}://localhost:{http}"
         self._command = [
             *(sys.executable, "-m", "calto_demo.cli", "serve", "--drain-time", "1"),
             *("--listen", f"127.0.0.1:{http}", "--turn-port", str(turn)),

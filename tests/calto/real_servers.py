@@ -1,12 +1,14 @@
-"""Start the databases that tests speak to, each on loopback, from an empty directory."""
+"""Start the servers of others that tests speak to, each on loopback, and empty."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -103,3 +105,19 @@ def wait_for_port(port: int) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+@contextlib.contextmanager
+def oidc_provider(*users: dict[str, str]) -> Iterator[str]:
+    """Run an OpenID Connect provider that knows these claims; gives its issuer."""
+    port = free_port(1)
+    words = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce"]
+    for user in users:
+        words += ["--user-claims", json.dumps(user)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for_port(port)
+            yield f"http://localhost:{port}"
+        finally:
+            process.terminate()
+            process.wait(10)

@@ -149,6 +149,9 @@ def test_both_sides_can_hang_up_and_both_keep_the_call(arrive: Arrive, who: str)
         somebody.page.get_by_role("tab", name="Calls").click()
         line = somebody.page.get_by_role("tabpanel").get_by_role("button", name=peer.name)
         assert "Direct (same network)" in line.inner_text()
+        line.click()
+        words = somebody.page.get_by_role("dialog").get_by_text(f"This side and {peer.name} talk")
+        assert "directly, in one network" in words.inner_text()
 
 
 def test_a_muted_microphone_is_silent_and_the_other_side_is_told(arrive: Arrive) -> None:

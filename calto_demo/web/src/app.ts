@@ -3,12 +3,19 @@
 import { natSeen, relaySeen } from "./check/gather";
 import { Conductor } from "./call/conductor";
 import { relayUrls } from "./call/policy";
-import { Api, ApiError } from "./net/api";
+import { Api, ApiError, CALLS_AT_ONCE } from "./net/api";
 import { AccountStore, returned } from "./net/account";
 import type { Nat, Person, ServerFrame, SignedIn, Welcome } from "./net/protocol";
 import { SignalSocket } from "./net/socket";
 import { socketUrl } from "./config";
-import { type AppState, NO_CALL, type Settings, storedSettings, storeSettings } from "./state";
+import {
+  type AppState,
+  NO_CALL,
+  refreshed,
+  type Settings,
+  storedSettings,
+  storeSettings,
+} from "./state";
 import { Store } from "./store";
 
 const RENEW_EVERY_MS = 10 * 60_000;
@@ -31,6 +38,7 @@ export class App {
       notice: null,
       people: [],
       records: [],
+      olderRecords: false,
       settings: storedSettings(localStorage),
       nat: "unknown",
       relayRttMs: null,
@@ -107,7 +115,7 @@ export class App {
     this.accounts.forget(true);
     this.socket.close();
     this.calls.abandon();
-    this.store.set({ me: null, people: [], records: [] });
+    this.store.set({ me: null, people: [], records: [], olderRecords: false });
     if (message) this.tell(message);
   }
 
@@ -158,7 +166,19 @@ export class App {
 
   private async refreshCalls(): Promise<void> {
     await this.api.calls().then(
-      (records) => this.store.set({ records }),
+      (newest) => this.store.set(refreshed(this.store.get(), newest)),
+      (error: unknown) => this.explain(error),
+    );
+  }
+
+  async olderCalls(): Promise<void> {
+    const { records } = this.store.get();
+    await this.api.calls(records.at(-1)?.started_at).then(
+      (older) =>
+        this.store.set({
+          records: [...records, ...older],
+          olderRecords: older.length === CALLS_AT_ONCE,
+        }),
       (error: unknown) => this.explain(error),
     );
   }

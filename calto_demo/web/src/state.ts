@@ -4,6 +4,7 @@ import type { CallView } from "./call/state";
 import type { CompareLeg } from "./call/policy";
 import type { Measured } from "./call/meter";
 import type { LinkState } from "./net/socket";
+import { CALLS_AT_ONCE } from "./net/api";
 import type { CallRecord, Nat, PathChoice, Person, ServerInfo, User } from "./net/protocol";
 
 export interface Settings {
@@ -33,6 +34,8 @@ export interface AppState {
   notice: Notice | null;
   people: Person[];
   records: CallRecord[];
+  /** There may be calls before the oldest of `records`. */
+  olderRecords: boolean;
   settings: Settings;
   nat: Nat;
   relayRttMs: number | null;
@@ -42,6 +45,8 @@ export interface AppState {
   relays: string[];
   measured: Measured | null;
   setupMs: number | null;
+  /** natkit's words for a pair that was in use. */
+  explained: { pair: string; words: string } | null;
   comparison: Comparison | null;
   safety: string[] | null;
   microphone: MediaStream | null;
@@ -54,6 +59,7 @@ export const NO_CALL = {
   relays: [],
   measured: null,
   setupMs: null,
+  explained: null,
   comparison: null,
   safety: null,
   microphone: null,
@@ -73,4 +79,15 @@ export function storedSettings(store: Storage): Settings {
 
 export function storeSettings(store: Storage, settings: Settings): void {
   store.setItem(SETTINGS, JSON.stringify(settings));
+}
+
+/** The newest calls in place of what was known of them; older ones that were fetched stay. */
+export function refreshed(
+  { records, olderRecords }: Pick<AppState, "records" | "olderRecords">,
+  newest: CallRecord[],
+): Pick<AppState, "records" | "olderRecords"> {
+  if (newest.length < CALLS_AT_ONCE) return { records: newest, olderRecords: false };
+  const from = newest.at(-1)!.started_at;
+  const older = records.filter(({ started_at }) => started_at < from);
+  return { records: [...newest, ...older], olderRecords: olderRecords || older.length === 0 };
 }

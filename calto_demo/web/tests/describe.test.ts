@@ -1,10 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { quality, snapshot } from "../src/path/stats";
 import {
   encryptionOf,
-  explain,
   forecast,
   label,
+  meaning,
   recordLabel,
   reportOf,
   uriHost,
@@ -47,37 +47,14 @@ test.each([
   expect(uriHost(uri)).toBe(host);
 });
 
-describe("the reason of a relayed call", () => {
+test("what a way means: whose wish the relay was, what it can do, and that a direct way has none", () => {
   const relayed = pair(RELAYED, PEER_MAPPED);
-
-  test("is the wish, where one of the two wanted it", () => {
-    const wanted = { ...SEEN, choice: "relay" } as const;
-    expect(explain(relayed, { ...wanted, mine: "relay" })).toMatch(/^You asked for the relay/);
-    expect(explain(relayed, wanted)).toMatch(/^Bob asked for the relay/);
-    expect(explain(pair(MAPPED, PEER_RELAYED), wanted)).toMatch(/^Bob asked for the relay/);
-  });
-
-  test("is the symmetric NAT, and whose it is", () => {
-    expect(explain(relayed, { ...SEEN, myNat: "symmetric" })).toMatch(/^Your NAT gives every/);
-    expect(explain(relayed, { ...SEEN, peerNat: "symmetric" })).toMatch(/^Bob's NAT gives every/);
-    const both = { ...SEEN, myNat: "symmetric", peerNat: "symmetric" } as const;
-    expect(explain(relayed, both)).toMatch(/^Both NATs/);
-  });
-
-  test("is a firewall where the NATs are not to blame", () => {
-    expect(explain(relayed, SEEN)).toMatch(/firewall/);
-  });
-
-  test("comes with what the relay can do, and cannot", () => {
-    expect(explain(relayed, SEEN)).toMatch(/The relay turn\.example\.org .* UDP; it cannot listen/);
-  });
-});
-
-test("a direct call says who is behind a NAT", () => {
-  expect(explain(pair(MAPPED, PEER_MAPPED), SEEN)).toMatch(/both of you are behind NATs/);
-  expect(explain(pair(HOST, PEER_MAPPED), SEEN)).toMatch(/Bob is behind a NAT/);
-  expect(explain(pair(MAPPED, PEER_HOST), SEEN)).toMatch(/you are behind a NAT/);
-  expect(explain(pair(HOST, PEER_HOST), SEEN)).toMatch(/no NAT lies between/);
+  const wanted = { ...SEEN, choice: "relay" } as const;
+  expect(meaning(relayed, { ...wanted, mine: "relay" })).toMatch(/^You asked for the relay/);
+  expect(meaning(relayed, wanted)).toMatch(/^Bob asked for the relay/);
+  expect(meaning(pair(MAPPED, PEER_RELAYED), wanted)).toMatch(/^Bob asked for the relay/);
+  expect(meaning(relayed, SEEN)).toMatch(/^The relay turn\.example\.org .* UDP; it cannot listen/);
+  expect(meaning(pair(MAPPED, PEER_MAPPED), SEEN)).toMatch(/straight to Bob: no server/);
 });
 
 test("nothing is forecast where a NAT is not known", () => {
@@ -99,9 +76,10 @@ test("ciphers have the names that people know", () => {
   expect(encryptionOf({ dtls: null, srtp: null })).toBeNull();
 });
 
-test("a report has the way, the words and all pairs, and reads back as the same label", () => {
+test("a report has the way, all pairs and the search, and reads back as the same label", () => {
   const [before, now] = [snapshot(chromiumReport(0, 0, 0)), snapshot(chromiumReport(1000, 50, 0))];
-  const report = reportOf(now, quality(before, now), 120, SEEN);
+  const search = { local: [], remote: [], asked: [{ url: "stun:a.example.org", error: 701 }] };
+  const report = reportOf(now, quality(before, now), 120, SEEN, search);
   expect(report).toMatchObject({
     kind: "relayed",
     relay: "turns:turn.example.org:443?transport=tcp",
@@ -109,11 +87,18 @@ test("a report has the way, the words and all pairs, and reads back as the same 
     quality: { rtt_ms: 24, loss: 0, setup_ms: 120 },
   });
   expect(report.pairs?.map(({ state }) => state)).toEqual(["selected", "failed"]);
+  expect(report.pairs?.[0]).toMatchObject({ nominated: true, sent: 3, answered: 2, received: 1 });
+  expect(report.search).toEqual({
+    role: "controlled",
+    nat: "cone",
+    peer_nat: "cone",
+    ...search,
+  });
   expect(recordLabel(report)).toBe("Relayed by turn.example.org over TLS");
 });
 
 test("a path that was never found is reported as unknown", () => {
   const nothing = snapshot([]);
-  expect(reportOf(nothing, quality(null, nothing), null, SEEN).kind).toBe("unknown");
+  expect(reportOf(nothing, quality(null, nothing), null, SEEN, null).kind).toBe("unknown");
   expect(recordLabel(null)).toBeNull();
 });

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { extended, EMPTY_SERIES } from "../src/call/meter";
 import { serverUrl, socketUrl } from "../src/config";
 import { AccountStore, returned } from "../src/net/account";
-import type { SignedIn } from "../src/net/protocol";
+import type { CallRecord, SignedIn } from "../src/net/protocol";
+import { refreshed } from "../src/state";
 import { initials } from "../src/ui/initials";
 import { ago } from "../src/ui/time";
 
@@ -98,4 +99,17 @@ test.each([
   [200_000, "2 d ago"],
 ])("%d seconds are %s", (seconds, words) => {
   expect(ago(1_000_000 - seconds, 1_000_000)).toBe(words);
+});
+
+test("older calls that were fetched stay when the newest are fetched again", () => {
+  const record = (started_at: number) => ({ started_at }) as CallRecord;
+  const page = (from: number) => Array.from({ length: 50 }, (_, n) => record(from - n));
+  const first = refreshed({ records: [], olderRecords: false }, page(100));
+  expect(first).toMatchObject({ olderRecords: true, records: { length: 50 } });
+  const all = { records: [...first.records, record(50)], olderRecords: false };
+  const next = refreshed(all, page(101));
+  expect(next.records.map(({ started_at }) => started_at)).toEqual(
+    Array.from({ length: 52 }, (_, n) => 101 - n),
+  );
+  expect(refreshed(all, [record(9)])).toEqual({ records: [record(9)], olderRecords: false });
 });

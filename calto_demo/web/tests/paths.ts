@@ -36,7 +36,9 @@ export const RELAYED: PathCandidate = {
 export const PEER_RELAYED: PathCandidate = { ...RELAYED, port: 49170, url: null, related: null };
 
 export function pair(local: PathCandidate, remote: PathCandidate, rttMs: number | null = 20): Pair {
-  return { id: "p", local, remote, state: "succeeded", nominated: true, selected: true, rttMs };
+  const checks = { sent: 1, answered: 1, received: 1 };
+  const worked = { state: "succeeded", nominated: true, selected: true };
+  return { id: "p", local, remote, ...worked, rttMs, priority: 1, checks };
 }
 
 export const SEEN: Circumstances = {
@@ -46,6 +48,7 @@ export const SEEN: Circumstances = {
   peerNat: "cone",
   peer: "Bob",
   relays: ["turn:turn.example.org:3478?transport=udp"],
+  calls: true,
 };
 
 type Entry = Record<string, unknown> & { id: string; type: string };
@@ -60,6 +63,7 @@ export function chromiumReport(at: number, packets: number, lost: number): Entry
       selectedCandidatePairId: "CP1",
       tlsVersion: "FEFD",
       srtpCipher: "SRTP_AES128_CM_HMAC_SHA1_80",
+      iceRole: "controlled",
     },
     {
       id: "CP1",
@@ -69,6 +73,10 @@ export function chromiumReport(at: number, packets: number, lost: number): Entry
       state: "succeeded",
       nominated: true,
       currentRoundTripTime: 0.024,
+      priority: 99,
+      requestsSent: 3,
+      responsesReceived: 2,
+      requestsReceived: 1,
     },
     {
       id: "CP2",

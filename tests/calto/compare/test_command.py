@@ -172,3 +172,18 @@ def test_what_would_be_ignored_or_never_end_is_refused(words: tuple[str, ...], w
     done = calto("compare", *words)
     assert done.exit_code == 2
     assert what in done.stderr
+
+
+def test_when_everything_is_lost_it_is_said_who_does_not_get_where():
+    done = calto("compare", "--lab", "home-vs-home", "--loss", "100%", "--for", "1s", "--json")
+    assert done.exit_code == 3
+    error = json.loads(done.stdout)["error"]
+    assert "does not get through to the server where both meet" in error["what"]
+    assert "203.0.113" not in done.stdout
+
+
+def test_a_distance_that_real_nats_do_not_have_is_refused():
+    words = ("--lab", "home-vs-home", "--backend", "netns", "--relay-away", "30ms")
+    done = calto("compare", *words, "--json")
+    assert done.exit_code == 2
+    assert "--relay-away needs the simulator" in json.loads(done.stdout)["error"]["what"]

@@ -17,7 +17,6 @@ pytestmark = pytest.mark.slow
 
 REPORT = {
     "kind": "relayed",
-    "explanation": "Your NAT is symmetric.",
     "local": {"type": "relay", "address": "203.0.113.7", "port": 50000, "protocol": "udp"},
     "relay": "turn:turn.example.org?transport=udp",
     "encryption": "SRTP_AEAD_AES_128_GCM",
@@ -101,6 +100,14 @@ async def test_what_is_not_there_is_refused_in_the_same_shape(world: World, path
     assert error_of(response, 404) in STATUS
 
 
+@pytest.mark.parametrize("name", ["Echo", " eCHO ", "Ｅｃｈｏ", "𝐄𝐜𝐡𝐨"])
+async def test_nobody_takes_the_name_of_the_echo_contact(world: World, name: str):
+    response = await world.api.ask("POST", "/api/guest", json={"name": name})
+    assert error_of(response, 400) == "bad-request"
+    assert "Echo is the contact" in response.text
+    await world.api.guest("Echo of Ada")
+
+
 async def test_contacts_are_seen_when_they_are_offline(world: World):
     ada, bob = await world.tab("Ada"), await world.tab("Bob")
     response = await world.api.ask("PUT", f"/api/contacts/{bob.user}", ada.token)
@@ -117,14 +124,15 @@ async def test_contacts_are_seen_when_they_are_offline(world: World):
 async def test_what_each_side_measured_is_kept_with_the_call(world: World):
     ada, bob, call = await world.talking()
     path = f"/api/calls/{call}/path"
-    assert (await world.api.ask("POST", path, ada.token, json=REPORT)).status_code == 204
+    response = await world.api.ask("POST", path, ada.token, json=REPORT)
+    assert response.json() == {"explanation": ""}  # nothing of a search was told
     await world.api.ask("POST", path, bob.token, json={"kind": "unknown"})
     await world.api.ask("POST", path, bob.token, json={"kind": "direct"})
     [record] = (await world.api.get("/api/calls", bob.token))["calls"]
     assert record["mine"]["kind"] == "direct"
     theirs = record["theirs"]
-    assert {key: theirs[key] for key in ("kind", "explanation", "local", "relay")} == {
-        key: REPORT[key] for key in ("kind", "explanation", "local", "relay")
+    assert {key: theirs[key] for key in ("kind", "local", "relay")} == {
+        key: REPORT[key] for key in ("kind", "local", "relay")
     }
     assert theirs["quality"]["loss"] == 0.01
     assert [pair["state"] for pair in theirs["pairs"]] == ["succeeded", "failed"]
@@ -137,7 +145,10 @@ async def test_what_each_side_measured_is_kept_with_the_call(world: World):
     "changes",
     [
         {"kind": "teleported"},
-        {"explanation": "x" * 2001},
+        {"search": {"role": "judge"}},
+        {"search": {"role": "controlled", "asked": [{"url": "https://example.org"}]}},
+        {"search": {"role": "controlled", "asked": [{"url": "stun:example.org", "error": 9}]}},
+        {"search": {"role": "controlled", "local": [{"type": "host", "address": "a b"}]}},
         {"pairs": [{}] * 101},
         {"quality": {"loss": 1.5}},
         {"local": {"type": "host", "port": 65536}},
@@ -158,6 +169,9 @@ async def test_a_report_of_another_shape_is_refused(world: World, changes: dict[
         ("GET", "/api/calls?before=1e400", None),
         ("GET", "/api/calls?limit=-1", None),
         ("GET", "/api/calls?limit=0", None),
+        ("GET", "/api/calls?limit=101", None),
+        ("GET", "/api/calls?limit=1000000000000000000000", None),
+        ("PATCH", "/api/me", '{"name": "echo"}'),
         ("PUT", "/api/contacts/{me}", None),
         ("PATCH", "/api/me", '{"name": "\\ud800"}'),
     ],

@@ -64,6 +64,29 @@ def test_a_field_that_is_not_what_it_should_be_is_refused(changes):
 
 
 @pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"type": "unheard-of"}, "type cannot be 'unheard-of'"),
+        ({"seq": "1"}, "seq must be a whole number, and is text"),
+        ({"seq": -1}, "seq must be at least 0"),
+        ({"call": CALL.upper()}, "call does not have the form that it must have"),
+        ({"sdp": ""}, "sdp must be at least 1 characters"),
+        ({"path": "teleport"}, "path cannot be 'teleport'"),
+        ({"to": None}, "to must be text, and is null"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_and_not_as_a_pattern(changes, words: str):
+    with pytest.raises(BadFrame) as refused:
+        read(json.dumps({**RING, **changes}))
+    assert str(refused.value) == words
+
+
+def test_a_field_that_is_missing_is_named():
+    with pytest.raises(BadFrame, match=r"^sdp is missing$"):
+        read(json.dumps({key: value for key, value in RING.items() if key != "sdp"}))
+
+
+@pytest.mark.parametrize(
     "session", ["short", "x" * 65, "has spaces in it!!!!", "0123456789abcdef\n"]
 )
 def test_a_session_name_that_could_be_guessed_or_is_none_is_refused(session: str):

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +13,8 @@ from httpx2 import AsyncClient
 
 from calto_demo.server.running import running
 from calto_demo.server.settings import Provider
-from tests.calto.real_servers import wait_for_port
+from tests.calto.real_servers import oidc_provider
 from tests.calto.server.world import error_of, settings_in
-from tests.ports import free_port
 
 pytestmark = [pytest.mark.interop]
 
@@ -28,17 +24,8 @@ BOB = {"sub": "bob-8", "name": "\u202e\x00"}
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    port = free_port(1)
-    words = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--require-nonce"]
-    for user in (ADA, BOB):
-        words += ["--user-claims", json.dumps(user)]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for_port(port)
-            yield f"http://localhost:{port}"
-        finally:
-            process.terminate()
-            process.wait(10)
+    with oidc_provider(ADA, BOB) as issuer:
+        yield issuer
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ export class Conductor {
     private readonly send: (frame: ClientFrame) => void,
   ) {
     this.comparer = new Comparer(store, send);
-    this.reporter = new Reporter(store, api);
+    this.reporter = new Reporter(store, api, () => this.leg?.search ?? null);
     this.restarter = new Restarter(() => this.restart());
     window.addEventListener("online", () => this.restarter.now(this.leg !== null));
   }
@@ -309,7 +309,10 @@ export class Conductor {
     });
     this.leg = leg;
     for (const candidate of this.early.splice(0)) void leg.add(candidate);
-    this.meter = new Meter(leg.connection, (measured) => this.store.set({ measured }));
+    this.meter = new Meter(leg.connection, (measured) => {
+      this.store.set({ measured });
+      this.reporter.saw(measured);
+    });
     return leg;
   }
 

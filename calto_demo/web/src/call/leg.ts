@@ -6,7 +6,8 @@
  */
 
 import type { PathChoice } from "../net/protocol";
-import { admits, admitted, configuration } from "./policy";
+import { candidatesIn, type Search, SearchLog } from "../path/search";
+import { admits, admitted, askedUrls, configuration } from "./policy";
 
 export interface LegEvents {
   candidate(candidate: RTCIceCandidateInit | null): void;
@@ -26,6 +27,7 @@ export interface LegSettings {
 
 export class Leg {
   readonly connection: RTCPeerConnection;
+  private readonly log: SearchLog;
   private held: (RTCIceCandidateInit | null)[] | null;
   private waiting: (RTCIceCandidateInit | null)[] = [];
   private closed = false;
@@ -36,6 +38,7 @@ export class Leg {
     private readonly events: LegEvents,
   ) {
     this.held = settings.hold ? [] : null;
+    this.log = new SearchLog(askedUrls(settings.servers, settings.policy));
     this.connection = new RTCPeerConnection(configuration(settings.servers, settings.policy));
     for (const track of microphone.getAudioTracks()) this.connection.addTrack(track, microphone);
     this.listen();
@@ -43,7 +46,11 @@ export class Leg {
 
   private listen(): void {
     const { connection, events } = this;
-    connection.onicecandidate = ({ candidate }) => this.found(candidate?.toJSON() ?? null);
+    connection.onicecandidate = ({ candidate }) => {
+      if (candidate) this.log.found(candidate);
+      this.found(candidate?.toJSON() ?? null);
+    };
+    connection.onicecandidateerror = ({ url, errorCode }) => this.log.unanswered(url, errorCode);
     connection.onconnectionstatechange = () => events.state(connection.connectionState);
     connection.ontrack = ({ track, streams }) =>
       events.audio(streams[0] ?? new MediaStream([track]));
@@ -80,7 +87,7 @@ export class Leg {
   async answer(offer: string): Promise<string | null> {
     const { connection, settings } = this;
     if (connection.signalingState === "have-local-offer" && settings.isCaller) return null;
-    await connection.setRemoteDescription({ type: "offer", sdp: admitted(settings.policy, offer) });
+    await this.takes("offer", offer);
     await this.addWaiting();
     await connection.setLocalDescription();
     return this.described();
@@ -89,9 +96,14 @@ export class Leg {
   /** Take the answer to our offer; one that comes late or twice is left alone. */
   async answered(sdp: string): Promise<void> {
     if (this.connection.signalingState !== "have-local-offer") return;
-    const { policy } = this.settings;
-    await this.connection.setRemoteDescription({ type: "answer", sdp: admitted(policy, sdp) });
+    await this.takes("answer", sdp);
     await this.addWaiting();
+  }
+
+  private async takes(type: "offer" | "answer", told: string): Promise<void> {
+    const sdp = admitted(this.settings.policy, told);
+    await this.connection.setRemoteDescription({ type, sdp });
+    for (const candidate of candidatesIn(sdp)) this.log.told(new RTCIceCandidate(candidate));
   }
 
   async add(candidate: RTCIceCandidateInit | null): Promise<void> {
@@ -102,6 +114,7 @@ export class Leg {
     }
     try {
       await this.connection.addIceCandidate(candidate ?? undefined);
+      if (candidate?.candidate) this.log.told(new RTCIceCandidate(candidate));
     } catch (error) {
       // It belongs to a description that has been replaced since: of no use, and no harm.
       console.debug("candidate left out", error);
@@ -118,9 +131,14 @@ export class Leg {
     if (track && sender) await sender.replaceTrack(track);
   }
 
+  get search(): Search {
+    return this.log.search;
+  }
+
   close(): void {
     this.closed = true;
     this.connection.onicecandidate = null;
+    this.connection.onicecandidateerror = null;
     this.connection.onconnectionstatechange = null;
     this.connection.ontrack = null;
     this.connection.close();

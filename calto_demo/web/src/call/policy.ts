@@ -39,6 +39,13 @@ function withoutRelays(servers: readonly RTCIceServer[]): RTCIceServer[] {
   });
 }
 
+/** The servers that a connection asks under a policy. */
+export function askedUrls(servers: readonly RTCIceServer[], policy: PathChoice): string[] {
+  const all = servers.flatMap(urlsOf);
+  if (policy === "auto") return all;
+  return all.filter((url) => url.startsWith(policy === "relay" ? "turn" : "stun"));
+}
+
 export function relayUrls(servers: readonly RTCIceServer[]): string[] {
   return servers.flatMap((server) => urlsOf(server).filter((url) => url.startsWith("turn")));
 }

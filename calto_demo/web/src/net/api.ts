@@ -2,6 +2,8 @@
 
 import type { CallRecord, IceServers, PathReport, Person, ServerInfo, SignedIn } from "./protocol";
 
+export const CALLS_AT_ONCE = 50;
+
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -36,10 +38,14 @@ export class Api {
   setContact = (user: string, wanted: boolean) =>
     this.ask<void>(wanted ? "PUT" : "DELETE", `/api/contacts/${encodeURIComponent(user)}`);
 
-  calls = async (): Promise<CallRecord[]> =>
-    (await this.ask<{ calls: CallRecord[] }>("GET", "/api/calls?limit=50")).calls;
+  /** Args: before: the `started_at` of the oldest call that is known; left out: the newest. */
+  calls = async (before?: number): Promise<CallRecord[]> => {
+    const older = before === undefined ? "" : `&before=${before}`;
+    const path = `/api/calls?limit=${CALLS_AT_ONCE}${older}`;
+    return (await this.ask<{ calls: CallRecord[] }>("GET", path)).calls;
+  };
   report = (call: string, path: PathReport) =>
-    this.ask<void>("POST", `/api/calls/${encodeURIComponent(call)}/path`, path);
+    this.ask<{ explanation: string }>("POST", `/api/calls/${encodeURIComponent(call)}/path`, path);
   ice = (call?: string) =>
     this.ask<IceServers>("GET", `/api/ice${call ? `?call=${encodeURIComponent(call)}` : ""}`);
 

@@ -31,9 +31,23 @@ export interface Person extends User {
 
 export interface WireCandidate {
   type: "host" | "srflx" | "prflx" | "relay";
-  address: string;
+  /** null where the browser hides it. */
+  address: string | null;
   port: number;
   protocol: "udp" | "tcp" | "tls";
+}
+
+/** A candidate of the search, whether a pair has it or not. */
+export interface WireFound extends WireCandidate {
+  related: { address: string; port: number } | null;
+  priority: number;
+  url: string | null;
+}
+
+/** A server that was asked for candidates; the code of RTCPeerConnectionIceErrorEvent. */
+export interface AskedServer {
+  url: string;
+  error: number | null;
 }
 
 export interface WireQuality {
@@ -46,6 +60,7 @@ export interface WireQuality {
 
 export interface PathReport {
   kind: "direct" | "relayed" | "failed" | "unknown";
+  /** natkit's words: the server's, and not the client's. */
   explanation?: string;
   local?: WireCandidate | null;
   remote?: WireCandidate | null;
@@ -57,7 +72,20 @@ export interface PathReport {
     remote: WireCandidate | null;
     state: string;
     rtt_ms: number | null;
+    priority: number;
+    nominated: boolean;
+    sent: number;
+    answered: number;
+    received: number;
   }[];
+  search?: {
+    role: "controlling" | "controlled";
+    nat: Nat;
+    peer_nat: Nat;
+    local: WireFound[];
+    remote: WireFound[];
+    asked: AskedServer[];
+  } | null;
 }
 
 export interface CallRecord {

@@ -1,6 +1,8 @@
 /** A call's way in words: what kind it is, by which relay, and why. */
 
 import type { Nat, PathChoice, PathReport, WireCandidate } from "../net/protocol";
+import type { Search } from "./search";
+import { HIDDEN } from "./stats";
 import type { Pair, PathCandidate, Quality, Snapshot } from "./stats";
 
 export type Kind = "same-network" | "through-nat" | "relayed" | "relayed-there";
@@ -15,6 +17,8 @@ export interface Circumstances {
   peer: string;
   /** Our relay's URIs, to name the relay when the browser does not say which one it used. */
   relays: readonly string[];
+  /** True where this side calls. */
+  calls: boolean;
 }
 
 export function kindOf(pair: Pick<Pair, "local" | "remote">): Kind {
@@ -29,7 +33,10 @@ export function isRelayed(kind: Kind): boolean {
 }
 
 /** The one line that says it: "Direct (through NAT)", "Relayed by turn.example over TLS". */
-export function label(pair: Pair, relays: readonly string[] = []): string {
+export function label(
+  pair: Pick<Pair, "local" | "remote">,
+  relays: readonly string[] = [],
+): string {
   switch (kindOf(pair)) {
     case "same-network":
       return "Direct (same network)";
@@ -53,50 +60,18 @@ export function uriHost(uri: string | null): string | null {
   return found?.[1]?.replace(/^\[|\]$/g, "") ?? null;
 }
 
-/** Why the call went this way, in a sentence or two. */
-export function explain(pair: Pair, seen: Circumstances): string {
+/** What the way means for who talks; why it is this one, natkit's words say. */
+export function meaning(pair: Pair, seen: Circumstances): string {
   const kind = kindOf(pair);
-  if (kind === "same-network")
-    return (
-      `Your packets go straight to ${seen.peer}'s address: no NAT lies between the two of you, ` +
-      "and no server carries the call."
-    );
-  if (kind === "through-nat") return throughNat(pair, seen);
-  return `${whyRelayed(seen)} ${whatRelayDoes(kind, pair, seen)}`;
+  if (!isRelayed(kind))
+    return `Your packets go straight to ${seen.peer}: no server carries the call.`;
+  return [whoseWish(seen), whatRelayDoes(kind, pair, seen)].filter(Boolean).join(" ");
 }
 
-function throughNat(pair: Pair, seen: Circumstances): string {
-  const who =
-    pair.local.type === "host"
-      ? `${seen.peer} is behind a NAT`
-      : pair.remote.type === "host"
-        ? "you are behind a NAT"
-        : "both of you are behind NATs";
-  const how =
-    "STUN told each side its public address, and the packets that both sent there opened the way.";
-  return `The call is direct, although ${who}. ${how} No server carries it.`;
-}
-
-function whyRelayed({ choice, mine, myNat, peerNat, peer }: Circumstances): string {
+function whoseWish({ choice, mine, peer }: Circumstances): string | null {
   if (mine === "relay") return `You asked for the relay, so ${peer} does not see your address.`;
   if (choice === "relay") return `${peer} asked for the relay and keeps their address hidden.`;
-  if (myNat === "symmetric" && peerNat === "symmetric")
-    return (
-      "Both NATs give every destination another port (symmetric), so neither side can know where " +
-      "the other will come from, and no direct way was found."
-    );
-  if (myNat === "symmetric" || peerNat === "symmetric") {
-    const whose = myNat === "symmetric" ? "Your NAT" : `${peer}'s NAT`;
-    const others = myNat === "symmetric" ? `${peer}'s side` : "your side";
-    return (
-      `${whose} gives every destination another port (symmetric), and ${others} lets in only what ` +
-      "it expects, so no direct way was found."
-    );
-  }
-  return (
-    "No direct way was found: a firewall on one of the two sides keeps the packets out, or lets no " +
-    "UDP through."
-  );
+  return null;
 }
 
 function whatRelayDoes(kind: Kind, pair: Pair, { relays, peer }: Circumstances): string {
@@ -138,12 +113,16 @@ function srtpName(cipher: string): string {
   return `SRTP AES-${bits}${cipher.includes("GCM") ? "-GCM" : ""}`;
 }
 
-/** What the server keeps of this call's way. */
+/** More pairs, and candidates of one side, make no report longer. */
+const MOST = 50;
+
+/** What the server keeps of this call's way, and makes natkit's words of. */
 export function reportOf(
   seen: Snapshot,
   figures: Quality,
   setupMs: number | null,
   circumstances: Circumstances,
+  search: Search | null,
 ): PathReport {
   const { selected } = seen;
   const quality = {
@@ -155,25 +134,34 @@ export function reportOf(
   };
   if (!selected) return { kind: "unknown", quality };
   const kind = kindOf(selected);
+  const others = seen.pairs.filter((pair) => !pair.selected);
   return {
     kind: isRelayed(kind) ? "relayed" : "direct",
-    explanation: explain(selected, circumstances),
     local: onWire(selected.local),
     remote: onWire(selected.remote),
     relay: kind === "relayed" ? (selected.local.url ?? circumstances.relays[0] ?? null) : null,
     encryption: encryptionOf(seen),
     quality,
-    pairs: seen.pairs.slice(0, 100).map((pair) => ({
+    pairs: [selected, ...others].slice(0, MOST).map((pair) => ({
       local: onWire(pair.local),
       remote: onWire(pair.remote),
       state: pair.selected ? "selected" : pair.state,
       rtt_ms: pair.rttMs,
+      priority: pair.priority,
+      nominated: pair.nominated,
+      ...pair.checks,
     })),
+    search: search && {
+      role: (seen.controlling ?? circumstances.calls) ? "controlling" : "controlled",
+      nat: circumstances.myNat,
+      peer_nat: circumstances.peerNat,
+      ...search,
+    },
   };
 }
 
 function onWire({ type, address, port, protocol }: PathCandidate): WireCandidate {
-  return { type, address, port, protocol };
+  return { type, address: address === HIDDEN ? null : address, port, protocol };
 }
 
 /** The line for a call of the past, from what was kept of it. */
@@ -184,10 +172,10 @@ export function recordLabel(report: PathReport | null): string | null {
   }
   const widen = (it: WireCandidate, url: string | null): PathCandidate => ({
     ...it,
+    address: it.address ?? HIDDEN,
     url,
     related: null,
   });
   const local = widen(report.local, report.relay ?? null);
-  const pair = { local, remote: widen(report.remote, null) };
-  return label({ ...pair, id: "", state: "", nominated: true, selected: true, rttMs: null });
+  return label({ local, remote: widen(report.remote, null) });
 }

@@ -19,6 +19,9 @@ export interface PathCandidate {
   related: { address: string; port: number } | null;
 }
 
+/** In place of an address that the browser does not tell. */
+export const HIDDEN = "hidden";
+
 export interface Pair {
   id: string;
   local: PathCandidate;
@@ -27,6 +30,9 @@ export interface Pair {
   nominated: boolean;
   selected: boolean;
   rttMs: number | null;
+  priority: number;
+  /** Checks of ICE. */
+  checks: { sent: number; answered: number; received: number };
 }
 
 export interface Counters {
@@ -41,6 +47,8 @@ export interface Snapshot {
   at: number;
   selected: Pair | null;
   pairs: Pair[];
+  /** True where this side nominates; null where the browser does not tell. */
+  controlling: boolean | null;
   /** This host's own addresses, as far as the browser tells them; without loopback. */
   hosts: string[];
   dtls: string | null;
@@ -77,6 +85,7 @@ export function snapshot(report: Iterable<Entry>): Snapshot {
     at: number(inbound?.timestamp ?? transport?.timestamp) ?? 0,
     selected,
     pairs,
+    controlling: transport?.iceRole ? transport.iceRole === "controlling" : null,
     hosts: hostsOf(entries),
     dtls: dtlsVersion(transport),
     srtp: text(transport?.srtpCipher),
@@ -134,6 +143,12 @@ function pairOf(entry: Entry, entries: Entries, selectedId: string | null): Pair
       nominated: entry.nominated === true,
       selected: entry.id === selectedId,
       rttMs: milliseconds(entry.currentRoundTripTime),
+      priority: number(entry.priority) ?? 0,
+      checks: {
+        sent: number(entry.requestsSent) ?? 0,
+        answered: number(entry.responsesReceived) ?? 0,
+        received: number(entry.requestsReceived) ?? 0,
+      },
     },
   ];
 }
@@ -145,7 +160,7 @@ function candidateOf(entry: Entry | undefined): PathCandidate | null {
   return {
     type: entry.candidateType as CandidateType,
     // A remote one that is known by an mDNS name only has no address until it is resolved.
-    address: text(entry.address) ?? text(entry.ip) ?? "hidden",
+    address: text(entry.address) ?? text(entry.ip) ?? HIDDEN,
     port: number(entry.port) ?? 0,
     protocol: protocol as PathCandidate["protocol"],
     url: text(entry.url),

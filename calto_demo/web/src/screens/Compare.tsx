@@ -7,13 +7,14 @@ import type { Comparison } from "../state";
 import { useStore } from "../store";
 import { Button } from "../ui/Button";
 import { PathCard } from "../ui/PathCard";
-import { valuesOf } from "../ui/QualityCharts";
-import { useCircumstances } from "./circumstances";
+import { FIGURES } from "../ui/QualityCharts";
+import { useCircumstances, useExplanation } from "./circumstances";
 
 export function Compare({ app, comparison }: { app: App; comparison: Comparison }) {
   const measured = useStore(app.store, (state) => state.measured);
   const relayRttMs = useStore(app.store, (state) => state.relayRttMs);
   const circumstances = useCircumstances(app)!;
+  const explanation = useExplanation(app);
   const other = comparison.leg;
   const shared = { relayRttMs, narrow: true };
   return (
@@ -37,6 +38,7 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
           title="What you hear"
           seen={measured?.seen ?? null}
           circumstances={circumstances}
+          explanation={explanation}
         />
         {comparison.state !== "failed" && (
           <PathCard
@@ -44,7 +46,7 @@ export function Compare({ app, comparison }: { app: App; comparison: Comparison 
             title="The same over the other way"
             seen={comparison.measured?.seen ?? null}
             circumstances={circumstances}
-            explanation={FOR_COMPARISON[other]}
+            meaning={FOR_COMPARISON[other]}
           />
         )}
       </div>
@@ -74,13 +76,6 @@ function stateWords({ state, mine }: Comparison, peer: string, other: "relay" | 
 }
 
 function Table({ main, other }: { main: Measured | null; other: Measured | null }) {
-  const [one, two] = [valuesOf(main), valuesOf(other)];
-  const rows = [
-    ["Round trip", one.rtt, two.rtt],
-    ["Jitter", one.jitter, two.jitter],
-    ["Loss", one.loss, two.loss],
-    ["Received", one.rate, two.rate],
-  ];
   return (
     <table className="w-full text-sm tabular-nums">
       <thead className="text-quiet">
@@ -91,11 +86,11 @@ function Table({ main, other }: { main: Measured | null; other: Measured | null 
         </tr>
       </thead>
       <tbody>
-        {rows.map(([name, here, there]) => (
-          <tr key={name} className="border-t border-line">
-            <th className="p-3 text-left font-normal text-quiet">{name}</th>
-            <td className="p-3">{here}</td>
-            <td className="p-3">{there}</td>
+        {FIGURES.map(({ title, value }) => (
+          <tr key={title} className="border-t border-line">
+            <th className="p-3 text-left font-normal text-quiet">{title}</th>
+            <td className="p-3">{value(main)}</td>
+            <td className="p-3">{value(other)}</td>
           </tr>
         ))}
       </tbody>

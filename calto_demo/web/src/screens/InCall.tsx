@@ -12,7 +12,7 @@ import { LevelMeter } from "../ui/LevelMeter";
 import { Panel } from "../ui/Panel";
 import { PathCard } from "../ui/PathCard";
 import { QualityCharts } from "../ui/QualityCharts";
-import { useCircumstances } from "./circumstances";
+import { useCircumstances, useExplanation } from "./circumstances";
 import { Compare } from "./Compare";
 import { SafetyNumber } from "./SafetyNumber";
 
@@ -21,6 +21,7 @@ export function InCall({ app, view }: { app: App; view: CallView }) {
   const comparison = useStore(app.store, (state) => state.comparison);
   const relayRttMs = useStore(app.store, (state) => state.relayRttMs);
   const circumstances = useCircumstances(app)!;
+  const explanation = useExplanation(app);
   return (
     <section aria-label={`Call with ${view.peer.name}`} className="space-y-4">
       <Talk app={app} view={view} />
@@ -32,6 +33,7 @@ export function InCall({ app, view }: { app: App; view: CallView }) {
           seen={measured?.seen ?? null}
           circumstances={circumstances}
           relayRttMs={relayRttMs}
+          explanation={explanation}
         />
       )}
       <section aria-label="Quality" className="rounded-2xl border border-line bg-surface p-3">

@@ -7,11 +7,13 @@ import { recordOutcome } from "../call/state";
 import type { CallRecord } from "../net/protocol";
 import { recordLabel } from "../path/describe";
 import { useStore } from "../store";
+import { Button } from "../ui/Button";
 import { when } from "../ui/time";
 import { RecordPanel } from "./RecordPanel";
 
 export function Recents({ app }: { app: App }) {
   const records = useStore(app.store, (state) => state.records);
+  const older = useStore(app.store, (state) => state.olderRecords);
   const [shown, setShown] = useState<CallRecord | null>(null);
   if (records.length === 0)
     return <p className="px-2 py-6 text-center text-sm text-quiet">No calls yet.</p>;
@@ -30,6 +32,11 @@ export function Recents({ app }: { app: App }) {
           </li>
         ))}
       </ul>
+      {older && (
+        <div className="mt-2 text-center">
+          <Button onClick={() => void app.olderCalls()}>Older calls</Button>
+        </div>
+      )}
       <RecordPanel app={app} record={shown} close={() => setShown(null)} />
     </>
   );

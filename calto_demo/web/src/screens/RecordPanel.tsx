@@ -107,7 +107,7 @@ function qualityWords({ rtt_ms, jitter_ms, loss, bitrate_bps, setup_ms }: WireQu
     rtt_ms !== null && `round trip ${formatMs(rtt_ms)}`,
     jitter_ms !== null && `jitter ${formatMs(jitter_ms)}`,
     loss !== null && `loss ${(loss * 100).toFixed(1)} %`,
-    bitrate_bps !== null && `${Math.round(bitrate_bps / 1000)} kbit/s`,
+    bitrate_bps !== null && `${Math.round(bitrate_bps / 1000)} kb/s`,
     setup_ms !== null && `set up in ${formatMs(setup_ms)}`,
   ];
   return words.filter(Boolean).join(", ") || "not measured";

@@ -1,7 +1,7 @@
 /** The path card: which way a call goes, drawn and in words, and all ways that were tried. */
 
 import type { Circumstances } from "../path/describe";
-import { encryptionOf, explain, isRelayed, kindOf, label } from "../path/describe";
+import { encryptionOf, isRelayed, kindOf, label, meaning } from "../path/describe";
 import { drawing } from "../path/drawing";
 import type { Snapshot } from "../path/stats";
 import { PairsTable } from "./PairsTable";
@@ -11,8 +11,10 @@ interface Props {
   seen: Snapshot | null;
   circumstances: Circumstances;
   relayRttMs: number | null;
-  /** In place of why the call went this way. */
-  explanation?: string;
+  /** In place of what the way means for who talks. */
+  meaning?: string;
+  /** natkit's words: why it is this way; null: they have not come. */
+  explanation?: string | null;
   title?: string;
   narrow?: boolean;
 }
@@ -45,7 +47,7 @@ function Looking() {
 
 type WayProps = Props & { pair: NonNullable<Snapshot["selected"]>; seen: Snapshot };
 
-function Way({ pair, seen, circumstances, relayRttMs, explanation, narrow = false }: WayProps) {
+function Way({ pair, seen, circumstances, relayRttMs, narrow = false, ...words }: WayProps) {
   const { hosts } = seen;
   const picture = drawing(pair, { ...circumstances, relayRttMs, hosts });
   return (
@@ -53,7 +55,12 @@ function Way({ pair, seen, circumstances, relayRttMs, explanation, narrow = fals
       <div className="my-4">
         <PathDrawing drawing={picture} encryption={encryptionOf(seen)} narrow={narrow} />
       </div>
-      <p className="max-w-prose text-sm">{explanation ?? explain(pair, circumstances)}</p>
+      <p className="max-w-prose text-sm">{words.meaning ?? meaning(pair, circumstances)}</p>
+      {words.explanation && (
+        <p data-testid="path-explanation" className="mt-2 max-w-prose text-sm break-words">
+          {words.explanation}
+        </p>
+      )}
       <div className="mt-3">
         <PairsTable pairs={seen.pairs} />
       </div>

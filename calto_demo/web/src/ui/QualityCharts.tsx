@@ -1,59 +1,63 @@
 /** Round trip, jitter, loss and bitrate of a connection, live. */
 
-import type { Measured } from "../call/meter";
-import { EMPTY_SERIES } from "../call/meter";
-import { formatMs } from "./time";
+import { EMPTY_SERIES, type Measured, type Series } from "../call/meter";
 import { Chart } from "./Chart";
+import { formatMs } from "./time";
 
-export function QualityCharts({ measured }: { measured: Measured | null }) {
-  const series = measured?.series ?? EMPTY_SERIES;
-  const figures = valuesOf(measured);
-  return (
-    <div className="grid grid-cols-2 gap-2 lg:grid-cols-4">
-      <Chart
-        title="Round trip"
-        value={figures.rtt}
-        at={series.at}
-        values={series.rttMs}
-        atLeast={20}
-      />
-      <Chart
-        title="Jitter"
-        value={figures.jitter}
-        at={series.at}
-        values={series.jitterMs}
-        atLeast={20}
-      />
-      <Chart
-        title="Loss"
-        value={figures.loss}
-        at={series.at}
-        values={series.lossPercent}
-        atLeast={5}
-      />
-      <Chart
-        title="Received"
-        value={figures.rate}
-        at={series.at}
-        values={series.kbps}
-        atLeast={40}
-      />
-    </div>
-  );
+interface Figure {
+  title: string;
+  series: Exclude<keyof Series, "at">;
+  /** The top of the chart, where all values are below. */
+  atLeast: number;
+  value: (measured: Measured | null) => string;
 }
 
 /** "–" where nothing was measured: unknown is not 0. */
-export function valuesOf(measured: Measured | null) {
-  const {
-    rttMs = null,
-    jitterMs = null,
-    loss = null,
-    receivedBps = null,
-  } = measured?.quality ?? {};
-  return {
-    rtt: rttMs === null ? "–" : formatMs(rttMs),
-    jitter: jitterMs === null ? "–" : formatMs(jitterMs),
-    loss: loss === null ? "–" : `${(loss * 100).toFixed(1)} %`,
-    rate: receivedBps === null ? "–" : `${Math.round(receivedBps / 1000)} kbit/s`,
-  };
+function shown(value: number | null | undefined, words: (value: number) => string): string {
+  return value === null || value === undefined ? "–" : words(value);
+}
+
+export const FIGURES: readonly Figure[] = [
+  {
+    title: "Round trip",
+    series: "rttMs",
+    atLeast: 20,
+    value: (it) => shown(it?.quality.rttMs, formatMs),
+  },
+  {
+    title: "Jitter",
+    series: "jitterMs",
+    atLeast: 20,
+    value: (it) => shown(it?.quality.jitterMs, formatMs),
+  },
+  {
+    title: "Loss",
+    series: "lossPercent",
+    atLeast: 5,
+    value: (it) => shown(it?.quality.loss, (loss) => `${(loss * 100).toFixed(1)} %`),
+  },
+  {
+    title: "Received",
+    series: "kbps",
+    atLeast: 40,
+    value: (it) => shown(it?.quality.receivedBps, (bps) => `${Math.round(bps / 1000)} kb/s`),
+  },
+];
+
+export function QualityCharts({ measured }: { measured: Measured | null }) {
+  const series = measured?.series ?? EMPTY_SERIES;
+  return (
+    <div className="grid grid-cols-2 gap-2 lg:grid-cols-4">
+      {FIGURES.map(({ title, series: name, atLeast, value }) => (
+        <Chart
+          key={title}
+          title={title}
+          value={value(measured)}
+          at={series.at}
+          values={series[name]}
+          atLeast={atLeast}
+        />
+      ))}
+    </div>
+  );
 }
