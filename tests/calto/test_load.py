@@ -63,7 +63,8 @@ class Witness(CaltoClient):
         while not self.answers.empty():
             self.answers.get_nowait()
         self.socket.send(self.sign())
-        return await asyncio.wait_for(self.answers.get(), 10)
+        async with asyncio.timeout(10):
+            return await self.answers.get()
 
     def story(self) -> list[str]:
         """Return its call as it came: kinds, and the marks of candidates."""
