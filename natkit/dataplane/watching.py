@@ -36,10 +36,14 @@ class Watching(Protocol):
 if sys.platform == "linux":
 
     class EpollWatching:
-        """An epoll that an event loop watches while there is anything in it."""
+        """An epoll that an event loop watches while there is anything in it.
 
-        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        Args: then: called after every round of callbacks.
+        """
+
+        def __init__(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> None:
             self.time = loop.time
+            self._then = then
             self._loop = loop
             self._callbacks: dict[int, Callable[[], None]] = {}
 
@@ -67,13 +71,19 @@ if sys.platform == "linux":
                 # An earlier one may have ended this one's life.
                 if descriptor in callbacks:
                     callbacks[descriptor]()
+            self._then()
 
-    def watching_many(loop: asyncio.AbstractEventLoop) -> Watching:
-        """Return what watches many sockets under `loop`."""
-        return EpollWatching(loop)
+    def watching_many(
+        loop: asyncio.AbstractEventLoop, then: Callable[[], None] = lambda: None
+    ) -> Watching:
+        """Return what watches many sockets under `loop`, and calls `then` after what they had."""
+        return EpollWatching(loop, then)
 
 else:
 
-    def watching_many(loop: asyncio.AbstractEventLoop) -> Watching:
+    def watching_many(
+        loop: asyncio.AbstractEventLoop,
+        _: Callable[[], None] = lambda: None,
+    ) -> Watching:
         """Return what watches many sockets: `loop`, since there is no epoll here."""
         return loop
