@@ -111,7 +111,9 @@ class Ring:
         return [self._failure(first + place, waiting[place], code) for place, code in failed]
 
     def close(self) -> None:
-        """Give the ring back."""
+        """Give the ring back. Closing twice is harmless."""
+        if self._memory.closed:
+            return
         self._words.release()
         self._memory.close()
         self._entries.close()
