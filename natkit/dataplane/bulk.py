@@ -36,7 +36,7 @@ from natkit.dataplane.reading import Owner
 from natkit.dataplane.ring import open_ring
 from natkit.dataplane.routes import address_of
 from natkit.dataplane.sockaddr import from_packed, to_packed
-from natkit.dataplane.watching import Watching, watching_many
+from natkit.dataplane.watching import EdgeWatching, watching_edges
 from natkit.machine import Instant
 
 BATCH = 32
@@ -156,7 +156,7 @@ class BulkReader:
         self,
         sock: socket.socket,
         owner: BulkOwner,
-        watching: Watching,
+        watching: EdgeWatching,
         inbox: Inbox,
         *,
         ipv6: bool,
@@ -185,10 +185,13 @@ class BulkReader:
             inbox.flush()
         first = inbox.used
         count = _recvmmsg(self._descriptor, self._arrivals[first], BATCH, DONT_WAIT, None)
+        if count == BATCH:
+            self._watching.again(self._sock)
         if count > 0:
             lengths = self._lengths[first : first + count].tolist()
             self._owner.received_many(inbox, self._head, first * SLOT, lengths, self._time())
         elif ctypes.get_errno() != errno.EAGAIN:
+            self._watching.again(self._sock)  # for what came beside the error
             self._owner.failed(self._time())
 
 
@@ -198,7 +201,7 @@ class InBulk:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._inbox = Inbox()
         self.flush = self._inbox.flush
-        self._watching = watching_many(loop, self.flush)
+        self._watching = watching_edges(loop, self.flush)
 
     def key(self, address: Any) -> Any:
         """Return its sockaddr."""
