@@ -1,8 +1,8 @@
 """The portable plane's table: clients, channels and relayed addresses.
 
 Rules of this file:
-1. Keys are addresses as the socket module writes them, so that what `recvfrom` gave is looked up
-   as it is.
+1. Keys are addresses as what receives them writes them (`Way.key`), so that they are looked up as
+   they are.
 2. A channel carries while `now < until`, the sooner of its own end and its permission's
    (RFC 8656 §9, §12): a plane that missed a lapse still forwards nothing too late.
 3. What cannot be sent at once is dropped, as on any busy link, and counted.
