@@ -14,6 +14,8 @@ from collections.abc import Callable
 from struct import pack
 from typing import Any, TypeAlias
 
+Buffer: TypeAlias = bytes | memoryview
+
 Ancillary: TypeAlias = list[tuple[int, int, bytes]]
 
 Receive: TypeAlias = Callable[[int, int], tuple[bytes, Ancillary, int, Any]]
@@ -25,6 +27,9 @@ if sys.platform == "linux":
 
     FIRST = 0 if sys.byteorder == "little" else -1
     """Where the mark is in what comes beside a datagram: IPv4 tells one byte, IPv6 an int."""
+
+    BEFORE = socket.CMSG_LEN(0)
+    """Bytes before that, in what comes beside it: the header of the ancillary data."""
 
     _MARKED = {
         socket.AF_INET: tuple(
@@ -43,12 +48,12 @@ if sys.platform == "linux":
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         return sock.recvmsg
 
-    def send_marked(sock: socket.socket, data: bytes, remote: Any, mark: int) -> None:
+    def send_marked(sock: socket.socket, data: Buffer, remote: Any, mark: int) -> None:
         """Send one datagram with this mark. Raises: OSError."""
         sock.sendmsg((data,), _MARKED[sock.family][mark], 0, remote)
 
 else:
-    ROOM = FIRST = 0
+    ROOM = FIRST = BEFORE = 0
 
     def marked_receive(sock: socket.socket, *, ipv6: bool) -> Receive:  # noqa: ARG001 - as above
         """Return what receives from `sock`, all with the mark 0."""
@@ -59,6 +64,6 @@ else:
 
         return receive
 
-    def send_marked(sock: socket.socket, data: bytes, remote: Any, _: int) -> None:
+    def send_marked(sock: socket.socket, data: Buffer, remote: Any, _: int) -> None:
         """Send one datagram; marks are not copied here. Raises: OSError."""
         sock.sendto(data, remote)

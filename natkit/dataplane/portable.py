@@ -6,18 +6,17 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any, assert_never
 
 from natkit.dataplane import Counters, Upcalls
-from natkit.dataplane.marks import send_marked
+from natkit.dataplane.bulk import InBulk, can_bulk
+from natkit.dataplane.listening import Listener
 from natkit.dataplane.meter import Meter
 from natkit.dataplane.neighbours import NOBODY, Neighbours
 from natkit.dataplane.rates import BothWays, Bucket, LocalUserLimits, Narrower, UserLimits
-from natkit.dataplane.reading import Reader
-from natkit.dataplane.sockaddr import from_socket, to_socket
-from natkit.dataplane.tables import HEADER_SIZE, Channel, Client, Relay
-from natkit.dataplane.watching import watching_many
+from natkit.dataplane.reading import OneByOne, Way
+from natkit.dataplane.sockaddr import to_socket
+from natkit.dataplane.tables import Channel, Client, Relay
 from natkit.machine import Instant
 from natkit.turn.forwarding import (
     AllocationClosed,
@@ -65,12 +64,12 @@ class PortablePlane:
         self._upcalls = upcalls
         loop = asyncio.get_running_loop()
         self._time = loop.time
-        self._watching = watching_many(loop)
+        self._way: Way = InBulk(loop) if can_bulk() else OneByOne(loop)
         self._neighbours = neighbours
         self._users = users or LocalUserLimits()
         self._meters: dict[TransportAddress, Meter] = {}  # of relays, and of what others relay
         self._shared: dict[Meter, list[str]] = {}  # by what names they have part in limits
-        self._listeners: dict[TransportAddress, _Listener] = {}
+        self._listeners: dict[TransportAddress, Listener] = {}
         self._relays: dict[TransportAddress, Relay] = {}
         self._clients: dict[Path, Client] = {}
         self._streams: set[Path] = set()
@@ -82,13 +81,13 @@ class PortablePlane:
 
     def add_listener(self, server: TransportAddress, sock: socket.socket) -> None:
         """Read clients' datagrams from `sock`, bound to `server`; own it."""
-        self._listeners[server] = _Listener(server, sock, self._upcalls)
+        self._listeners[server] = Listener(server, sock, self._upcalls, self._way)
 
     def add_relay(self, relayed: TransportAddress, sock: socket.socket) -> None:
         """Read peers' datagrams from `sock`, known to clients as `relayed`; own it."""
         ipv6 = relayed.is_ipv6
         set_dont_fragment(sock, False, ipv6=ipv6)
-        relay = Relay(relayed, sock, self._upcalls, self._neighbours, self._watching, ipv6=ipv6)
+        relay = Relay(relayed, sock, self._upcalls, self._neighbours, self._way, ipv6=ipv6)
         self._relays[relayed] = self._meters[relayed] = relay
 
     def measure(self, relayed: TransportAddress) -> Meter:
@@ -157,7 +156,7 @@ class PortablePlane:
                 relay.permit(ip, 0.0)
                 del relay.permissions[ip]
             case ChannelLapsed(channel=number, peer=peer):
-                relay.peers.pop(self._neighbours.address_to(peer), None)
+                relay.peers.pop(self._way.key(self._neighbours.address_to(peer)), None)
                 if relay.client is not None:
                     relay.client.channels.pop(number, None)
             case AllocationMoved(old=old, path=path):
@@ -191,6 +190,7 @@ class PortablePlane:
         if not dont_fragment:
             relay.send(data, self._neighbours.address_to(peer), now)
             return
+        self._way.flush()
         set_dont_fragment(relay.sock, True, ipv6=relayed.is_ipv6)
         relay.send(data, self._neighbours.address_to(peer), now)
         set_dont_fragment(relay.sock, False, ipv6=relayed.is_ipv6)
@@ -213,6 +213,7 @@ class PortablePlane:
             listener.reader.stop()
         self._listeners.clear()
         self._clients.clear()
+        self._way.close()
 
     def _join(self, relay: Relay, path: Path) -> None:
         client = self._client(path)
@@ -294,60 +295,16 @@ class PortablePlane:
             return
         self._clients.pop(path, None)
         if path.server in self._listeners:
-            self._listeners[path.server].clients.pop(to_socket(path.client), None)
-
-
-class _Listener:
-    """A UDP socket that clients send to, and those of them that relay."""
-
-    __slots__ = ("clients", "reader", "sendto", "server", "sock", "upcalls")
-
-    def __init__(self, server: TransportAddress, sock: socket.socket, upcalls: Upcalls) -> None:
-        self.server = server
-        self.sock = sock
-        self.sendto = sock.sendto
-        self.upcalls = upcalls
-        self.clients: dict[Any, Client] = {}
-        loop = asyncio.get_running_loop()
-        self.reader = Reader(sock, self, loop, ipv6=server.is_ipv6)
-
-    def received(self, data: bytes, source: Any, now: Instant, mark: int) -> None:
-        """Take a client's datagram: ChannelData goes on at once, all else goes up."""
-        if len(data) < HEADER_SIZE:
-            return
-        if data[0] & 0xC0 == 0x40:
-            client = self.clients.get(source)
-            if client is not None:
-                client.forward(data, now, mark)
-        else:
-            self.upcalls.client_datagram(data, from_socket(source), self.server, now)
-
-    def failed(self, _now: Instant) -> None:
-        """Take that an error waits on the socket: nobody asked for any."""
-
-    def send(self, client: Any, data: bytes, mark: int = 0) -> bool:
-        """Send one datagram; False: it was dropped."""
-        try:
-            if mark:
-                send_marked(self.sock, data, client, mark)
-            else:
-                self.sendto(data, client)
-        except OSError:
-            return False
-        return True
-
-    def admit(self, source: Any) -> Client:
-        """Return a table for a client that sends from `source`."""
-        client = self.clients[source] = Client(partial(self.send, source), padded=False)
-        return client
+            self._listeners[path.server].dismiss(to_socket(path.client))
 
 
 def _bind(relay: Relay, fact: ChannelBound, peer: Any) -> None:
     if relay.client is None:
         return
-    channel = relay.peers.get(peer)
+    key = relay.way.key(peer)
+    channel = relay.peers.get(key)
     if channel is None:
-        channel = relay.peers[peer] = Channel(relay, fact.channel, peer)
+        channel = relay.peers[key] = Channel(relay, fact.channel, peer, key)
         relay.client.channels[fact.channel] = channel
     channel.expires_at = fact.expires_at
     channel.until = min(fact.expires_at, relay.permissions.get(fact.peer.ip, 0.0))

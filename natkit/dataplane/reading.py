@@ -11,7 +11,7 @@ import socket
 from typing import Any, Protocol
 
 from natkit.dataplane.marks import FIRST, ROOM, marked_receive
-from natkit.dataplane.watching import Watching
+from natkit.dataplane.watching import Watching, watching_many
 from natkit.machine import Instant
 
 
@@ -25,6 +25,32 @@ class Owner(Protocol):
 
     def failed(self, now: Instant, /) -> None:
         """Take that reading failed with an error other than "nothing there"."""
+
+
+class Way(Protocol):
+    """How datagrams come and go. What received them names their senders by a key."""
+
+    def key(self, address: Any, /) -> Any:
+        """Return the key of an address that is written as the socket module does."""
+
+    def address(self, key: Any, /) -> Any:
+        """Return the address of a key."""
+
+    def reader(self, sock: socket.socket, owner: Any, /, *, ipv6: bool) -> Reading:
+        """Read `sock` from now on. Its owner is an `Owner`, or what the way needs of one."""
+
+    def flush(self) -> None:
+        """Send what waits to be sent, if anything does."""
+
+    def close(self) -> None:
+        """Give back what the system lent."""
+
+
+class Reading(Protocol):
+    """Reads a socket."""
+
+    def stop(self) -> None:
+        """Read no more, and close the socket."""
 
 
 BURST = 32
@@ -121,3 +147,28 @@ class Reader:
                 await asyncio.sleep(0)
             else:
                 self._owner.received(data, source, loop.time(), 0)
+
+
+class OneByOne:
+    """The way of sockets whose datagrams come and go one at a time: see `Way`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watching = watching_many(loop)
+
+    def key(self, address: Any) -> Any:
+        """Return the address itself."""
+        return address
+
+    def address(self, key: Any) -> Any:
+        """Return the key itself."""
+        return key
+
+    def reader(self, sock: socket.socket, owner: Owner, *, ipv6: bool) -> Reader:
+        """Read `sock` from now on."""
+        return Reader(sock, owner, self._watching, ipv6=ipv6)
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        """Nothing was lent."""

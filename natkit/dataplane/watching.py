@@ -33,14 +33,36 @@ class Watching(Protocol):
         """Call back no more. To be said before the socket is closed."""
 
 
+class EdgeWatching(Watching, Protocol):
+    """Calls back once for what came, however much of it is then read: the next time when more
+    comes.
+    """
+
+    def again(self, sock: socket.socket, /) -> None:
+        """Call back once more if there is something left to read."""
+
+
 if sys.platform == "linux":
 
     class EpollWatching:
-        """An epoll that an event loop watches while there is anything in it."""
+        """An epoll that an event loop watches while there is anything in it.
 
-        def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        Args:
+            edges: it is an `EdgeWatching`.
+            then:  called after every round of callbacks.
+        """
+
+        def __init__(
+            self,
+            loop: asyncio.AbstractEventLoop,
+            *,
+            edges: bool = False,
+            then: Callable[[], None] = lambda: None,
+        ) -> None:
             self.time = loop.time
+            self._then = then
             self._loop = loop
+            self._what = select.EPOLLIN | (select.EPOLLET if edges else 0)
             self._callbacks: dict[int, Callable[[], None]] = {}
 
         def add_reader(self, sock: socket.socket, callback: Callable[[], None], /) -> None:
@@ -49,8 +71,12 @@ if sys.platform == "linux":
                 self._epoll = select.epoll()
                 self._loop.add_reader(self._epoll, self._wake)
             descriptor = sock.fileno()
-            self._epoll.register(descriptor, select.EPOLLIN)
+            self._epoll.register(descriptor, self._what)
             self._callbacks[descriptor] = callback
+
+        def again(self, sock: socket.socket, /) -> None:
+            """Call back once more if there is something left to read."""
+            self._epoll.modify(sock.fileno(), self._what)
 
         def remove_reader(self, sock: socket.socket, /) -> None:
             """Call back no more."""
@@ -67,13 +93,22 @@ if sys.platform == "linux":
                 # An earlier one may have ended this one's life.
                 if descriptor in callbacks:
                     callbacks[descriptor]()
+            self._then()
 
     def watching_many(loop: asyncio.AbstractEventLoop) -> Watching:
         """Return what watches many sockets under `loop`."""
         return EpollWatching(loop)
+
+    def watching_edges(loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> EdgeWatching:
+        """Return what watches many sockets under `loop`, and calls `then` after what they had."""
+        return EpollWatching(loop, edges=True, then=then)
 
 else:
 
     def watching_many(loop: asyncio.AbstractEventLoop) -> Watching:
         """Return what watches many sockets: `loop`, since there is no epoll here."""
         return loop
+
+    def watching_edges(_: asyncio.AbstractEventLoop, __: Callable[[], None]) -> EdgeWatching:
+        """Raises: NotImplementedError: there is no epoll here."""
+        raise NotImplementedError

@@ -14,7 +14,10 @@ from natkit.dataplane.sockaddr import to_socket
 from natkit.wire import TransportAddress
 from tests.dataplane.test_portable import World, frame
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="marks are copied on Linux alone")
+pytestmark = [
+    pytest.mark.usefixtures("way"),
+    pytest.mark.skipif(sys.platform != "linux", reason="marks are copied on Linux alone"),
+]
 
 EXPEDITED, ECT, CONGESTED = 0xB8, 0x02, 0x03
 """DSCP 46, and two values of ECN (RFC 3168 §5)."""

@@ -30,6 +30,8 @@ from natkit.turn.forwarding import (
 )
 from natkit.wire import ChannelData, TransportAddress
 
+pytestmark = pytest.mark.usefixtures("way")
+
 CHANNEL = 0x4001
 PUBLIC = "192.0.2.7"
 """What relayed addresses behind a 1:1 NAT are known by; this machine does not have it."""

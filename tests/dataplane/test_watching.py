@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from natkit.dataplane.watching import watching_many
+from natkit.dataplane.watching import watching_edges, watching_many
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -99,3 +100,30 @@ def test_what_is_watched_again_after_the_last_one_is_heard(pairs: Callable[[], P
             return bytes(await heard)
 
     assert asyncio.run(work()) == b"again"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there is no epoll")
+def test_edges_call_back_for_what_is_left_only_when_asked_to(pairs: Callable[[], Pair]) -> None:
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        rounds = 0
+
+        def count() -> None:
+            nonlocal rounds
+            rounds += 1
+
+        watching = watching_edges(loop, count)
+        one, other = pairs()
+        heard: list[bytes] = []
+        watching.add_reader(one, lambda: heard.append(one.recv(9)))
+        for data in (b"1", b"2", b"3"):
+            other.send(data)
+        await asyncio.sleep(0.01)
+        assert heard == [b"1"]
+        watching.again(one)
+        await asyncio.sleep(0.01)
+        assert heard == [b"1", b"2"]
+        assert rounds == 2
+        watching.remove_reader(one)
+
+    asyncio.run(work())

@@ -1,0 +1,220 @@
+"""Many datagrams in one system call: recvmmsg(2), and what sends many, in buffers that stay.
+
+A datagram is received into a slot and leaves from there: no object is made of it, and nobody copies
+it. A slot has room for ChannelData's header before what a peer sent:
+
+    name    the sender's sockaddr, as the system writes it
+    beside  the ancillary data, with the mark (natkit.dataplane.marks)
+    frame   4 bytes for a channel's header
+    data    the datagram
+
+Rule of the file: what waits to be sent lies in slots that the inbox counts as used. These are free
+again after `Inbox.flush`, and not before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import socket
+import sys
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, Protocol, TypeAlias
+
+from natkit.dataplane.departures import (
+    DONT_WAIT,
+    PART,
+    Departures,
+    MessageDepartures,
+    Messages,
+    system_call,
+)
+from natkit.dataplane.marks import BEFORE, ROOM, marked_receive
+from natkit.dataplane.reading import Owner
+from natkit.dataplane.ring import open_ring
+from natkit.dataplane.routes import address_of
+from natkit.dataplane.sockaddr import from_packed, to_packed
+from natkit.dataplane.watching import EdgeWatching, watching_edges
+from natkit.machine import Instant
+
+BATCH = 32
+"""Datagrams read from a socket before others get their turn: enough to spread what a wake-up costs,
+and under a millisecond."""
+
+_SLOTS = 2 * BATCH
+"""Datagrams under way at once: those that wait to be sent, and those that are being read."""
+
+_NAME = 32  # sizeof sockaddr_in6 is 28
+_BESIDE = 24  # CMSG_SPACE(4), or more
+FRAME = _NAME + _BESIDE + 4
+DATA = FRAME + 4
+SLOT = DATA + 65536
+"""Bytes of a slot, and where in it the room for a frame's header and the datagram begin."""
+
+_recvmmsg = system_call("recvmmsg")
+
+
+def can_bulk() -> bool:
+    """Tell whether this system has what it takes."""
+    if _recvmmsg is None or system_call("sendmmsg") is None:
+        return False
+    _recvmmsg(-1, None, 0, 0, None)
+    return ctypes.get_errno() == errno.EBADF  # ENOSYS: an emulation without them
+
+
+def _name_size(*, ipv6: bool) -> int:
+    return 28 if ipv6 else 16
+
+
+Head: TypeAlias = Callable[[bytearray, int], tuple[bytes, int, int, int]]
+"""Reads a slot: the sender's sockaddr, the mark, and the first four bytes of the datagram as two
+numbers, which are an earlier one's where it is shorter.
+"""
+
+
+def _head(*, ipv6: bool) -> Head:
+    size = _name_size(ipv6=ipv6)
+    to_mark = _NAME - size + BEFORE
+    if ipv6 and sys.byteorder == "big":
+        to_mark += 3  # IPv4 tells one byte, IPv6 an int
+    return Struct(f">{size}s{to_mark}xB{DATA - size - to_mark - 1}xHH").unpack_from
+
+
+_HEADS = {ipv6: _head(ipv6=ipv6) for ipv6 in (False, True)} if sys.platform == "linux" else {}
+
+
+class BulkOwner(Owner, Protocol):
+    """Whose socket is read. None of these may raise."""
+
+    def received_many(
+        self, inbox: Inbox, head: Head, at: int, lengths: list[int], now: Instant, /
+    ) -> None:
+        """Take datagrams of these `lengths` in bytes, the first one's slot at `at`. Those that are
+        to wait are in slots up to `Inbox.used` after it.
+        """
+
+
+class Inbox:
+    """Slots that datagrams are received into, and what sends them on from there.
+
+    Attributes:
+        data, view: the slots.
+        address:    where they are.
+        used:       how many of them hold what waits to be sent.
+        departures: where that waits.
+    """
+
+    def __init__(self) -> None:
+        self.data = bytearray(SLOT * _SLOTS)
+        self.view = memoryview(self.data)
+        self.address = address_of(self.data)
+        self.used = 0
+        self.departures: Departures = open_ring(_SLOTS) or MessageDepartures(_SLOTS)
+        # Of every datagram the system tells how long its name and what is beside it are, in place
+        # of how long they may be: the same each time, for one IP version.
+        self._arrivals = {ipv6: self._describe(ipv6=ipv6) for ipv6 in (False, True)}
+
+    def _describe(self, *, ipv6: bool) -> Messages:
+        messages = Messages(_SLOTS)
+        size = _name_size(ipv6=ipv6)
+        for slot in range(_SLOTS):
+            at = self.address + slot * SLOT
+            messages.write(slot, at, size, at + _NAME, ROOM)
+            PART.pack_into(messages.parts, slot * PART.size, at + DATA, SLOT - DATA)
+        return messages
+
+    def arrivals(self, *, ipv6: bool) -> Messages:
+        """Return what describes the slots to recvmmsg."""
+        return self._arrivals[ipv6]
+
+    def flush(self) -> None:
+        """Send all that waits."""
+        for whose, data, size, code in self.departures.flush():
+            at = data - self.address
+            whose.missed(self.view[at : at + size], code)
+        self.used = 0
+
+
+class BulkReader:
+    """Reads a non-blocking socket until `stop`, a batch at a time."""
+
+    __slots__ = (
+        "_arrivals",
+        "_descriptor",
+        "_head",
+        "_inbox",
+        "_lengths",
+        "_owner",
+        "_sock",
+        "_time",
+        "_watching",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        owner: BulkOwner,
+        watching: EdgeWatching,
+        inbox: Inbox,
+        *,
+        ipv6: bool,
+    ) -> None:
+        self._sock = sock
+        self._descriptor = sock.fileno()
+        self._owner = owner
+        self._inbox = inbox
+        self._head = _HEADS[ipv6]
+        messages = inbox.arrivals(ipv6=ipv6)
+        self._arrivals, self._lengths = messages.pointers, messages.lengths
+        self._watching = watching
+        self._time = watching.time
+        marked_receive(sock, ipv6=ipv6)
+        watching.add_reader(sock, self._drain)
+
+    def stop(self) -> None:
+        """Read no more, and close the socket."""
+        self._inbox.flush()  # before its descriptor may be another socket's
+        self._watching.remove_reader(self._sock)
+        self._sock.close()
+
+    def _drain(self) -> None:
+        inbox = self._inbox
+        if inbox.used > BATCH:
+            inbox.flush()
+        first = inbox.used
+        count = _recvmmsg(self._descriptor, self._arrivals[first], BATCH, DONT_WAIT, None)
+        if count == BATCH:
+            self._watching.again(self._sock)
+        if count > 0:
+            lengths = self._lengths[first : first + count].tolist()
+            self._owner.received_many(inbox, self._head, first * SLOT, lengths, self._time())
+        elif ctypes.get_errno() != errno.EAGAIN:
+            self._watching.again(self._sock)  # for what came beside the error
+            self._owner.failed(self._time())
+
+
+class InBulk:
+    """The way of sockets whose datagrams come and go in batches: see `Way`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._inbox = Inbox()
+        self.flush = self._inbox.flush
+        self._watching = watching_edges(loop, self.flush)
+
+    def key(self, address: Any) -> Any:
+        """Return its sockaddr."""
+        return to_packed(address)
+
+    def address(self, key: Any) -> Any:
+        """Return what a sockaddr says."""
+        return from_packed(key)
+
+    def reader(self, sock: socket.socket, owner: BulkOwner, *, ipv6: bool) -> BulkReader:
+        """Read `sock` from now on."""
+        return BulkReader(sock, owner, self._watching, self._inbox, ipv6=ipv6)
+
+    def close(self) -> None:
+        """Give back what the system lent."""
+        self._inbox.departures.close()
