@@ -8,12 +8,15 @@ everything is installed, so a skip would hide that nothing was tested.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+
+from natkit.tools.relay_fast_path import refusal
 
 SBIN = os.pathsep.join(("/usr/local/sbin", "/usr/sbin", "/sbin"))
 """Where Debian keeps servers and network tools; not on everybody's PATH."""
@@ -59,4 +62,14 @@ def _libnice() -> str | None:
     return None
 
 
-CHECKS: dict[str, Callable[[], str | None]] = {"root": _root, "ipv6": _ipv6, "libnice": _libnice}
+@functools.cache
+def _xdp() -> str | None:
+    return refusal()
+
+
+CHECKS: dict[str, Callable[[], str | None]] = {
+    "root": _root,
+    "ipv6": _ipv6,
+    "libnice": _libnice,
+    "xdp": _xdp,
+}

@@ -34,7 +34,7 @@ _ASKED_FOR = os.environ.get("TURN_UNDER_TEST", "")
 PROGRAMS = [_ASKED_FOR] if _ASKED_FOR not in ("", BEYOND) else ["natkit", "natkit-crew"]
 """Servers on loopback: what TURN_UNDER_TEST says, or natkit with one worker and two."""
 
-ONLY_BEYOND = pytest.param(BEYOND, marks=[pytest.mark.root, pytest.mark.needs("root", "ip")])
+ONLY_BEYOND = pytest.param(BEYOND, marks=[pytest.mark.root, pytest.mark.needs("root", "ip", "xdp")])
 SERVERS = {"": [*PROGRAMS, ONLY_BEYOND], BEYOND: [ONLY_BEYOND]}.get(_ASKED_FOR, PROGRAMS)
 """What raw bytes are sent to: those, and natkit with the fast path."""
 

@@ -33,6 +33,7 @@ def relayed(client: RawClient, peer: Peer) -> TransportAddress:
     """The relayed address of `client`, whose channel 0x4000 is bound to `peer`."""
     address = client.allocate()
     client.bind(CHANNEL, peer.address)
+    assert client.fence() == []  # a kernel that forwards knows the channel by now as well
     return address
 
 

@@ -25,7 +25,7 @@ TUN = Path("/dev/net/tun")
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.needs("root", "ip"),
+    pytest.mark.needs("root", "ip", "xdp"),
     pytest.mark.skipif(not TUN.exists(), reason="this kernel has no tap interfaces"),
 ]
 

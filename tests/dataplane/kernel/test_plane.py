@@ -30,7 +30,7 @@ from tests.dataplane.kernel.relaying import (
     relaying,
 )
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "xdp")]
 
 SIDES = pytest.mark.parametrize("side", [V4, V6], ids=["IPv4", "IPv6"])
 NOTHING = ("not at all", "not at all")

@@ -17,7 +17,7 @@ from tests.dataplane.kernel.ground import V4, V6, Ground, ground
 from tests.dataplane.kernel.serving import await_line, calling, eventually, serving
 from tests.turnserver import TurnUnderTest
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "setpriv")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "setpriv", "xdp")]
 
 FAST = ("fast", "fast")
 LOADING = (NET_ADMIN, SYS_ADMIN, PERFMON, BPF)

@@ -23,7 +23,7 @@ from tests.soak_server import LIFETIMES
 from tests.turnkit import UDP, RawClient
 from tests.turnserver import TurnUnderTest
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "xdp")]
 
 PERMISSION = LIFETIMES["natkit.turn.allocation.PERMISSION_LIFETIME"]
 BINDING = LIFETIMES["natkit.turn.allocation.CHANNEL_LIFETIME"]

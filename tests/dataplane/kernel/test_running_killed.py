@@ -29,7 +29,7 @@ from tests.dataplane.kernel.serving import (
 )
 from tests.turnserver import TurnUnderTest
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "xdp")]
 
 FAST = ("fast", "fast")
 NEXT_ID = {"prog_id": 11, "map_id": 12, "link_id": 31}

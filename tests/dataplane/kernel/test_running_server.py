@@ -14,7 +14,7 @@ from natkit.wire import Lifetime, MessageClass, Method
 from tests.dataplane.kernel.ground import V4, V6, Ground, Side, ground
 from tests.dataplane.kernel.serving import SIDES, calling, has_program, serving
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "xdp")]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from natkit.dataplane.kernel.table import Carried, Ends, FastTable, open_part, p
 from natkit.wire import TransportAddress
 from tests.dataplane.kernel.ground import ground
 
-pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip")]
+pytestmark = [pytest.mark.root, pytest.mark.needs("root", "ip", "xdp")]
 
 LEAVING = Ends(TransportAddress("10.9.2.1", 6000), TransportAddress("10.9.2.2", 7000), 0)
 
