@@ -42,7 +42,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine, self._readers = engine, engine.execution_options(reading=True)
         # SQLite has one writer at a time, and lets others look again: here they queue. It has a
-        # connection of its own: giving one back takes two turns of the loop, and the next waits.
+        # connection of its own: giving one back takes four turns of the loop, and the next waits.
         self._queue = asyncio.Lock() if engine.dialect.name == "sqlite" else None
         self._writer: AsyncConnection | None = None
 
