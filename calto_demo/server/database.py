@@ -6,10 +6,9 @@ SQLite (a file, or in memory) and PostgreSQL are the two that are tested.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +41,10 @@ class Database:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine, self._readers = engine, engine.execution_options(reading=True)
-        # SQLite has one writer at a time, and lets others look again: here they queue.
-        is_sqlite = engine.dialect.name == "sqlite"
-        self._writer: AbstractAsyncContextManager[None] = (
-            asyncio.Lock() if is_sqlite else contextlib.nullcontext()
-        )
+        # SQLite has one writer at a time, and lets others look again: here they queue. It has a
+        # connection of its own: giving one back takes four turns of the loop, and the next waits.
+        self._queue = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._writer: AsyncConnection | None = None
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -57,8 +55,15 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is kept, unless an exception comes out of it."""
-        async with self._writer, self._engine.begin() as connection:
-            yield connection
+        if self._queue is None:
+            async with self._engine.begin() as connection:
+                yield connection
+            return
+        async with self._queue:
+            if self._writer is None:
+                self._writer = await self._engine.connect()
+            async with self._writer.begin():
+                yield self._writer
 
     async def migrate(self) -> None:
         """Bring the tables up to date."""
@@ -73,6 +78,8 @@ class Database:
 
     async def close(self) -> None:
         """Let go of every connection."""
+        if self._writer is not None:
+            await self._writer.close()
         await self._engine.dispose()
 
 

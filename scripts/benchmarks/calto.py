@@ -177,9 +177,7 @@ async def _measured(server: Server, opening: Sequence[Callable[[], Awaitable[T]]
     for a, b in pairs:
         await a.part(b)
     alive.cancel()
-    lost = sum(client.socket.lost for client in clients)
-    if lost:
-        raise AssertionError(f"{lost} sockets were lost")
+    await closed(clients)
     cpu = 10 * (both - relaying) * late / len(took)
     return Found(
         rss=rss,
@@ -194,6 +192,16 @@ async def _measured(server: Server, opening: Sequence[Callable[[], Awaitable[T]]
         slow=p99(took),
         cpu=cpu,
     )
+
+
+async def closed(clients: Sequence[T]) -> None:
+    """Close them. Raises: AssertionError: some were lost before."""
+    lost = sum(client.socket.lost for client in clients)
+    for client in clients:
+        client.socket.close()
+    await asyncio.sleep(0)  # the loop closes them
+    if lost:
+        raise AssertionError(f"{lost} sockets were lost")
 
 
 async def _memory(

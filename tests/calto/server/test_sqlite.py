@@ -64,6 +64,22 @@ async def test_a_writer_who_never_ends_is_told_of(
     await people.add("Ada", "guest", now=1.0)  # the one before let go of everything
 
 
+async def test_fifty_who_write_at_once_do_not_take_turns_of_the_loop(database: Database):
+    people, turns = People(database, lambda: "1"), 0
+
+    async def tick() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    await people.add("Ada", "guest", now=1.0)
+    ticking = asyncio.create_task(tick())
+    await asyncio.gather(*(people.seen("u-1", now=float(number)) for number in range(50)))
+    ticking.cancel()
+    assert turns < 10
+
+
 async def test_the_log_is_moved_while_somebody_reads_and_writes(
     database: Database, path: Path, monkeypatch
 ):
