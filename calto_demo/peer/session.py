@@ -219,6 +219,7 @@ class CallSignalling:
                 message = self._read(frame)
                 if message is not None:
                     return message
+        self.session.frames.put_nowait(None)  # for whoever waits for the next call, too
         raise SignallingLost("signalling has ended", why=str(self.session.lost))
 
     def _read(self, frame: Frame) -> Message | None:

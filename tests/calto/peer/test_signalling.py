@@ -104,3 +104,11 @@ async def test_a_server_that_was_started_again_knows_a_call_or_has_lost_it(
     session: Any = SimpleNamespace(frames=asyncio.Queue(), lost=None)
     session.frames.put_nowait({"type": "welcome", "calls": [{"call": known}]})
     assert await CallSignalling(session, "mine").receive() == what
+
+
+async def test_the_end_of_a_session_is_told_to_everybody_who_asks():
+    session: Any = SimpleNamespace(frames=asyncio.Queue(), lost=None)
+    session.frames.put_nowait(None)
+    for _ in range(2):
+        with pytest.raises(SignallingLost):
+            await asyncio.wait_for(CallSignalling(session, "mine").receive(), 5)
