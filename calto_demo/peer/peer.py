@@ -27,7 +27,14 @@ from calto_demo.path_report import ice_of
 from calto_demo.peer.audio import Sink, Source, Voice, listen
 from calto_demo.peer.bitrate import BitrateControl
 from calto_demo.peer.opus import announce_fec
-from calto_demo.peer.signalling import Description, HungUp, Signalling, SignallingLost, Trickled
+from calto_demo.peer.signalling import (
+    Description,
+    HungUp,
+    Interrupted,
+    Signalling,
+    SignallingLost,
+    Trickled,
+)
 from calto_demo.peer.stats import PathStats, path_stats
 from natkit import NatkitError, Network, SocketNetwork, TurnServer
 from natkit.aiortc import RTCPeerConnection
@@ -117,29 +124,36 @@ class Peer:
         self.ended: str | None = None
         self.trouble: NatkitError | None = None
         self.over = asyncio.Event()
-        self._pc = RTCPeerConnection(
-            servers.configuration(path), network=self.network, randomness=randomness
-        )
+        self._servers, self._randomness, self._calls = servers, randomness, False
         self._signalling: Signalling | None = None
         self._held: list[Trickled] | None = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed, self._answered = asyncio.Event(), False
         self._control = BitrateControl()
-        self._pc.addTrack(self.voice)
-        self._pc.on("track", lambda track: self._spawn(listen(track, self._hear)))
-        self._pc.on("icecandidate", self._found)
-        self._pc.on("iceconnectionstatechange", self._moved)
-        self._pc.on("connectionstatechange", self._moved)
+        self._pc = self._connection()
+
+    def _connection(self) -> RTCPeerConnection:
+        made = RTCPeerConnection(
+            self._servers.configuration(self.path),
+            network=self.network,
+            randomness=self._randomness,
+        )
+        made.addTrack(self.voice)
+        made.on("track", lambda track: self._spawn(listen(track, self._hear)))
+        # One that is given up still says that it has no more.
+        made.on("icecandidate", lambda found: self._found(found) if made is self._pc else None)
+        made.on("iceconnectionstatechange", self._moved)
+        made.on("connectionstatechange", self._moved)
+        return made
 
     async def call(self, signalling: Signalling) -> None:
         """Offer, and wait until audio comes.
 
         Raises: CallFailed: it never will. SignallingLost.
         """
+        self._calls = True
         await self._describe(signalling)
         self._spawn(self._attend(signalling))
-        await self._until(lambda: self._answered)
-        await self._flush()
         await self._until(lambda: self.phases.audio is not None)
 
     async def answer(self, signalling: Signalling, offer: Description | None = None) -> None:
@@ -188,11 +202,21 @@ class Peer:
 
     # Descriptions and candidates.
 
-    async def _describe(self, signalling: Signalling) -> None:
+    async def _renew(self) -> None:
+        """Take a new peer connection: the other side has one, or never heard of ours."""
+        old, voice = self._pc, self.voice
+        self.voice = Voice(voice.source)
+        self.voice.muted, self.voice.speech = voice.muted, voice.speech
+        # The new one's candidates must not come before its description.
+        self._held = []
+        self._pc = self._connection()
+        await old.close()
+
+    async def _describe(self, signalling: Signalling, *, fresh: bool = False) -> None:
         self._signalling = signalling
         await self._pc.setLocalDescription()
         ours = self._pc.localDescription
-        await signalling.send(Description(ours.type, ours.sdp))
+        await signalling.send(Description(ours.type, ours.sdp, fresh))
         self.phases.told = self.phases.told or self.network.now()
 
     async def _take(self, told: Description) -> None:
@@ -208,11 +232,23 @@ class Peer:
             while True:
                 match await signalling.receive():
                     case Description() as told:
+                        if told.fresh:
+                            await self._renew()
                         await self._take(told)
                         if told.kind == "offer":
                             await self._describe(signalling)
-                    case Trickled(candidate):
+                        await self._flush()
+                    case Interrupted() if self._calls and self._answered and not self.phases.audio:
+                        # What was to set the call up may be lost: it is said again.
+                        await self._renew()
+                        await self._describe(signalling, fresh=True)
+                        await self._flush()
+                    case Interrupted():
+                        pass
+                    case Trickled(candidate) if self._pc.signalingState != "have-local-offer":
                         await self._add(candidate)
+                    case Trickled():
+                        pass  # before the answer to our offer: of a connection that is gone
                     case HungUp(reason):
                         self._end(reason)
                         return

@@ -19,7 +19,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from calto_demo.peer.account import Account, ServerRefused
-from calto_demo.peer.signalling import Description, HungUp, Message, SignallingLost, Trickled
+from calto_demo.peer.signalling import (
+    Description,
+    HungUp,
+    Interrupted,
+    Message,
+    SignallingLost,
+    Trickled,
+)
 
 Frame = dict[str, Any]
 
@@ -36,7 +43,8 @@ class Session:
     """One session. Made by `open_session`.
 
     Attributes:
-        frames:  numbered frames and errors, as they come; None: the session is over, see `lost`.
+        frames:  numbered frames and errors, as they come, and a welcome of a server that was
+                 started again; None: the session is over, see `lost`.
         welcome: what the server said first.
     """
 
@@ -98,11 +106,14 @@ class Session:
         first = await _next(socket)
         if first["type"] != "welcome":
             raise ServerRefused(first.get("message", "no welcome"), hint=first.get("hint"))
+        again = bool(self.welcome)
         self.welcome, self._socket = first, socket
         if not first["resumed"]:
             # What the server does not know any more is not to be acknowledged either.
             self._got = self._sent = 0
             self._kept.clear()
+            if again:
+                self.frames.put_nowait(first)
         self._acknowledged(first["ack"])
         for frame in list(self._kept):
             await self._write(frame)
@@ -193,6 +204,8 @@ class CallSignalling:
             case Description("answer", sdp) if not self._accepted:
                 self._accepted = True
                 await self._send("accept", sdp=sdp)
+            case Description("offer", sdp, fresh):
+                await self._send("offer", sdp=sdp, fresh=fresh)
             case Description(kind, sdp):
                 await self._send(kind, sdp=sdp)
             case Trickled(candidate):
@@ -207,10 +220,12 @@ class CallSignalling:
     async def receive(self) -> Message:
         """Wait for what the other side, or the server, says of this call."""
         while (frame := await self.session.frames.get()) is not None:
-            if frame.get("call") == self.call and frame.get("leg", "main") == "main":
+            about = frame.get("call") == self.call and frame.get("leg", "main") == "main"
+            if about or frame["type"] == "welcome":
                 message = self._read(frame)
                 if message is not None:
                     return message
+        self.session.frames.put_nowait(None)  # for whoever waits for the next call, too
         raise SignallingLost("signalling has ended", why=str(self.session.lost))
 
     def _read(self, frame: Frame) -> Message | None:
@@ -218,7 +233,10 @@ class CallSignalling:
             case "accepted":
                 return Description("answer", frame["sdp"])
             case "offer" | "answer" as kind:
-                return Description(kind, frame["sdp"])
+                return Description(kind, frame["sdp"], frame.get("fresh", False))
+            case "welcome":
+                known = {live["call"] for live in frame["calls"]}
+                return Interrupted() if self.call in known else HungUp("lost")
             case "candidate":
                 return Trickled(frame["candidate"])
             case "ended":

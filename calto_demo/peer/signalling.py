@@ -21,11 +21,14 @@ class SignallingLost(NatkitError):
 class Description:
     """An offer or an answer.
 
-    Attributes: kind: "offer" or "answer".
+    Attributes:
+        kind:  "offer" or "answer".
+        fresh: of an offer: its sender has a new peer connection, and wants one in answer.
     """
 
     kind: str
     sdp: str
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,12 @@ class HungUp:
     reason: str
 
 
-Message = Description | Trickled | HungUp
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The server was started again, and what it had not passed on is lost; the call is not."""
+
+
+Message = Description | Trickled | HungUp | Interrupted
 
 
 class Signalling(Protocol):
@@ -58,19 +66,21 @@ class Signalling(Protocol):
 def to_json(message: Message) -> dict[str, Any]:
     """Return a message as JSON can carry it."""
     match message:
-        case Description(kind, sdp):
-            return {"type": kind, "sdp": sdp}
+        case Description(kind, sdp, fresh):
+            return {"type": kind, "sdp": sdp} | ({"fresh": True} if fresh else {})
         case Trickled(candidate):
             return {"type": "candidate", "candidate": None if candidate is None else {**candidate}}
         case HungUp(reason):
             return {"type": "hangup", "reason": reason}
+        case Interrupted():
+            raise ValueError("who is interrupted finds out by themselves")
 
 
 def from_json(told: object) -> Message:
     """Read a message. Raises: SignallingLost: it is none."""
     match told:
-        case {"type": ("offer" | "answer") as kind, "sdp": str(sdp)}:
-            return Description(kind, sdp)
+        case {"type": ("offer" | "answer") as kind, "sdp": str(sdp)} if isinstance(told, dict):
+            return Description(kind, sdp, told.get("fresh") is True)
         case {"type": "candidate", "candidate": dict() | None as candidate}:
             return Trickled(candidate)
         case {"type": "hangup", "reason": str(reason)}:

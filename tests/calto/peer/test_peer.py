@@ -14,7 +14,13 @@ import pytest
 from calto_demo.compare.places import Lab, Place
 from calto_demo.peer.audio import Echo, Recorder, Sink, SoundFile, Source, Tone, ToneMeter
 from calto_demo.peer.peer import CallFailed, Peer
-from calto_demo.peer.signalling import HungUp, LineSignalling
+from calto_demo.peer.signalling import (
+    Description,
+    HungUp,
+    Interrupted,
+    LineSignalling,
+    Message,
+)
 
 TALK = 2.0
 
@@ -201,6 +207,42 @@ def test_a_call_goes_on_without_signalling_and_is_not_begun_without():
 
     played("home-vs-home", play)
     played("home-vs-home", alone)
+
+
+class Restarted:
+    """A caller's signalling whose server is started again right after the answer."""
+
+    def __init__(self, way: LineSignalling) -> None:
+        self._way, self._due = way, [Interrupted()]
+        self.offers: list[bool] = []
+
+    async def send(self, message: Message) -> None:
+        if isinstance(message, Description):
+            self.offers.append(message.fresh)
+        elif self._due:
+            return  # lost with the server
+        await self._way.send(message)
+
+    async def receive(self) -> Message:
+        if len(self._due) == 1 and self.answered:
+            return self._due.pop()
+        message = await self._way.receive()
+        self.answered = self.answered or isinstance(message, Description)
+        return message
+
+    answered = False
+
+
+def test_a_call_that_a_restart_of_the_server_interrupts_in_its_middle_is_offered_afresh():
+    async def play(two: Duo) -> None:
+        way = Restarted(two.ways[0])
+        await asyncio.gather(two.alice.call(way), two.bob.answer(two.ways[1]))
+        assert way.offers == [False, True]
+        await two.alice.network.sleep(TALK)
+        assert tones(two.alice) > 80
+        assert tones(two.bob) > 80
+
+    played("home-vs-home", play)
 
 
 def test_speech_follows_what_the_other_end_reports():

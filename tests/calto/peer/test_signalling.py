@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from calto_demo.peer.session import CallSignalling
 from calto_demo.peer.signalling import (
     Description,
     HungUp,
+    Interrupted,
     LineSignalling,
     Message,
     SignallingLost,
@@ -46,6 +50,7 @@ def pipe() -> tuple[Pipe, Pipe]:
 
 MESSAGES = [
     Description("offer", "v=0\r\n"),
+    Description("offer", "v=0\r\n", fresh=True),
     Description("answer", "v=0\r\n"),
     Trickled({"candidate": "candidate:1 1 udp 1 10.0.0.1 9 typ host", "sdpMid": "0"}),
     Trickled(None),
@@ -90,3 +95,20 @@ async def test_what_is_no_message_ends_signalling_with_a_reason(line: bytes):
     await one.write(line)
     with pytest.raises(SignallingLost):
         await LineSignalling(two).receive()
+
+
+@pytest.mark.parametrize(("known", "what"), [("mine", Interrupted()), ("other", HungUp("lost"))])
+async def test_a_server_that_was_started_again_knows_a_call_or_has_lost_it(
+    known: str, what: Message
+):
+    session: Any = SimpleNamespace(frames=asyncio.Queue(), lost=None)
+    session.frames.put_nowait({"type": "welcome", "calls": [{"call": known}]})
+    assert await CallSignalling(session, "mine").receive() == what
+
+
+async def test_the_end_of_a_session_is_told_to_everybody_who_asks():
+    session: Any = SimpleNamespace(frames=asyncio.Queue(), lost=None)
+    session.frames.put_nowait(None)
+    for _ in range(2):
+        with pytest.raises(SignallingLost):
+            await asyncio.wait_for(CallSignalling(session, "mine").receive(), 5)
