@@ -111,4 +111,5 @@ async def test_the_end_of_a_session_is_told_to_everybody_who_asks():
     session.frames.put_nowait(None)
     for _ in range(2):
         with pytest.raises(SignallingLost):
-            await asyncio.wait_for(CallSignalling(session, "mine").receive(), 5)
+            async with asyncio.timeout(5):
+                await CallSignalling(session, "mine").receive()
