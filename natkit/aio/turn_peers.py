@@ -28,6 +28,8 @@ from natkit.wire import TransportAddress
 CONNECT_PATIENCE: Seconds = 30.0
 """How long a peer may take to accept; RFC 6062 §5.2 asks for at least as much."""
 
+_UNTOLD = -1
+"""The number of a connection that the machine does not know of yet."""
 
 TELL_AFTER = 64 * 1024
 """Bytes of a visiting connection after which its owner hears of them."""
@@ -202,15 +204,30 @@ class PeerConnections:
                 except OSError:  # it went away before it was accepted, or descriptors are short
                     await asyncio.sleep(0.1)
                     continue
-                number = self._server.peer_accepted(
-                    relayed, from_socket(source), now=self._loop.time()
-                )
-                if number is None:
-                    accepted.close()
-                else:
-                    meter = self._listening[relayed].meter
-                    await self._serve(_Peer(number, self, meter), accepted)
-                self._settled(self._loop.time())
+                await self._welcome(relayed, accepted, from_socket(source))
+
+    async def _welcome(
+        self, relayed: TransportAddress, accepted: socket.socket, source: TransportAddress
+    ) -> None:
+        """Tell of a peer that has connected, once its connection can be joined: whoever is told
+        may want that at once.
+        """
+        accepted.setblocking(False)
+        peer = _Peer(_UNTOLD, self, self._listening[relayed].meter)
+        try:
+            await self._loop.connect_accepted_socket(lambda: peer, accepted)
+        except asyncio.CancelledError:  # its allocation has ended
+            peer.close()
+            raise
+        if peer.gone:
+            return
+        number = self._server.peer_accepted(relayed, source, now=self._loop.time())
+        if number is None:
+            peer.close()
+        else:
+            peer.number = number
+            self._connections[number] = peer
+        self._settled(self._loop.time())
 
     async def _serve(self, peer: _Peer, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -278,6 +295,7 @@ class _Peer(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._over = False
+        self.gone = False
         self._from_peer = _Valve(self._pause)
         self._from_client: _Valve
 
@@ -313,6 +331,7 @@ class _Peer(asyncio.Protocol):
             self._from_client.full(False)
 
     def connection_lost(self, _: Exception | None) -> None:
+        self.gone = True
         if self.stream is not None:
             self.stream.close()
         if self.visitor is not None:
