@@ -28,6 +28,7 @@ from natkit.turn.forwarding import (
     Fact,
     Path,
 )
+from natkit.turn.handover import mark_of
 from natkit.turn.quota import Ledger
 from natkit.turn.settings import Settings
 from natkit.wire import Software, TransportAddress
@@ -80,7 +81,9 @@ class Register:
     def token(self, size: int, taken: Iterable[bytes | int]) -> bytes:
         """Return `size` unpredictable bytes that are not `taken` and begin with the worker."""
         while True:
-            made = bytes([self.settings.worker]) + self._randomness(size - 1)
+            # Without zeros: a client that keeps a ticket as text, as coturn's does, would cut it.
+            drawn = self._randomness(size - 1).replace(b"\0", b"\xff")
+            made = bytes([mark_of(self.settings.worker)]) + drawn
             if made not in taken and int.from_bytes(made, "big") not in taken:
                 return made
 

@@ -40,8 +40,8 @@ class Settings:
         nonce_lifetime: seconds for which a nonce is good.
         software:      value of SOFTWARE; empty: none is sent.
         sites:         endpoints on which Binding speaks RFC 5780 over UDP: one an IP version.
-        worker:        0 .. 255, first byte of tokens, tickets and connection ids, so that whoever
-                       gets one can tell whose it is (natkit.turn.handover).
+        worker:        0 .. 255; tokens, tickets and connection ids begin with a byte that says so
+                       (natkit.turn.handover).
         anycast:       IPs that other servers listen on, too, each with this one's own: who wants an
                        allocation there is sent on (RFC 8155 §6), so that no change of routes
                        can bring its packets to another server.

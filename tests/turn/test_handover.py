@@ -24,9 +24,9 @@ ID = bytes(12)
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        (Method.ALLOCATE, ReservationToken(bytes([7]) + bytes(7))),
-        (Method.REFRESH, MobilityTicket(bytes([7]) + bytes(15))),
-        (Method.CONNECTION_BIND, ConnectionId(7 << 24 | 1)),
+        (Method.ALLOCATE, ReservationToken(bytes([248]) + bytes(7))),
+        (Method.REFRESH, MobilityTicket(bytes([248]) + bytes(15))),
+        (Method.CONNECTION_BIND, ConnectionId(248 << 24 | 1)),
     ],
 )
 def test_tokens_tickets_and_ids_name_their_worker(method: Method, said: Attribute) -> None:
@@ -65,7 +65,7 @@ def test_token_that_a_worker_made_leads_back_to_it() -> None:
 @pytest.mark.parametrize(("worker", "workers"), [(5, 6), (0, 5), (0, 1)])
 def test_request_that_names_no_other_worker_is_answered_here(worker: int, workers: int) -> None:
     desk = Desk(worker=worker, workers=workers)
-    answer = desk.ask(Method.ALLOCATE, OVER_UDP, ReservationToken(bytes([5]) + bytes(7)))
+    answer = desk.ask(Method.ALLOCATE, OVER_UDP, ReservationToken(bytes([250]) + bytes(7)))
     assert code(answer) == 508
     assert handed_over(desk) == []
 

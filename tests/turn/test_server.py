@@ -320,7 +320,7 @@ def test_tokens_and_ids_are_unpredictable_and_begin_with_the_worker() -> None:
         answer = desk.ask(Method.ALLOCATE, OVER_UDP, MobilityTicket(b""))
         ticket = answer.find(MobilityTicket)
         assert ticket is not None
-        assert ticket.value[0] == 7
+        assert ticket.value[0] == 255 - 7
         seen.add(ticket.value)
         desk.refresh(0)
     assert len(seen) == 200
@@ -330,8 +330,8 @@ def test_token_that_is_taken_is_not_made_again() -> None:
     made = iter([b"abc", b"abc", b"xyz", b"abc", b"def"])
     register = Register(SETTINGS, lambda _: next(made), LocalLedger())
     first = register.token(4, ())
-    assert register.token(4, {first: None}) == b"\0xyz"
-    assert register.token(4, {int.from_bytes(first, "big"): None}) == b"\0def"
+    assert register.token(4, {first: None}) == b"\xffxyz"
+    assert register.token(4, {int.from_bytes(first, "big"): None}) == b"\xffdef"
 
 
 def test_open_relay_numbers_are_never_used_twice() -> None:
@@ -341,3 +341,7 @@ def test_open_relay_numbers_are_never_used_twice() -> None:
         desk.refresh(0)
     tickets = [command.ticket for command in desk.pop(OpenRelay)]
     assert len(set(tickets)) == 10
+
+
+def test_token_has_no_zero_for_clients_that_keep_it_as_text() -> None:
+    assert 0 not in Register(SETTINGS, bytes, LocalLedger()).token(16, ())
