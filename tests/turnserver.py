@@ -196,7 +196,8 @@ def turn_server(
         )
     finally:
         process.kill()
-        process.wait(10)
+        # The kernel takes a program from an interface when nobody else is changing networks.
+        process.wait(30)
 
 
 def certificates(where: Path, ips: Sequence[str] = ("127.0.0.1", "::1")) -> Path:
