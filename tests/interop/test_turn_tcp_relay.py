@@ -201,7 +201,7 @@ def test_another_user_cannot_take_a_connection(
 
 def test_an_unknown_connection_is_400(control: RawClient, relayed: TransportAddress) -> None:
     with RawClient(control.server, "tcp") as data:
-        code = data.log_in().code(Method.CONNECTION_BIND, ConnectionId(0x01020304))
+        code = data.log_in().code(Method.CONNECTION_BIND, ConnectionId(0xFF020304))
         assert code == 400
 
 
@@ -219,7 +219,7 @@ def test_a_send_indication_does_not_reach_a_tcp_peer(
 
 def test_a_connection_bind_without_credentials_is_challenged(turn: TurnUnderTest) -> None:
     with RawClient(turn, "tcp") as data:
-        assert error_of(data.bare(Method.CONNECTION_BIND, ConnectionId(1))) == 401
+        assert error_of(data.bare(Method.CONNECTION_BIND, ConnectionId(0xFF000001))) == 401
 
 
 @pytest.mark.parametrize("option", ["--max-bps", "--user-max-bps"])

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from natkit.turn.handover import mark_of
 from natkit.wire import (
     ChannelData,
     ConnectionId,
@@ -47,12 +48,12 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnUnderTest]:
 
 
 def worker_of(client: RawClient) -> int:
-    """Return which worker a client reaches: mobility tickets begin with it."""
+    """Return which worker a client reaches: mobility tickets tell."""
     answer = client.log_in().call(Method.ALLOCATE, UDP, MobilityTicket(b""))
     ticket = answer.find(MobilityTicket)
     assert ticket is not None, answer
     assert client.code(Method.REFRESH, Lifetime(0)) is None
-    return ticket.value[0]
+    return mark_of(ticket.value[0])
 
 
 def client_at(server: TurnUnderTest, worker: int, transport: str = "udp") -> RawClient:
@@ -111,7 +112,7 @@ def test_client_of_another_worker_is_its_own_again_once_its_allocation_ends(at: 
 
 
 def test_token_that_no_worker_has_is_508(at: At) -> None:
-    assert at(1).code(Method.ALLOCATE, UDP, ReservationToken(bytes(8))) == 508
+    assert at(1).code(Method.ALLOCATE, UDP, ReservationToken(bytes([mark_of(0)] * 8))) == 508
 
 
 def test_ticket_brings_an_allocation_to_a_client_at_another_worker(at: At, peer: Peer) -> None:
