@@ -10,9 +10,10 @@ from typing import Protocol, TypeVar
 from calto_demo.compare.places import Place, Play
 from calto_demo.compare.result import Comparison, Leg, Phase, Sample
 from calto_demo.compare.words import died, explain
+from calto_demo.negotiation import CallFailed
 from calto_demo.peer.audio import Tone, ToneMeter
 from calto_demo.peer.opus import FRAME, RATE
-from calto_demo.peer.peer import CallFailed, Peer, Phases
+from calto_demo.peer.peer import Peer, Phases
 from calto_demo.peer.signalling import Signalling, SignallingLost
 from calto_demo.peer.stats import PathStats
 

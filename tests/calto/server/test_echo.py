@@ -80,3 +80,23 @@ async def test_what_is_said_to_the_echo_comes_back_on_either_path(tmp_path: Path
         await tab.send("hangup", call)
         ended = await tab.expect("ended", call=call, reason="hangup")
         assert ended["record"]["connected_at"] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sdp", ["garbage", "v=0\r\n"])
+async def test_an_offer_that_cannot_be_used_is_one_warning_and_the_caller_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sdp: str
+):
+    settings = replace(settings_in(tmp_path), echo=True)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(running(settings))
+        web = await stack.enter_async_context(api(server.url))
+        tab = Tab(web.url, *await web.guest("Ada"))
+        await tab.open()
+        stack.push_async_callback(tab.close)
+        call = new_call()
+        await tab.send("ring", call, to=ECHO, sdp=sdp)
+        ended = await tab.expect("ended", call=call, reason="failed")
+        assert ended["message"] == "this call's offer cannot be used"
+    [warning] = [it for it in caplog.records if it.name == "calto.echo"]
+    assert (warning.levelname, warning.exc_info) == ("WARNING", None)
