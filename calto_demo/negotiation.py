@@ -53,12 +53,6 @@ async def take_description(connection: RTCPeerConnection, kind: str, sdp: str) -
         await connection.setRemoteDescription(RTCSessionDescription(sdp, kind))
 
 
-async def create_answer(connection: RTCPeerConnection) -> RTCSessionDescription:
-    """Return the answer to the offer that was taken. Raises: CallFailed: there is none to it."""
-    with usable("offer"):
-        return await connection.createAnswer()
-
-
 async def take_candidate(
     connection: RTCPeerConnection, told: Mapping[str, Any] | None, *, relays: bool = True
 ) -> None:

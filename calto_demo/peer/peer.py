@@ -23,10 +23,10 @@ from aiortc import (
 
 from calto_demo.negotiation import (
     CallFailed,
-    create_answer,
     printable,
     take_candidate,
     take_description,
+    usable,
     words_of,
 )
 from calto_demo.path_report import ice_of
@@ -222,9 +222,9 @@ class Peer:
 
     async def _describe(self, signalling: Signalling, *, fresh: bool = False) -> None:
         self._signalling = signalling
-        if self._pc.signalingState == "have-remote-offer":
-            await self._pc.setLocalDescription(await create_answer(self._pc))
-        else:
+        answers = self._pc.signalingState == "have-remote-offer"
+        # To some offers that could be taken there is no answer.
+        with usable("offer") if answers else contextlib.nullcontext():
             await self._pc.setLocalDescription()
         ours = self._pc.localDescription
         await signalling.send(Description(ours.type, ours.sdp, fresh))

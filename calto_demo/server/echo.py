@@ -15,9 +15,9 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
 
 from calto_demo.negotiation import (
     CallFailed,
-    create_answer,
     take_candidate,
     take_description,
+    usable,
     words_of,
 )
 from calto_demo.path_report import ice_of, path_report
@@ -92,11 +92,13 @@ class EchoCall:
                 connection, answer = await self._answer("main", frame["sdp"], fresh=True)
                 await self._say(frames.Accept(0, self._call, answer.sdp))
                 # After it has gone: our candidates must not come before it.
-                await connection.setLocalDescription(answer)
+                with usable("offer"):
+                    await connection.setLocalDescription(answer)
             case "offer":
                 connection, answer = await self._answer(leg, frame["sdp"], fresh=frame["fresh"])
                 await self._say(frames.Answer(0, self._call, answer.sdp, leg))
-                await connection.setLocalDescription(answer)
+                with usable("offer"):
+                    await connection.setLocalDescription(answer)
             case "candidate" if leg in self._legs:
                 await take_candidate(self._legs[leg], frame["candidate"])
 
@@ -110,7 +112,8 @@ class EchoCall:
             self._legs[leg] = self._connection()
         connection = self._legs[leg]
         await take_description(connection, "offer", offer)
-        return connection, await create_answer(connection)
+        with usable("offer"):
+            return connection, await connection.createAnswer()
 
     def _connection(self) -> RTCPeerConnection:
         connection = RTCPeerConnection(self._configuration)

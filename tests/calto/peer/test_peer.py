@@ -210,6 +210,21 @@ def test_an_offer_that_cannot_be_used_fails_the_call_and_the_caller_is_told(sdp:
     played("home-vs-home", play)
 
 
+def test_an_offer_that_can_be_taken_but_not_answered_fails_the_call():
+    async def play(two: Duo) -> None:
+        calling = asyncio.ensure_future(two.alice.call(two.ways[0]))
+        offer = await two.ways[1].receive()
+        assert isinstance(offer, Description)
+        twice = offer.sdp + offer.sdp[offer.sdp.index("m=audio") :]
+        with pytest.raises(CallFailed, match="this call's offer cannot be used"):
+            await two.bob.answer(two.ways[1], Description("offer", twice))
+        await two.bob.hang_up()
+        with pytest.raises(CallFailed, match="failed"):
+            await calling
+
+    played("home-vs-home", play)
+
+
 @pytest.mark.parametrize("sdp", UNUSABLE.values(), ids=list(UNUSABLE))
 def test_an_answer_that_cannot_be_used_fails_the_call_and_the_callee_is_told(sdp: str):
     async def play(two: Duo) -> None:
