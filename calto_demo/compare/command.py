@@ -77,7 +77,7 @@ def compare(
 
     Both ends are headless peers that send each other a tone: Opus over DTLS-SRTP on natkit's ICE.
     Set-up, round trip, jitter, loss and bitrate are those that the caller measures. The exit code
-    is 0 where one of the ways works.
+    is 0 where one of the ways works, 1 where none does.
     """
     try:
         from calto_demo.compare.places import Lab, ThisMachine

@@ -113,7 +113,7 @@ class Lab:
         except NatkitError as error:
             lost = f", with {100 * self.loss:g} % of all packets lost" if self.loss else ""
             what = f"{name} does not get through to the server where both meet{lost}"
-            hint = "Give --loss less" if self.loss else None
+            hint = "Give --loss less" if self.loss else "Give --relay-away less"
             raise NoMeeting(what, hint=hint) from error
 
     async def _between(self, stage: Stage, play: Play[T]) -> T:

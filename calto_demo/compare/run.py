@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from calto_demo.compare.places import Place, Play
+from calto_demo.compare.places import NoMeeting, Place, Play
 from calto_demo.compare.result import Comparison, Leg, Phase, Sample
 from calto_demo.compare.words import died, explain
+from calto_demo.negotiation import CallFailed
 from calto_demo.peer.audio import Tone, ToneMeter
 from calto_demo.peer.opus import FRAME, RATE
-from calto_demo.peer.peer import CallFailed, Peer, Phases
-from calto_demo.peer.signalling import Signalling, SignallingLost
+from calto_demo.peer.peer import Peer, Phases
+from calto_demo.peer.signalling import LineSignalling, Signalling, SignallingLost
 from calto_demo.peer.stats import PathStats
 
 T = TypeVar("T")
@@ -60,8 +61,9 @@ async def one_call(place: Place, path: str, seconds: float) -> Leg:
         )
         for ear, (name, chosen) in zip(ears, paths.items(), strict=True)
     )
-    ways = await asyncio.gather(place.signalling("alice"), place.signalling("bob"))
+    ways: Sequence[LineSignalling] = ()
     try:
+        ways = await _meet(place)
         why = await _set_up(alice, bob, ways)
         drops = None if place.drops is None else died(place.drops)
         if why is not None:
@@ -82,10 +84,26 @@ async def one_call(place: Place, path: str, seconds: float) -> Leg:
             carried=carried,
             drops=drops,
         )
+    except NoMeeting as error:
+        told = f"{error}."
+        return Leg("failed", told[0].upper() + told[1:])
     finally:
         await alice.hang_up()
         await bob.close()
         await asyncio.gather(*(way.close() for way in ways))
+
+
+async def _meet(place: Place) -> Sequence[LineSignalling]:
+    """Return alice's and bob's signalling. Raises: NoMeeting: one of them has none."""
+    found = await asyncio.gather(
+        place.signalling("alice"), place.signalling("bob"), return_exceptions=True
+    )
+    ways = [it for it in found if isinstance(it, LineSignalling)]
+    for failure in found:
+        if isinstance(failure, BaseException):
+            await asyncio.gather(*(way.close() for way in ways))
+            raise failure
+    return ways
 
 
 async def _set_up(alice: Peer, bob: Peer, ways: Sequence[Signalling]) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from httpx2 import AsyncClient, HTTPError
+from httpx2 import AsyncClient, HTTPError, ReadTimeout, RemoteProtocolError
 
 from calto_demo.peer.peer import Servers
 from natkit import NatkitError, TurnServer, UsageError
@@ -62,8 +62,7 @@ class Account:
         try:
             answer = await self._http.request(method, self.url + path, json=body, headers=headers)
         except HTTPError as error:
-            hint = "Is it running? calto serve starts one"
-            raise ServerRefused(f"cannot reach {self.url}", why=str(error), hint=hint) from error
+            raise _unreached(self.url, error) from error
         if answer.is_success:
             return answer.json() if answer.content else None
         raise _refusal(answer.status_code, answer.text, answer.headers)
@@ -110,7 +109,18 @@ def _trust(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=None if ca is None else str(ca))
     except OSError as error:
-        raise UsageError(f"cannot use the certificate {ca}", why=str(error)) from error
+        hint = "Give --ca the server's certificate as PEM: -----BEGIN CERTIFICATE-----"
+        raise UsageError(f"cannot use the certificate {ca}", why=str(error), hint=hint) from error
+
+
+def _unreached(url: str, error: HTTPError) -> ServerRefused:
+    what, why = f"cannot reach {url}", str(error)
+    if isinstance(error, ReadTimeout | RemoteProtocolError):
+        what = f"{url} is reached, but does not answer as a Calto server"
+        why = why or f"nothing came within {PATIENCE:g} s"
+        return ServerRefused(what, why=why, hint="Is the port that of `calto serve`?")
+    why = why or f"no connection within {PATIENCE:g} s"
+    return ServerRefused(what, why=why, hint="Is it running? calto serve starts one")
 
 
 def _refusal(status: int, text: str, headers: Mapping[str, str]) -> ServerRefused:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from natkit import DURATION, Command, Progress, emit_json, json_option
+
+if TYPE_CHECKING:
+    from calto_demo.peer.session import Session
+
+Json = dict[str, Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,33 +119,45 @@ async def answer(
 ) -> int:
     """Wait for calls, accept each, and tell which way it went, until Ctrl-C.
 
-    With --json there is a line of JSON for each call.
+    With --json there is a line of JSON for each call. A call that comes to nothing is told on
+    stderr, and the next one is waited for; with --once the exit code is 3 then.
     """
     from calto_demo.peer.account import Account
     from calto_demo.peer.audio import Echo
-    from calto_demo.peer.conversation import as_text, source_of, take_call
-    from calto_demo.peer.peer import CallFailed
+    from calto_demo.peer.conversation import source_of, take_call
     from calto_demo.peer.session import open_session
+
+    async def taken(account: Account, session: Session, incoming: Json) -> Json:
+        both = Echo() if echo else None
+        source = both or source_of(audio)
+        return await take_call(
+            account, session, incoming, source=source, sink=both, record=record, path=path
+        )
 
     async with Account(server, ca) as account:
         await account.sign_in(name)
         async with open_session(account) as session:
             click.echo(f"{name} ({account.me['id']}) waits for calls at {account.url}", err=True)
-            while (frame := await session.frames.get()) is not None:
-                if frame["type"] != "incoming":
-                    continue
-                both = Echo() if echo else None
-                with contextlib.suppress(CallFailed):
-                    found = await take_call(
-                        account,
-                        session,
-                        frame,
-                        source=both or source_of(audio),
-                        sink=both,
-                        record=record,
-                        path=path,
-                    )
-                    emit_json(found, compact=True) if as_json else click.echo(as_text(found))
+            async for incoming in session.incoming():
+                caller = incoming["peer"]["name"]
+                taking = taken(account, session, incoming)
+                await _tell(taking, caller, once=once, as_json=as_json)
                 if once:
-                    return 0
-    raise session.lost or asyncio.CancelledError
+                    break
+    return 0
+
+
+async def _tell(taking: Awaitable[Json], caller: str, *, once: bool, as_json: bool) -> None:
+    """Print what comes of a call. Raises: CallFailed, ServerRefused: it came to nothing, `once`."""
+    from calto_demo.negotiation import CallFailed
+    from calto_demo.peer.account import ServerRefused
+    from calto_demo.peer.conversation import as_text
+
+    try:
+        found = await taking
+    except (CallFailed, ServerRefused) as error:
+        if once:
+            raise
+        click.echo(f"Call from {caller}: {error}", err=True)
+    else:
+        emit_json(found, compact=True) if as_json else click.echo(as_text(found))

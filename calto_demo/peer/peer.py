@@ -19,10 +19,16 @@ from aiortc import (
     RTCIceCandidate,
     RTCIceServer,
     RTCIceTransportPolicy,
-    RTCSessionDescription,
 )
-from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
+from calto_demo.negotiation import (
+    CallFailed,
+    printable,
+    take_candidate,
+    take_description,
+    usable,
+    words_of,
+)
 from calto_demo.path_report import ice_of
 from calto_demo.peer.audio import Sink, Source, Voice, listen
 from calto_demo.peer.bitrate import BitrateControl
@@ -43,12 +49,6 @@ PATHS = ("auto", "direct", "relay")
 
 REPORTS = 1.0
 """Seconds between two looks at what the other side reports; aiortc reports every 0.5 to 1.5 s."""
-
-
-class CallFailed(NatkitError):
-    """There is no call, or no more."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,8 @@ class Peer:
     Attributes:
         phases: what was reached when.
         ended:  why the call is over; None: it is not.
-        trouble: of the sink, which has ended the call; None: it has none.
+        trouble: what has ended the call on this side, so that the other one is to be told:
+            of the sink, or with what came; None: there was none.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Peer:
         self.network = network or SocketNetwork()
         self.phases = Phases(self.network.now())
         self.ended: str | None = None
+        self._message: str | None = None
         self.trouble: NatkitError | None = None
         self.over = asyncio.Event()
         self._servers, self._randomness, self._calls = servers, randomness, False
@@ -164,14 +166,19 @@ class Peer:
         first = await signalling.receive() if offer is None else offer
         if not isinstance(first, Description):
             raise CallFailed("the other side has not called", why=f"it said {first}")
-        await self._take(first)
-        await self._describe(signalling)
+        self._signalling = signalling
+        try:
+            await self._take(first)
+            await self._describe(signalling)
+        except CallFailed as error:
+            self._fail(error)
+            raise
         await self._flush()
         self._spawn(self._attend(signalling))
         await self._until(lambda: self.phases.audio is not None)
 
     async def wait(self) -> None:
-        """Wait until the call is over. Raises: NatkitError: the sink's trouble has ended it."""
+        """Wait until the call is over. Raises: NatkitError: `trouble` has ended it."""
         await self.over.wait()
         if self.trouble is not None:
             raise self.trouble
@@ -185,10 +192,11 @@ class Peer:
         return ice_of(self._pc)
 
     async def hang_up(self, reason: str = "hangup") -> None:
-        """Tell the other side that the call is over, and close."""
+        """Tell the other side that the call is over, of `trouble` where there was some; close."""
+        last = HungUp(reason) if self.trouble is None else HungUp("failed", self.trouble.what)
         if self._signalling is not None and self.ended is None:
             with contextlib.suppress(SignallingLost):
-                await self._signalling.send(HungUp(reason))
+                await self._signalling.send(last)
         await self.close()
 
     async def close(self) -> None:
@@ -214,7 +222,10 @@ class Peer:
 
     async def _describe(self, signalling: Signalling, *, fresh: bool = False) -> None:
         self._signalling = signalling
-        await self._pc.setLocalDescription()
+        answers = self._pc.signalingState == "have-remote-offer"
+        # To some offers that could be taken there is no answer.
+        with usable("offer") if answers else contextlib.nullcontext():
+            await self._pc.setLocalDescription()
         ours = self._pc.localDescription
         await signalling.send(Description(ours.type, ours.sdp, fresh))
         self.phases.told = self.phases.told or self.network.now()
@@ -222,7 +233,7 @@ class Peer:
     async def _take(self, told: Description) -> None:
         self.phases.heard = self.phases.heard or self.network.now()
         sdp = told.sdp if self.path != "direct" else _without_relays(told.sdp)
-        await self._pc.setRemoteDescription(RTCSessionDescription(sdp, told.kind))
+        await take_description(self._pc, told.kind, sdp)
         self._answered = True
         self._changed.set()
 
@@ -246,23 +257,15 @@ class Peer:
                     case Interrupted():
                         pass
                     case Trickled(candidate) if self._pc.signalingState != "have-local-offer":
-                        await self._add(candidate)
+                        relays = self.path != "direct"
+                        await take_candidate(self._pc, candidate, relays=relays)
                     case Trickled():
                         pass  # before the answer to our offer: of a connection that is gone
-                    case HungUp(reason):
-                        self._end(reason)
+                    case HungUp(reason, message):
+                        self._end(reason, message)
                         return
         if not self._answered:
             self._end("signalling has ended")
-
-    async def _add(self, told: Any) -> None:
-        if told is None or not told["candidate"]:
-            await self._pc.addIceCandidate(None)
-            return
-        candidate = candidate_from_sdp(told["candidate"].removeprefix("candidate:"))
-        candidate.sdpMid, candidate.sdpMLineIndex = told.get("sdpMid"), told.get("sdpMLineIndex")
-        if self.path != "direct" or candidate.type != "relay":
-            await self._pc.addIceCandidate(candidate)
 
     def _found(self, candidate: RTCIceCandidate | None) -> None:
         if candidate is None:
@@ -294,8 +297,7 @@ class Peer:
         try:
             self.sink.hear(samples)
         except NatkitError as error:
-            self.trouble = self.trouble or error
-            self.over.set()  # and not ended: whoever closes tells the other side
+            self._fail(error)
 
     async def _follow(self) -> None:
         """Speak as the other side's reports say is best."""
@@ -317,27 +319,52 @@ class Peer:
             self._end("no path was found" if self.phases.connected is None else "the path is lost")
         self._changed.set()
 
-    def _end(self, why: str) -> None:
-        self.ended = self.ended or why
+    def _end(self, why: str, message: str | None = None) -> None:
+        if self.ended is None:
+            self.ended, self._message = why, printable(message or "")
+        self._wake()
+
+    def _fail(self, error: NatkitError) -> None:
+        """End the call from here, but for `ended`: whoever closes tells the other side."""
+        self.trouble = self.trouble or error
+        self._wake()
+
+    def _wake(self) -> None:
         self.over.set()
         self._changed.set()
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
+            if self.trouble is not None:
+                raise self.trouble
             if self.ended is not None:
-                raise CallFailed("there is no call", why=self.ended)
+                said = f" ({self._message})" if self._message else ""
+                raise CallFailed("there is no call", why=f"{self.ended}{said}")
             self._changed.clear()
             await self._changed.wait()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        """Have no task of the call's end unnoticed."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, NatkitError):
+            self._fail(error)
+        elif error is not None:
+            # A mistake of ours: its traceback is for whoever mends it.
+            told = {"message": "a task of a call has failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(told)
+            why = f"{type(error).__name__}: {error}"
+            self._fail(CallFailed("the call cannot go on", why=why))
 
 
 def _init(candidate: RTCIceCandidate) -> dict[str, Any]:
     return {
-        "candidate": f"candidate:{candidate_to_sdp(candidate)}",
+        "candidate": words_of(candidate),
         "sdpMid": candidate.sdpMid,
         "sdpMLineIndex": candidate.sdpMLineIndex,
     }

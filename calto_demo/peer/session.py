@@ -64,6 +64,13 @@ class Session:
         self._kept.append(frame)
         await self._write(frame)
 
+    async def incoming(self) -> AsyncIterator[Frame]:
+        """Yield the calls for this side as they come. Raises: ServerRefused: it is over."""
+        while (frame := await self.frames.get()) is not None:
+            if frame["type"] == "incoming":
+                yield frame
+        raise self.lost or ServerRefused("the session is over")
+
     async def run(self, opened: asyncio.Event) -> None:
         """Hold a socket open until cancelled, or until the server does not come back."""
         failures = 0
@@ -210,8 +217,9 @@ class CallSignalling:
                 await self._send(kind, sdp=sdp)
             case Trickled(candidate):
                 await self._send("candidate", candidate=candidate)
-            case HungUp(reason):
-                await self._send("hangup", reason="failed" if reason == "failed" else "hangup")
+            case HungUp(reason, words):
+                known = "failed" if reason == "failed" else "hangup"
+                await self._send("hangup", reason=known, message=words)
 
     async def connected(self) -> None:
         """Tell that audio flows."""
@@ -241,7 +249,7 @@ class CallSignalling:
                 return Trickled(frame["candidate"])
             case "ended":
                 self.record = frame.get("record") or {}
-                return HungUp(frame["reason"])
+                return HungUp(frame["reason"], frame.get("message"))
             case "error":
                 return HungUp(frame["message"])
             case "ringing":

@@ -40,9 +40,10 @@ class Trickled:
 
 @dataclass(frozen=True, slots=True)
 class HungUp:
-    """The call is over."""
+    """The call is over. Attributes: message: for people."""
 
     reason: str
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ def to_json(message: Message) -> dict[str, Any]:
             return {"type": kind, "sdp": sdp} | ({"fresh": True} if fresh else {})
         case Trickled(candidate):
             return {"type": "candidate", "candidate": None if candidate is None else {**candidate}}
-        case HungUp(reason):
-            return {"type": "hangup", "reason": reason}
+        case HungUp(reason, words):
+            return {"type": "hangup", "reason": reason} | ({"message": words} if words else {})
         case Interrupted():
             raise ValueError("who is interrupted finds out by themselves")
 
@@ -83,8 +84,9 @@ def from_json(told: object) -> Message:
             return Description(kind, sdp, told.get("fresh") is True)
         case {"type": "candidate", "candidate": dict() | None as candidate}:
             return Trickled(candidate)
-        case {"type": "hangup", "reason": str(reason)}:
-            return HungUp(reason)
+        case {"type": "hangup", "reason": str(reason)} if isinstance(told, dict):
+            words = told.get("message")
+            return HungUp(reason, words if isinstance(words, str) else None)
     raise SignallingLost("the other side says what nobody understands", why=repr(told)[:80])
 
 

@@ -12,9 +12,14 @@ from typing import Any
 
 import msgspec
 from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
-from aiortc.exceptions import InvalidAccessError, InvalidStateError
-from aiortc.sdp import candidate_from_sdp, candidate_to_sdp
 
+from calto_demo.negotiation import (
+    CallFailed,
+    take_candidate,
+    take_description,
+    usable,
+    words_of,
+)
 from calto_demo.path_report import ice_of, path_report
 from calto_demo.server import frames
 from calto_demo.server.failures import FAILURES
@@ -72,7 +77,10 @@ class EchoCall:
             frame = await self._frames.get()
             try:
                 await self._handle(frame)
-            except (ValueError, InvalidStateError, InvalidAccessError):
+            except CallFailed as error:
+                _log.warning("the echo hangs up", extra={"call": self._call, "why": str(error)})
+                await self._say(frames.HangUp(0, self._call, "failed", error.what))
+            except Exception:
                 _log.exception("the echo cannot go on", extra={"call": self._call})
                 await self._say(frames.HangUp(0, self._call, "failed", "the echo failed"))
 
@@ -84,13 +92,15 @@ class EchoCall:
                 connection, answer = await self._answer("main", frame["sdp"], fresh=True)
                 await self._say(frames.Accept(0, self._call, answer.sdp))
                 # After it has gone: our candidates must not come before it.
-                await connection.setLocalDescription(answer)
+                with usable("offer"):
+                    await connection.setLocalDescription(answer)
             case "offer":
                 connection, answer = await self._answer(leg, frame["sdp"], fresh=frame["fresh"])
                 await self._say(frames.Answer(0, self._call, answer.sdp, leg))
-                await connection.setLocalDescription(answer)
+                with usable("offer"):
+                    await connection.setLocalDescription(answer)
             case "candidate" if leg in self._legs:
-                await self._add_candidate(self._legs[leg], frame["candidate"])
+                await take_candidate(self._legs[leg], frame["candidate"])
 
     async def _answer(
         self, leg: str, offer: str, *, fresh: bool
@@ -101,8 +111,9 @@ class EchoCall:
         if leg not in self._legs:
             self._legs[leg] = self._connection()
         connection = self._legs[leg]
-        await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        return connection, await connection.createAnswer()
+        await take_description(connection, "offer", offer)
+        with usable("offer"):
+            return connection, await connection.createAnswer()
 
     def _connection(self) -> RTCPeerConnection:
         connection = RTCPeerConnection(self._configuration)
@@ -134,20 +145,9 @@ class EchoCall:
             return
         init = None
         if candidate is not None:
-            text = f"candidate:{candidate_to_sdp(candidate)}"
-            init = frames.IceCandidate(text, candidate.sdpMid, candidate.sdpMLineIndex)
+            words = words_of(candidate)
+            init = frames.IceCandidate(words, candidate.sdpMid, candidate.sdpMLineIndex)
         await self._say(frames.Candidate(0, self._call, init, legs[0]))
-
-    async def _add_candidate(
-        self, connection: RTCPeerConnection, init: dict[str, Any] | None
-    ) -> None:
-        if init is None or not init["candidate"]:
-            await connection.addIceCandidate(None)
-            return
-        candidate = candidate_from_sdp(init["candidate"].removeprefix("candidate:"))
-        candidate.sdpMid = init.get("sdpMid")
-        candidate.sdpMLineIndex = init.get("sdpMLineIndex")
-        await connection.addIceCandidate(candidate)
 
 
 class Echo:

@@ -174,11 +174,22 @@ def test_what_would_be_ignored_or_never_end_is_refused(words: tuple[str, ...], w
     assert what in done.stderr
 
 
-def test_when_everything_is_lost_it_is_said_who_does_not_get_where():
-    done = calto("compare", "--lab", "home-vs-home", "--loss", "100%", "--for", "1s", "--json")
-    assert done.exit_code == 3
-    error = json.loads(done.stdout)["error"]
-    assert "does not get through to the server where both meet" in error["what"]
+@pytest.mark.parametrize(
+    ("option", "share", "hint"),
+    [("--loss", "100%", "Give --loss less"), ("--relay-away", "100s", "Give --relay-away less")],
+)
+def test_where_nobody_gets_through_both_ways_have_failed_and_it_is_said_who_does_not_get_where(
+    option: str, share: str, hint: str
+):
+    done = calto("compare", "--lab", "home-vs-home", option, share, "--for", "1s", "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    jsonschema.validate(document, SCHEMA)
+    assert document["verdict"] == "Neither way works."
+    for leg in (document["direct"], document["relay"]):
+        assert leg["path"] == "failed"
+        assert "Alice does not get through to the server where both meet" in leg["explanation"]
+        assert hint in leg["explanation"]
     assert "203.0.113" not in done.stdout
 
 

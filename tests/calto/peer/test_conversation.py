@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from calto_demo.negotiation import CallFailed
 from calto_demo.peer.account import Account, ServerRefused
 from calto_demo.peer.audio import Echo, Tone, ToneMeter
 from calto_demo.peer.conversation import as_text, place_call, take_call
-from calto_demo.peer.peer import CallFailed
 from calto_demo.peer.session import Session, open_session
 from calto_demo.server.running import Server
 from natkit import UsageError
@@ -195,6 +195,38 @@ async def test_a_server_that_is_not_there_is_told_with_what_to_do():
         with pytest.raises(ServerRefused) as refused:
             await account.sign_in("Ada")
         assert "calto serve" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [(None, "nothing came within 0.2 s"), (b"", "disconnected"), (b"\0\1\2\3\r\n\r\n", "")],
+    ids=["silence", "a closed door", "another protocol"],
+)
+async def test_a_server_that_speaks_something_else_is_told_apart_from_one_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, why: str
+):
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        if answer is None:
+            await reader.read()
+        else:
+            writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+        over.set()
+
+    monkeypatch.setattr("calto_demo.peer.account.PATIENCE", 0.2)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as other:
+        port = other.sockets[0].getsockname()[1]
+        async with Account(f"http://127.0.0.1:{port}") as account:
+            with pytest.raises(ServerRefused, match="does not answer as a Calto server") as refused:
+                await account.sign_in("Ada")
+        await over.wait()
+    assert refused.value.why
+    assert why in refused.value.why
+    assert "calto serve" in str(refused.value.hint)
 
 
 def test_what_is_no_address_of_a_server_is_refused():

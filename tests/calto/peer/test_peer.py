@@ -12,14 +12,16 @@ from typing import Any
 import pytest
 
 from calto_demo.compare.places import Lab, Place
+from calto_demo.negotiation import CallFailed
 from calto_demo.peer.audio import Echo, Recorder, Sink, SoundFile, Source, Tone, ToneMeter
-from calto_demo.peer.peer import CallFailed, Peer
+from calto_demo.peer.peer import Peer
 from calto_demo.peer.signalling import (
     Description,
     HungUp,
     Interrupted,
     LineSignalling,
     Message,
+    Trickled,
 )
 
 TALK = 2.0
@@ -184,6 +186,106 @@ def test_a_call_that_is_hung_up_before_it_is_answered_fails_with_the_reason():
         with pytest.raises(CallFailed) as failed:
             await calling
         assert failed.value.why == "busy"
+
+    played("home-vs-home", play)
+
+
+UNUSABLE = {
+    "garbage": "garbage",
+    "nothing in it": "v=0\r\n",
+    "no ICE": "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n",
+    "no number": "v=x\r\n",
+}
+
+
+@pytest.mark.parametrize("sdp", UNUSABLE.values(), ids=list(UNUSABLE))
+def test_an_offer_that_cannot_be_used_fails_the_call_and_the_caller_is_told(sdp: str):
+    async def play(two: Duo) -> None:
+        await two.ways[0].send(Description("offer", sdp))
+        with pytest.raises(CallFailed, match="this call's offer cannot be used"):
+            await two.bob.answer(two.ways[1])
+        await two.bob.hang_up()
+        assert await two.ways[0].receive() == HungUp("failed", "this call's offer cannot be used")
+
+    played("home-vs-home", play)
+
+
+def test_an_offer_that_can_be_taken_but_not_answered_fails_the_call():
+    async def play(two: Duo) -> None:
+        calling = asyncio.ensure_future(two.alice.call(two.ways[0]))
+        offer = await two.ways[1].receive()
+        assert isinstance(offer, Description)
+        twice = offer.sdp + offer.sdp[offer.sdp.index("m=audio") :]
+        with pytest.raises(CallFailed, match="this call's offer cannot be used"):
+            await two.bob.answer(two.ways[1], Description("offer", twice))
+        await two.bob.hang_up()
+        with pytest.raises(CallFailed, match="failed"):
+            await calling
+
+    played("home-vs-home", play)
+
+
+@pytest.mark.parametrize("sdp", UNUSABLE.values(), ids=list(UNUSABLE))
+def test_an_answer_that_cannot_be_used_fails_the_call_and_the_callee_is_told(sdp: str):
+    async def play(two: Duo) -> None:
+        calling = asyncio.ensure_future(two.alice.call(two.ways[0]))
+        await two.ways[1].receive()
+        await two.ways[1].send(Description("answer", sdp))
+        with pytest.raises(CallFailed, match="this call's answer cannot be used"):
+            await calling
+        await two.alice.hang_up()
+        while isinstance(message := await two.ways[1].receive(), Trickled):
+            pass
+        assert message == HungUp("failed", "this call's answer cannot be used")
+
+    played("home-vs-home", play)
+
+
+@pytest.mark.parametrize(
+    "candidate",
+    [{"candidate": "candidate:x"}, {"candidate": 7}, {"sdpMid": "0"}],
+    ids=["too short", "no text", "none"],
+)
+def test_a_candidate_that_cannot_be_used_ends_the_call_with_that_reason(candidate: dict[str, Any]):
+    async def play(two: Duo) -> None:
+        await two.connect()
+        await two.ways[1].send(Trickled(candidate))
+        with pytest.raises(CallFailed, match="this call's candidate cannot be used"):
+            await two.alice.wait()
+        assert two.alice.ended is None  # so that the other side is told
+        await two.alice.hang_up()
+        await two.bob.over.wait()
+        assert two.bob.ended == "failed"
+
+    played("home-vs-home", play)
+
+
+def test_a_mistake_in_what_goes_on_beside_the_call_ends_it_with_what_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async def play(two: Duo) -> None:
+        seen: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: seen.append(told))
+        await two.connect()
+        monkeypatch.setattr(two.alice, "stats", broken)
+        with pytest.raises(CallFailed, match="ZeroDivisionError"):
+            await two.alice.wait()
+        assert isinstance(seen[0]["exception"], ZeroDivisionError)
+
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    played("home-vs-home", play)
+
+
+def test_why_the_other_side_hung_up_is_told_in_its_words():
+    async def play(two: Duo) -> None:
+        calling = asyncio.ensure_future(two.alice.call(two.ways[0]))
+        await two.ways[1].receive()
+        await two.ways[1].send(HungUp("failed", "no \x1b[31mmicrophone"))
+        with pytest.raises(CallFailed) as failed:
+            await calling
+        assert failed.value.why == "failed (no  [31mmicrophone)"
 
     played("home-vs-home", play)
 

@@ -55,6 +55,7 @@ MESSAGES = [
     Trickled({"candidate": "candidate:1 1 udp 1 10.0.0.1 9 typ host", "sdpMid": "0"}),
     Trickled(None),
     HungUp("hangup"),
+    HungUp("failed", "no microphone"),
 ]
 
 

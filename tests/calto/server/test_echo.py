@@ -12,13 +12,24 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, RTCSes
 from aiortc.sdp import candidate_from_sdp
 
 from calto_demo.server.running import running
+from calto_demo.server.settings import Settings
 from natkit.aiortc import RTCPeerConnection
 from tests.aiortc.calls import Ear, Tone
-from tests.calto.clients import Tab, api, new_call
+from tests.calto.clients import Api, Tab, api, new_call
 from tests.calto.server.world import settings_in
 from tests.ports import free_port
 
 ECHO = "u-echo"
+
+
+async def ada(stack: AsyncExitStack, settings: Settings) -> tuple[Api, Tab]:
+    """Return somebody at a server that runs as long as the stack."""
+    server = await stack.enter_async_context(running(settings))
+    web = await stack.enter_async_context(api(server.url))
+    tab = Tab(web.url, *await web.guest("Ada"))
+    await tab.open()
+    stack.push_async_callback(tab.close)
+    return web, tab
 
 
 async def answered(tab: Tab, peer: RTCPeerConnection, call: str) -> None:
@@ -58,11 +69,7 @@ async def test_what_is_said_to_the_echo_comes_back_on_either_path(tmp_path: Path
         secret=None,
     )
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(running(settings))
-        web = await stack.enter_async_context(api(server.url))
-        tab = Tab(web.url, *await web.guest("Ada"))
-        await tab.open()
-        stack.push_async_callback(tab.close)
+        web, tab = await ada(stack, settings)
         call = new_call()
         given = (await web.get(f"/api/ice?call={call}", tab.token))["iceServers"]
         servers = [
@@ -80,3 +87,19 @@ async def test_what_is_said_to_the_echo_comes_back_on_either_path(tmp_path: Path
         await tab.send("hangup", call)
         ended = await tab.expect("ended", call=call, reason="hangup")
         assert ended["record"]["connected_at"] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sdp", ["garbage", "v=0\r\n"])
+async def test_an_offer_that_cannot_be_used_is_one_warning_and_the_caller_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, sdp: str
+):
+    settings = replace(settings_in(tmp_path), echo=True)
+    async with AsyncExitStack() as stack:
+        _, tab = await ada(stack, settings)
+        call = new_call()
+        await tab.send("ring", call, to=ECHO, sdp=sdp)
+        ended = await tab.expect("ended", call=call, reason="failed")
+        assert ended["message"] == "this call's offer cannot be used"
+    [warning] = [it for it in caplog.records if it.name == "calto.echo"]
+    assert (warning.levelname, warning.exc_info) == ("WARNING", None)
