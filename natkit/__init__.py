@@ -23,7 +23,13 @@ if TYPE_CHECKING:
     from natkit.cli.lazy import Entry, LazyRoot, cli_settings
     from natkit.cli.params import DURATION, NEW_FILE, SHARE, Number, write_new
     from natkit.cli.render import Progress, table
-    from natkit.errors import NatkitError, Unsupported, UsageError
+    from natkit.errors import (
+        AuthenticationFailed,
+        NatkitError,
+        NetworkUnreachable,
+        Unsupported,
+        UsageError,
+    )
     from natkit.ice.candidate import Candidate
     from natkit.lab.stage import Drop, Stage, on_stage
     from natkit.nat.verdict import Behaviour
@@ -39,6 +45,7 @@ __all__ = [
     "DURATION",
     "NEW_FILE",
     "SHARE",
+    "AuthenticationFailed",
     "Behaviour",
     "Candidate",
     "Command",
@@ -50,6 +57,7 @@ __all__ = [
     "LazyRoot",
     "NatkitError",
     "Network",
+    "NetworkUnreachable",
     "Number",
     "PathExplanation",
     "Progress",
@@ -83,6 +91,7 @@ __all__ = [
 ]
 
 _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
+    "AuthenticationFailed": "natkit.errors",
     "Behaviour": "natkit.nat.verdict",
     "Candidate": "natkit.ice.candidate",
     "Command": "natkit.cli.common",
@@ -93,6 +102,7 @@ _HOMES = dict.fromkeys(__all__, "natkit.aio.connection") | {
     "LazyRoot": "natkit.cli.lazy",
     "NatkitError": "natkit.errors",
     "Network": "natkit.network",
+    "NetworkUnreachable": "natkit.errors",
     "Number": "natkit.cli.params",
     "PathExplanation": "natkit.tools.path_values",
     "Progress": "natkit.cli.render",

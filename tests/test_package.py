@@ -233,7 +233,12 @@ def test_services_of_the_compose_file_find_each_other_and_may_drain():
     context = ROOT / "packaging" / calto["build"]["context"]
     assert (context / calto["build"]["dockerfile"]).is_file()
     options = dict(word.removeprefix("--").split("=", 1) for word in calto["command"])
-    database = urlsplit(options["database"].replace("${POSTGRES_PASSWORD:?}", "password"))
+    secrets = calto["environment"]
+    known = {f"CALTO_SERVE_{option.name}".upper() for option in serve.params}
+    assert set(secrets) <= known
+    database = urlsplit(
+        secrets["CALTO_SERVE_DATABASE"].replace("${POSTGRES_PASSWORD:?}", "password")
+    )
     environment = postgres["environment"]
     assert (database.username, database.path) == (
         environment["POSTGRES_USER"],

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.sessions import SessionMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -62,6 +62,7 @@ def make_app(services: Services) -> Starlette:
         exception_handlers={
             Refused: _refused,
             HTTPException: _http_error,
+            ClientDisconnect: _gone,
             Exception: _failed,
         },
     )
@@ -98,16 +99,11 @@ def _sign_in(services: Services) -> Mount:
 
 
 class WebApp(StaticFiles):
-    """The built web app; a path that is no file is a screen of it."""
+    """The built web app: one page, at "/"; its 404.html is what else there is."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return a file, or the page."""
-        try:
-            response = await super().get_response(path, scope)
-        except HTTPException as error:
-            if error.status_code != HTTPStatus.NOT_FOUND or "." in path.rpartition("/")[2]:
-                raise
-            response = await super().get_response("index.html", scope)
+        """Return a file."""
+        response = await super().get_response(path, scope)
         # Built files have a hash of what is in them in their names; the page has not.
         lasting = path.startswith("assets/")
         response.headers["Cache-Control"] = "max-age=31536000, immutable" if lasting else "no-cache"
@@ -160,6 +156,11 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     answer = refusal(Refused(code, f"{error.detail}"))
     answer.status_code = error.status_code
     return answer
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Answer whoever went away amid their request: nobody hears it, and nothing is wrong here."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 async def _failed(_request: Request, _error: Exception) -> Response:

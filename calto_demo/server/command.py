@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from calto_demo.server.settings import Certificate, Provider, Settings
-from natkit import Number, UsageError, room_for_sockets, run_fast
+from natkit import Command, Number, UsageError, room_for_sockets, run_fast
 
 if TYPE_CHECKING:
     from calto_demo.server.running import Server
@@ -19,7 +19,7 @@ GOOGLE = "https://accounts.google.com"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--listen", metavar="IP:PORT", help="Default: 127.0.0.1:8000; with --tls 0.0.0.0:8443."
 )
@@ -32,17 +32,25 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--tls-key", type=FILE, help="The chain's private key (PEM), if in another file.")
 @click.option("--database", default="sqlite:///calto.db", show_default=True, metavar="URL")
 @click.option("--redis", metavar="URL", help="Between several servers with one database.")
-@click.option("--secret", help="Signs tokens. Default: one that is made, and kept in the database.")
+@click.option(
+    "--secret",
+    show_envvar=True,
+    help="Signs tokens. Default: one that is made, and kept in the database.",
+)
 @click.option("--external-url", metavar="URL", help="What browsers call this server.")
 @click.option("--origin", multiple=True, help="Of a front end elsewhere; may be repeated.")
 @click.option("--guests/--no-guests", default=True, help="Sign-in by a name alone. Default: yes.")
 @click.option("--oidc-issuer", default=GOOGLE, show_default=True, metavar="URL")
 @click.option("--oidc-client-id", help="Switches on sign-in at the issuer.")
-@click.option("--oidc-client-secret", default="")
+@click.option("--oidc-client-secret", default="", show_envvar=True, help="What proves that id.")
 @click.option("--oidc-name", default="Google", show_default=True, help="What the button says.")
 @click.option("--turn-port", default=3478, show_default=True, type=click.IntRange(0, 65534))
 @click.option("--turn-uri", multiple=True, help="A TURN server, not our own; may be repeated.")
-@click.option("--turn-secret", help="With --turn-uri: what those servers have as their --secret.")
+@click.option(
+    "--turn-secret",
+    show_envvar=True,
+    help="With --turn-uri: what those servers have as their --secret.",
+)
 @click.option("--relay-address", metavar="IP[=PUBLIC]", help="Where our own relays from.")
 @click.option("--relay-ports", default="49152-65535", show_default=True, metavar="A-B")
 @click.option("--echo/--no-echo", default=True, help="The contact that echoes. Default: yes.")
@@ -59,6 +67,11 @@ def serve(log_format: str, **given: Any) -> None:
 
     The line that begins with "ready" has the address to open. SIGTERM lets calls end for
     --drain-time and takes no new ones; a second one stops at once.
+
+    Each option can be set by a variable, which other users of the machine do not see:
+    CALTO_SERVE_ and its name. The exit code is 0 after a stop, 1 for a failure, 2 for options that
+    cannot work, 3 where a port cannot be had or the database or Redis is not reached, 4 where the
+    database refuses the login.
     """
     # Takes more than a second, which who asks for --help need not wait.
     from calto_demo.server.journal import write_log
@@ -95,8 +108,8 @@ def _settings(
     """Return what the options say. Raises: UsageError."""
     host, port = _place(listen or ("0.0.0.0:8443" if tls else "127.0.0.1:8000"))
     provider = None
-    if oidc_client_id is not None:
-        provider = Provider(oidc_issuer, oidc_client_id, oidc_client_secret, oidc_name)
+    if oidc_client_id is not None or oidc_client_secret:
+        provider = Provider(oidc_issuer, oidc_client_id or "", oidc_client_secret, oidc_name)
     return Settings(
         host=host,
         port=port,

@@ -6,6 +6,7 @@ SQLite (a file, or in memory) and PostgreSQL are the two that are tested.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,8 +20,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from calto_demo.server.sqlite import DRIVER, keep_moving_the_log, sqlite_engine
-from natkit import UsageError
+from calto_demo.server.sqlite import DRIVER, keep_moving_the_log, keep_private, sqlite_engine
+from natkit import AuthenticationFailed, NatkitError, NetworkUnreachable, UsageError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -28,11 +29,6 @@ _DRIVERS = {
     "sqlite": DRIVER,
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
-}
-
-_HINTS = {
-    DRIVER: "Its folder has to be there, and both have to be ours to write",
-    "postgresql+asyncpg": "Is it running, and are the user, the password and the name right?",
 }
 
 
@@ -88,7 +84,8 @@ async def open_database(url: str) -> Database:
 
     Args:   url: "sqlite:///FILE", or "postgresql://USER:PASSWORD@HOST/NAME", with "?sslmode=…" as
                  libpq has it.
-    Raises: UsageError: the URL is none, or nothing answers there.
+    Raises: UsageError: the URL is none, or its file cannot be used.
+            NetworkUnreachable: nothing answers there.  AuthenticationFailed: not with that login.
     """
     try:
         parsed = make_url(url)
@@ -96,15 +93,32 @@ async def open_database(url: str) -> Database:
     except (ArgumentError, KeyError):
         hint = "Write sqlite:///calto.db, or postgresql://USER:PASSWORD@HOST/NAME"
         raise UsageError(f"{_shown(url)} is no database that Calto knows", hint=hint) from None
+    if driver == DRIVER and not (parsed.database or ":memory:").startswith((":memory:", "file:")):
+        keep_private(str(parsed.database))
     database = Database(_engine(parsed.set(drivername=driver)))
     try:
         await database.migrate()
     except (OSError, DBAPIError) as error:
         await database.close()
-        why = str(getattr(error, "orig", error))
-        what = f"cannot use the database {parsed.render_as_string()}"
-        raise UsageError(what, why=why, hint=_HINTS[driver]) from error
+        raise _unusable(parsed, error) from error
     return database
+
+
+def _unusable(url: URL, error: OSError | DBAPIError) -> NatkitError:
+    """Return why a database cannot be used, and what to do about it."""
+    cause = getattr(error, "orig", error)
+    what, why = f"cannot use the database {url.render_as_string()}", str(cause)
+    if url.get_backend_name() != "sqlite":
+        # Class 28 of PostgreSQL's codes is "invalid authorization specification".
+        if str(getattr(cause, "sqlstate", "")).startswith("28"):
+            hint = "Are the user and the password right, and may they come from here?"
+            return AuthenticationFailed(what, why=why, hint=hint)
+        hint = "Is it running, and are the user, the password and the name right?"
+        return NetworkUnreachable(what, why=why, hint=hint)
+    if getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return UsageError(what, why=why, hint="Name another file: this one is something else")
+    hint = "Its folder has to be there, and both have to be ours to write"
+    return UsageError(what, why=why, hint=hint)
 
 
 def _shown(url: str) -> str:

@@ -81,5 +81,7 @@ class Guard:
 def refusal(error: Refused) -> Response:
     """Return the answer over HTTP."""
     headers = {} if error.wait is None else {"Retry-After": str(int(error.wait) + 1)}
+    if error.code == "too-slow":
+        headers["Connection"] = "close"  # the rest of the body is not waited for, RFC 9110 §15.5.9
     body = write({"error": error.said()})
     return Response(body, error.status, headers, "application/json")

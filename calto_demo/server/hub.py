@@ -18,7 +18,7 @@ KEPT = 60.0
 """Seconds that a session without a socket is kept: as long as its call would be."""
 
 MOST_SESSIONS = 20
-"""Of one user on one process."""
+"""Of one user on one process; of those without a socket the oldest makes room."""
 
 TAKEN_OVER, SIGNED_OUT = 4409, 4401
 
@@ -130,7 +130,7 @@ class Hub:
         mine = self._members[user]
         member = mine.get(name)
         if member is None and len(mine) >= MOST_SESSIONS:
-            raise Refused("too-many", f"you have {MOST_SESSIONS} sessions already")
+            self._make_room(user)
         if member is not None and member.line is not None:
             member.line.close(TAKEN_OVER, "another socket has this session")
         resumed = member is not None and member.session.resume(ack)
@@ -143,6 +143,20 @@ class Hub:
         # If another process has it (half dead, perhaps), it lets go.
         await self._publish(user, Taken(name, self.process))
         return Joined(member, resumed)
+
+    def _make_room(self, user: str) -> None:
+        """Forget somebody's session that is without a socket for longest.
+
+        Raises: Refused: each of them has one.
+        """
+        mine = self._members[user]
+        away = (
+            name for (of, name), it in self._away.items() if of == user and mine.get(name) is it
+        )
+        oldest = next(away, None)
+        if oldest is None:
+            raise Refused("too-many", f"you have {MOST_SESSIONS} sessions already")
+        del self._away[user, oldest], mine[oldest]
 
     async def drop(self, user: str, name: str, line: Line) -> bool:
         """Note that a socket is gone; False: it was not the session's any more."""

@@ -32,6 +32,11 @@ class Lines(logging.Formatter):
         return f"{at} {level} {what}" + "".join(f" {k}={v!r}" for k, v in fields.items())
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    # uvicorn says so of each socket that was refused with an answer, as if there had been none.
+    return "without completing handshake" not in record.msg
+
+
 def write_log(*, as_json: bool) -> None:
     """Let every part of the program write its log this way."""
     handler = logging.StreamHandler()
@@ -39,3 +44,4 @@ def write_log(*, as_json: bool) -> None:
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     for name in _LOUD:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from calto_demo.server.backplane import Hear
-from natkit import UsageError
+from natkit import NetworkUnreachable, UsageError
 
 REFRESH = 3.0
 """Seconds between two times that a process says who is here."""
@@ -40,19 +40,23 @@ class RedisBackplane:
             self._redis: Any = Redis.from_url(url, health_check_interval=15)
         except ValueError as error:
             hint = "Write redis://HOST:6379/0, or rediss:// for TLS"
-            raise UsageError("--redis is no URL", why=str(error), hint=hint) from None
-        self._clock = clock
+            raise UsageError(
+                f"--redis {_shown(url)} is no URL", why=str(error), hint=hint
+            ) from None
+        self._clock, self._url = clock, _shown(url)
         self._channel: Any = self._redis.pubsub(ignore_subscribe_messages=True)
         self._here: dict[tuple[str, str], tuple[float, str]] = {}
         self._listening: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, hear: Hear) -> None:
-        """Begin. Raises: UsageError: Redis does not answer."""
+        """Begin. Raises: NetworkUnreachable: Redis does not answer."""
         try:
             await self._channel.subscribe(_ALL)
         except (RedisError, OSError) as error:
-            raise UsageError("cannot use Redis", why=str(error)) from error
+            hint = "Is it running, and are the host, the port and the password right?"
+            what = f"cannot use Redis at {self._url}"
+            raise NetworkUnreachable(what, why=str(error), hint=hint) from error
         self._tasks = [
             asyncio.create_task(self._hear(hear)),
             asyncio.create_task(self._refresh()),
@@ -158,3 +162,9 @@ class RedisBackplane:
             except (RedisError, OSError) as error:
                 _log.warning("Redis is gone: %s", error)
                 await asyncio.sleep(0.5)
+
+
+def _shown(url: str) -> str:
+    """Return what may be shown of a URL: without its login."""
+    scheme, separator, rest = url.partition("://")
+    return repr(f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url)

@@ -18,6 +18,7 @@ STATUS = {
     "wrong-state": 409,
     "engaged": 409,
     "call-exists": 409,
+    "too-slow": 408,
     "too-large": 413,
     "too-many": 429,
     "failed": 500,

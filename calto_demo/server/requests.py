@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -13,6 +14,9 @@ from calto_demo.server.frames import Nat, sentence
 from calto_demo.server.refusal import Refused
 
 LONGEST_BODY = 65_536
+BODY_TIME = 10.0
+"""Seconds for all of a body: 64 KiB come in that over 60 kbit/s."""
+
 LONGEST_NAME = 40
 
 ECHO_NAME = "Echo"
@@ -119,12 +123,13 @@ class PathReport(Struct):
 
 
 async def body_of(request: Request, shape: type[_S]) -> _S:
-    """Return a request's body. Raises: Refused: it is too large, or of another shape."""
-    data = bytearray()
-    async for part in request.stream():
-        data += part
-        if len(data) > LONGEST_BODY:
-            raise Refused("too-large", f"a body has at most {LONGEST_BODY} bytes")
+    """Return a request's body. Raises: Refused: too large, too slow, or of another shape."""
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            data = await _data_of(request)
+    except TimeoutError:
+        message = f"the body was not there after {BODY_TIME:.0f} s"
+        raise Refused("too-slow", message, "Send it again") from None
     try:
         return msgspec.json.decode(data, type=shape)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -133,6 +138,15 @@ async def body_of(request: Request, shape: type[_S]) -> _S:
         fits_not = isinstance(error, msgspec.ValidationError)
         what = sentence(str(error)) if fits_not else "the body is no JSON"
         raise Refused("bad-request", what, hint) from None
+
+
+async def _data_of(request: Request) -> bytes:
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > LONGEST_BODY:
+            raise Refused("too-large", f"a body has at most {LONGEST_BODY} bytes")
+    return bytes(data)
 
 
 def clean_name(name: str) -> str:

@@ -19,7 +19,7 @@ from calto_demo.server.frames import LONGEST_FRAME
 from calto_demo.server.relay import open_relay, own_address
 from calto_demo.server.services import ECHO, Services, open_services
 from calto_demo.server.settings import Settings
-from natkit import UsageError, collect_less
+from natkit import NetworkUnreachable, collect_less
 
 if TYPE_CHECKING:
     from calto_demo.server.echo import Echo
@@ -110,7 +110,9 @@ def _bound(settings: Settings) -> socket.socket:
         sock.close()
         where = f"{settings.host}, port {settings.port}"
         hint = "Give another one: --listen 127.0.0.1:8001"
-        raise UsageError(f"cannot listen on {where}", why=error.strerror, hint=hint) from None
+        raise NetworkUnreachable(
+            f"cannot listen on {where}", why=error.strerror, hint=hint
+        ) from None
     return sock
 
 

@@ -151,7 +151,7 @@ class Services:
 
 
 async def open_services(settings: Settings) -> Services:
-    """Put a server together. Raises: UsageError: the database or Redis cannot be used."""
+    """Put a server together. Raises: NatkitError: the database or Redis cannot be used."""
     database = await open_database(settings.database)
     try:
         return await _assemble(settings, database)

@@ -19,6 +19,14 @@ class Provider:
     client_secret: str
     name: str
 
+    def __post_init__(self) -> None:
+        if origin_of(self.issuer) is None:
+            hint = "Write the issuer as its documents do: https://accounts.google.com"
+            raise UsageError(f"--oidc-issuer {self.issuer!r} is no URL", hint=hint)
+        if not (self.client_id and self.client_secret):
+            hint = "Give both, as the provider made them, or neither"
+            raise UsageError("--oidc-client-id and --oidc-client-secret go together", hint=hint)
+
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
@@ -81,9 +89,17 @@ class Settings:
         if self.external_url is not None and origin_of(self.external_url) is None:
             hint = "Write it as browsers do: https://calto.example.org"
             raise UsageError(f"--external-url {self.external_url!r} is no URL", hint=hint)
+        if not self.guests and self.provider is None:
+            why = "--no-guests leaves sign-in at a provider alone, and there is none"
+            hint = "Give --oidc-client-id and --oidc-client-secret, or leave --no-guests out"
+            raise UsageError("nobody could sign in", why=why, hint=hint)
         self._check_turn()
 
     def _check_turn(self) -> None:
+        for uri in self.turn_uris:
+            if not _TURN_URI.fullmatch(uri):
+                hint = "Write it as browsers take it: turn:turn.example.org:3478?transport=udp"
+                raise UsageError(f"--turn-uri {uri!r} is no TURN URI", hint=hint)
         if bool(self.turn_uris) != (self.turn_secret is not None):
             hint = "Give both or neither; the secret is the one that the TURN servers have"
             raise UsageError("--turn-uri and --turn-secret go together", hint=hint)
@@ -97,6 +113,11 @@ class Settings:
         """What this process speaks itself."""
         return "http" if self.certificate is None else "https"
 
+
+_TURN_URI = re.compile(
+    r"turns?:(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]]+)(:\d{1,5})?(\?transport=(udp|tcp))?", re.I | re.ASCII
+)
+"""RFC 7065 §3.1; "{host}" is taken as a host, and stands for this server's."""
 
 _PLAIN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
 """Printable ASCII without the backslash: of others browsers make something else than we do."""

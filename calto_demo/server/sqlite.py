@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
+import stat
 import time
+from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Connection, event
@@ -79,6 +82,23 @@ async def _at_once() -> None:
 
 
 registry.register("sqlite.calto", __name__, InLoop.__name__)
+
+
+def keep_private(path: str) -> None:
+    """Make the database's file one that its owner alone can read: the secret of tokens is in it.
+
+    SQLite gives its log and its index (-wal, -shm) the same mode.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        file = Path(path)
+        readable = file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)
+        if os.name == "posix" and file.is_file() and readable:
+            what = "others here can read %s, and with it sign in as anybody: chmod 600 %s*"
+            _log.warning(what, path, path)
+    except OSError:
+        pass  # SQLite says why it cannot be opened
 
 
 def sqlite_engine(url: URL) -> AsyncEngine:

@@ -3,6 +3,7 @@
 import { natSeen, relaySeen } from "./check/gather";
 import { Conductor } from "./call/conductor";
 import { relayUrls } from "./call/policy";
+import { wordsOf } from "./failure";
 import { Api, ApiError, CALLS_AT_ONCE } from "./net/api";
 import { AccountStore, returned } from "./net/account";
 import type { Nat, Person, ServerFrame, SignedIn, Welcome } from "./net/protocol";
@@ -241,7 +242,7 @@ export class App {
     if (error instanceof ApiError && error.signedOut && this.store.get().me)
       return this.leave(SIGNED_OUT[error.code] ?? error.message);
     if (error instanceof ApiError) return this.tell(error.message, error.hint);
-    this.tell(error instanceof Error ? error.message : String(error));
+    this.tell(wordsOf(error));
   }
 }
 

@@ -2,6 +2,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app";
 import { serverBase } from "./config";
+import { wordsOf } from "./failure";
 import "./index.css";
 import { Home } from "./screens/Home";
 import { SignIn } from "./screens/SignIn";
@@ -24,5 +25,5 @@ async function main(): Promise<void> {
 }
 
 void main().catch((error: unknown) => {
-  document.getElementById("root")!.textContent = String(error);
+  document.getElementById("root")!.textContent = wordsOf(error);
 });

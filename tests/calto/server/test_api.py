@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from base64 import b64encode
 from hashlib import sha1
@@ -237,12 +238,53 @@ async def test_a_web_app_is_served_with_its_screens_and_kept_from_being_framed(w
     (world.static / "index.html").write_text("the page")
     (world.static / "assets" / "app-1a2b.js").write_text("the code")
     again = await world.again()
-    for path in ("/", "/call/123"):
-        page = await again.ask("GET", path)
-        assert page.text == "the page"
-        assert page.headers["cache-control"] == "no-cache"
-        assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    page = await again.ask("GET", "/?server=x")
+    assert page.text == "the page"
+    assert page.headers["cache-control"] == "no-cache"
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert "immutable" in (await again.ask("GET", "/assets/app-1a2b.js")).headers["cache-control"]
-    for path in ("/assets/gone.js", "/auth/login?return_to=/", "/api/nope"):
+    gone = ("/assets/gone.js", "/auth/login?return_to=/", "/api/nope", "/no/such/page", "/ws")
+    for path in gone:
         assert error_of(await again.ask("GET", path), 404) == "not-found"
     assert error_of(await again.ask("GET", "/..%2f..%2fetc/passwd.txt"), 404) == "not-found"
+
+
+async def test_a_wrong_address_is_told_to_people_on_a_page(world: World):
+    (world.static / "index.html").write_text("the page")
+    (world.static / "404.html").write_text("there is no such page")
+    again = await world.again()
+    response = await again.ask("GET", "/no/such/page")
+    assert (response.status_code, response.text) == (404, "there is no such page")
+    assert error_of(await again.ask("GET", "/api/nope"), 404) == "not-found"
+
+
+async def half_sent(world: World) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Begin a request whose body does not come."""
+    host, _, port = world.api.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /api/guest HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\n"
+    writer.write(head.encode() + b"{")
+    return reader, writer
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("calto_demo.server.requests.BODY_TIME", 0.05)
+    reader, writer = await half_sent(world)
+    async with asyncio.timeout(4):  # less than a kept connection is left open
+        answer = (await reader.read()).decode()
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert '"code":"too-slow"' in answer
+    writer.close()
+
+
+async def test_who_goes_away_amid_a_request_is_no_trouble_of_ours(
+    world: World, caplog: pytest.LogCaptureFixture
+):
+    _, writer = await half_sent(world)
+    await world.api.get("/api/server")
+    writer.transport.abort()
+    for _ in range(3):
+        await world.api.get("/api/server")
+    assert "Traceback" not in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import ssl
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 
 from calto_demo.server.database import Database, open_database
 from calto_demo.server.tables import metadata
-from natkit import UsageError
+from natkit import AuthenticationFailed, NatkitError, NetworkUnreachable, UsageError
 from tests.calto.real_servers import postgresql
 
 
@@ -38,7 +40,8 @@ async def test_a_url_that_is_none_is_refused_with_no_password_in_the_words(url: 
 
 
 async def test_a_database_that_cannot_be_reached_is_told_without_its_password():
-    with pytest.raises(UsageError, match=r"cannot use the database postgresql.*:\*\*\*@") as caught:
+    words = r"cannot use the database postgresql.*:\*\*\*@"
+    with pytest.raises(NetworkUnreachable, match=words) as caught:
         await open_database("postgresql://calto:hunter2@127.0.0.1:1/calto")
     assert caught.value.why
     assert "Is it running" in str(caught.value.hint)
@@ -52,6 +55,52 @@ async def test_a_file_that_cannot_be_opened_is_refused_with_what_it_needs(
         await open_database(f"sqlite:///{tmp_path / where}")
     assert caught.value.why
     assert "folder" in str(caught.value.hint)
+
+
+async def test_a_file_that_is_no_database_is_told_from_one_that_may_not_be_opened(tmp_path: Path):
+    file = tmp_path / "notdb.txt"
+    file.write_text("a letter, and no database " * 100)
+    with pytest.raises(UsageError, match="file is not a database") as caught:
+        await open_database(f"sqlite:///{file}")
+    assert "Name another file" in str(caught.value.hint)
+
+
+def modes_in(where: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in where.iterdir()}
+
+
+async def test_the_file_with_the_secret_in_it_is_its_owners_alone(tmp_path: Path):
+    before = os.umask(0o022)
+    try:
+        database = await open_database(f"sqlite:///{tmp_path}/calto.db")
+        modes = modes_in(tmp_path)
+        await database.close()
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("calto.db", "calto.db-wal", "calto.db-shm"), 0o600)
+
+
+@pytest.mark.parametrize(("mode", "warns"), [(0o644, True), (0o640, True), (0o600, False)])
+async def test_a_file_that_others_may_read_is_warned_of_with_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, warns: bool
+):
+    url = f"sqlite:///{tmp_path}/calto.db"
+    await (await open_database(url)).close()
+    (tmp_path / "calto.db").chmod(mode)
+    with caplog.at_level(logging.WARNING, "calto.sqlite"):
+        await (await open_database(url)).close()
+    assert (f"chmod 600 {tmp_path}/calto.db*" in caplog.text) is warns
+
+
+@pytest.mark.interop
+@pytest.mark.needs("root", "pg_ctlcluster", "setpriv")
+async def test_a_login_that_postgresql_refuses_is_told_from_a_server_that_is_away(tmp_path: Path):
+    with postgresql() as url:
+        login, _, place = url.rpartition("@")
+        user = login.rpartition("//")[2].partition(":")[0]
+        with pytest.raises(AuthenticationFailed) as caught:
+            await open_database(f"postgresql://not-{user}:wrong@{place}")
+        assert "password right" in str(caught.value.hint)
 
 
 @pytest.mark.interop
@@ -71,7 +120,7 @@ async def test_postgresql_is_spoken_to_with_tls_and_its_certificate_checked(tmp_
             query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
             assert (await connection.exec_driver_sql(query)).scalar_one() is True
         await database.close()
-        with pytest.raises((UsageError, ssl.SSLError)):
+        with pytest.raises((NetworkUnreachable, ssl.SSLError)):
             await open_database(f"{checked}/other.pem")
-        with pytest.raises(UsageError, match="encryption"):
+        with pytest.raises(NatkitError, match="encryption"):
             await open_database(f"{url}?sslmode=disable")

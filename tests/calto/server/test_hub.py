@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from calto_demo.server.backplane import Memory
-from calto_demo.server.hub import KEPT, Hub
+from calto_demo.server.hub import KEPT, MOST_SESSIONS, Hub
+from calto_demo.server.refusal import Refused
 
 
 class Wire:
@@ -97,3 +98,24 @@ async def test_the_end_of_a_socket_that_was_replaced_changes_nothing(hub: Hub):
     await hub.tell("ada", {"n": 1})
     assert new.sent[-1]["n"] == 1
     assert hub.sockets == 1
+
+
+async def test_many_short_visits_lock_nobody_out(hub: Hub):
+    for number in range(MOST_SESSIONS * 3):
+        wire, _ = await joined(hub, "ada", f"visit {number}")
+        await hub.drop("ada", f"visit {number}", wire)
+    assert (await joined(hub, "ada", f"visit {MOST_SESSIONS * 3 - 1}"))[1] is True
+    assert (await joined(hub, "ada", "visit 0"))[1] is False
+
+
+async def test_a_session_that_has_a_socket_makes_no_room(hub: Hub):
+    wires = [(await joined(hub, "ada", f"tab {number}"))[0] for number in range(MOST_SESSIONS)]
+    with pytest.raises(Refused, match="20 sessions already"):
+        await joined(hub, "ada", "one more")
+    other, _ = await joined(hub, "bob", "tab")
+    await hub.drop("bob", "tab", other)
+    with pytest.raises(Refused):  # somebody else's is none of hers
+        await joined(hub, "ada", "one more")
+    await hub.drop("ada", "tab 3", wires[3])
+    await joined(hub, "ada", "one more")
+    assert hub.sockets == MOST_SESSIONS

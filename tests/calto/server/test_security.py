@@ -217,8 +217,22 @@ async def test_an_error_inside_says_nothing_of_the_inside(world: World):
             "are the same",
         ),
         ({"external_url": "foo bar"}, "is no URL"),
+        ({"guests": False}, "nobody could sign in"),
+        ({"turn_uris": ("foo",), "turn_secret": "x"}, "'foo' is no TURN URI"),
+        ({"turn_uris": ("turn:a b",), "turn_secret": "x"}, "is no TURN URI"),
+        ({"turn_uris": ("turn:h?transport=sctp",), "turn_secret": "x"}, "is no TURN URI"),
     ],
 )
-def test_settings_that_would_let_others_in_are_refused(settings, what: str, tmp_path: Path):
+def test_settings_that_cannot_work_or_would_let_others_in_are_refused(
+    settings, what: str, tmp_path: Path
+):
     with pytest.raises(UsageError, match=what):
         Settings(static=tmp_path, **settings)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["turn:h", "turns:h:443?transport=tcp", "turn:[2001:db8::1]:3478", "turn:{host}:3478"],
+)
+def test_a_good_turn_uri_is_taken(uri: str):
+    assert Settings(turn_uris=(uri,), turn_secret="x").turn_uris == (uri,)

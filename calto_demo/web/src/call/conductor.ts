@@ -4,6 +4,7 @@
  * What the page shows is computed by `state.ts`; this file does what must be done about it.
  */
 
+import { wordsOf } from "../failure";
 import type { Api } from "../net/api";
 import type { ClientFrame, ErrorFrame, Person, ServerFrame, User, Welcome } from "../net/protocol";
 import { isRelayed, kindOf } from "../path/describe";
@@ -418,7 +419,7 @@ export class Conductor {
       await task();
     } catch (error) {
       if (error instanceof CallIsOver || !call || this.isOver(call)) return;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = wordsOf(error);
       if (!ends) return this.store.set({ notice: { message, hint: null } });
       this.send({ type: "hangup", call, reason: "failed", message: message.slice(0, 200) });
       this.finish({ reason: "failed", mine: true, message, record: null });

@@ -5,6 +5,7 @@
  * offers at once the caller's counts. Candidates that come before the description wait here.
  */
 
+import { Failure } from "../failure";
 import type { PathChoice } from "../net/protocol";
 import { candidatesIn, type Search, SearchLog } from "../path/search";
 import { admits, admitted, askedUrls, configuration } from "./policy";
@@ -24,6 +25,10 @@ export interface LegSettings {
   /** Hold our candidates back until `release`. */
   hold: boolean;
 }
+
+/** True on either side: both are told. */
+const DISAGREE =
+  "The two sides could not agree on how to send the audio. Load the page again on both, then call again.";
 
 export class Leg {
   readonly connection: RTCPeerConnection;
@@ -102,7 +107,11 @@ export class Leg {
 
   private async takes(type: "offer" | "answer", told: string): Promise<void> {
     const sdp = admitted(this.settings.policy, told);
-    await this.connection.setRemoteDescription({ type, sdp });
+    try {
+      await this.connection.setRemoteDescription({ type, sdp });
+    } catch (error) {
+      throw new Failure(DISAGREE, { cause: error });
+    }
     for (const candidate of candidatesIn(sdp)) this.log.told(new RTCIceCandidate(candidate));
   }
 

@@ -1,6 +1,7 @@
 /** The microphone, the devices, and how loud something is. */
 
 import { useEffect, useState } from "react";
+import { Failure } from "../failure";
 
 export interface Devices {
   microphones: MediaDeviceInfo[];
@@ -13,13 +14,15 @@ export const canChooseSpeaker = "setSinkId" in HTMLMediaElement.prototype;
 /** Open the microphone; refuses with words that say what to do. */
 export async function openMicrophone(deviceId: string | null): Promise<MediaStream> {
   if (!navigator.mediaDevices)
-    throw new Error("Browsers give the microphone to secure pages only: open this one over https.");
+    throw new Failure(
+      "Browsers give the microphone to secure pages only: open this one over https.",
+    );
   const processing = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
   const audio = deviceId ? { ...processing, deviceId: { ideal: deviceId } } : processing;
   try {
     return await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
-    throw new Error(refusalWords(error), { cause: error });
+    throw new Failure(refusalWords(error), { cause: error });
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { closeMicrophone, openMicrophone, watchLevel } from "../call/media";
 import { relayUrls } from "../call/policy";
+import { wordsOf } from "../failure";
 import type { IceServers, Nat } from "../net/protocol";
 import { formatMs } from "../ui/time";
 import { natSeen, relaySeen } from "./gather";
@@ -46,7 +47,7 @@ async function checkMicrophone(
     if (loudest > SILENCE) tell(MICROPHONE, { state: "good", words: `${name} hears you.` });
     else tell(MICROPHONE, { state: "warning", words: `${name} is silent: is it muted?` });
   } catch (error) {
-    tell(MICROPHONE, { state: "bad", words: (error as Error).message });
+    tell(MICROPHONE, { state: "bad", words: wordsOf(error) });
   } finally {
     closeMicrophone(stream);
     level(0);

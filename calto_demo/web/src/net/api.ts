@@ -1,10 +1,11 @@
 /** The HTTP side of the server. Every refusal is an `ApiError` with words for people. */
 
+import { Failure } from "../failure";
 import type { CallRecord, IceServers, PathReport, Person, ServerInfo, SignedIn } from "./protocol";
 
 export const CALLS_AT_ONCE = 50;
 
-export class ApiError extends Error {
+export class ApiError extends Failure {
   constructor(
     readonly status: number,
     readonly code: string,

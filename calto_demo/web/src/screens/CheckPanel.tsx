@@ -14,6 +14,7 @@ import { relayUrls } from "../call/policy";
 import { play } from "../call/tones";
 import { runCheck } from "../check/check";
 import { conclude, MICROPHONE, plan, type Step, type StepState } from "../check/steps";
+import { wordsOf } from "../failure";
 import { Button } from "../ui/Button";
 import { LevelBar } from "../ui/LevelMeter";
 import { Panel } from "../ui/Panel";
@@ -53,7 +54,7 @@ function Check({ app }: { app: App }) {
       if (here) app.measuredNat(nat, relayRttMs);
     };
     setProblem(null);
-    run().catch((error: Error) => here && setProblem(error.message));
+    run().catch((error: unknown) => here && setProblem(wordsOf(error)));
     return () => {
       here = false;
     };
