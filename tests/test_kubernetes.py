@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from natkit.cli.turn import serve
-from natkit.tools.relay_config import parse_listen, read_config
+from natkit.tools.relay_config import read_config
+from natkit.tools.relay_options import parse_listen
 from tests.cli.test_turn import serving
 from tests.kubernetes import PARTS, Object, Pod, built, combinations, pod_of
 

@@ -16,6 +16,7 @@ from natkit.tools.doctor import Finding, examine
 AREAS = {
     "probe": "natkit probe",
     "serve": "natkit stun serve",
+    "relay": "natkit turn serve",
     "lab": "natkit lab --backend netns",
 }
 """What each area of findings is for. The simulated lab needs nothing that could be missing."""
@@ -27,7 +28,8 @@ async def doctor(as_json: bool) -> int:
     """Say what this machine can and cannot do, with a mend for each thing missing.
 
     Nothing leaves the machine but a question to its name server. Ends with 1 when `natkit probe`
-    itself cannot work here.
+    cannot work here: without UDP over IPv4, or without any route. What it can do without, a name
+    server (`--server IP`) among it, is shown as missing and ends with 0.
     """
     findings = (*await examine(SocketNetwork()), *await asyncio.to_thread(_lab))
     if as_json:

@@ -19,11 +19,11 @@ from natkit.cli.turn_bench import bench as bench_command
 from natkit.cli.turn_check import check as check_command
 from natkit.cli.turn_log import OwnerLog
 from natkit.errors import NatkitError
-from natkit.tools.relay import Relay
+from natkit.tools.relay import Relay, would_start
 from natkit.tools.relay import serve as serve_relay
-from natkit.tools.relay_config import RelayConfig, read_config, read_file
+from natkit.tools.relay_config import RelayConfig, read_config
 from natkit.tools.relay_fast_path import Chosen, FastPath, FastPathMode, give_up_privileges
-from natkit.tools.relay_places import check
+from natkit.tools.relay_options import read_file
 from natkit.turn.credentials import rest_password, rest_username
 
 CERTIFICATE_LOOK = 60.0
@@ -144,7 +144,9 @@ def serve(config: tuple[Path, ...], check_config: bool, log_format: str, **optio
     for warning in wanted.warnings:
         log.say("warning", "configuration", why=warning)
     if check_config:
-        check(SocketNetwork(), wanted)
+        why_not = would_start(SocketNetwork(), wanted)
+        if why_not is not None:
+            log.say("warning", "no fast path", why=why_not)
         click.echo("This configuration works here.")
         return
     room_for_sockets()

@@ -12,6 +12,7 @@ from natkit.aio.srv import look_up_srv
 from natkit.cli.common import Command, emit_json, json_option
 from natkit.cli.params import DURATION
 from natkit.cli.turn_check import given_login, login_options, trust_in
+from natkit.errors import NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.tools.turn_bench import bench as load_server
 from natkit.tools.turn_bench import find_server
@@ -79,7 +80,8 @@ async def bench(
     """Load the TURN server at URI from here, and count what arrives.
 
     Each client has an allocation with a channel to a plain socket here. Do this to servers of your
-    own only. The latency is that of one way through the relay, with what this machine adds.
+    own only. The latency is that of one way through the relay, with what this machine adds. Ends
+    with 3 when the server stops answering.
     """
     network = SocketNetwork()
     load = Load(clients, rate, size, Direction(direction), duration)
@@ -92,6 +94,12 @@ async def bench(
         emit_json(_as_json(report))
     else:
         click.echo("\n".join(_lines(report)))
+    if report.gone is not None:
+        raise NetworkUnreachable(
+            f"the server {report.server} has stopped answering",
+            why=f"at the end {report.gone}, so what is lost says nothing of what it carries",
+            hint="See in its log whether it has ended, or was started again",
+        )
 
 
 def _lines(report: BenchReport) -> list[str]:
@@ -120,6 +128,7 @@ def _as_json(report: BenchReport) -> dict[str, object]:
         "transport": report.transport.value,
         "clients": {"asked": load.clients, "ready": report.clients},
         "failures": list(report.failed),
+        "gone": report.gone,
         "setup_s": round(report.setup, 6),
         "load": {
             "packets_per_s": load.rate,

@@ -33,7 +33,7 @@ class Finding:
     """One ability.
 
     Attributes:
-        area:   what it is for: "probe" or "serve" here; the command line adds "lab".
+        area:   what it is for: "probe", "serve" or "relay" here; the command line adds "lab".
         name:   the ability, in a few words.
         able:   whether this machine has it.
         found:  what was seen.
@@ -136,10 +136,10 @@ async def _names(network: Network) -> Finding:
     resolved = await asyncio.gather(*(_resolved(network, host) for host in hosts))
     for host, ips in zip(hosts, resolved, strict=True):
         if ips:
-            return Finding("probe", name, True, f"{host} is {ips[0]}")
+            return Finding("probe", name, True, f"{host} is {ips[0]}", needed=False)
     found = f"neither {' nor '.join(hosts)} resolves"
     mend = "Mend the name server's setting, or name servers by address: natkit probe --server IP"
-    return Finding("probe", name, False, found, mend)
+    return Finding("probe", name, False, found, mend, needed=False)
 
 
 async def _resolved(network: Network, host: str) -> tuple[str, ...]:
@@ -182,10 +182,10 @@ def _gateway(network: Network) -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    for package, use in (("miniupnpc", "UPnP-IGD port mapping"),):
+    for package, use, extra in (("miniupnpc", "UPnP-IGD port mapping", "upnp"),):
         installed = importlib.util.find_spec(package) is not None
         found = f"{package} is {'' if installed else 'not '}installed"
-        mend = None if installed else f"pip install {package}"
+        mend = None if installed else f"In natkit's clone: pip install '.[{extra}]'"
         yield Finding("probe", use, installed, found, mend, needed=False)
 
 
@@ -207,8 +207,8 @@ def _fast_path() -> Finding:
     why_not = fast_path_refusal()
     if why_not is None:
         found = "natkit turn serve --fast-path auto; xdp:IFACE for the driver's own way"
-        return Finding("serve", name, True, found, needed=False)
-    return Finding("serve", name, False, why_not, needed=False)
+        return Finding("relay", name, True, found, needed=False)
+    return Finding("relay", name, False, why_not, needed=False)
 
 
 def _label(family: Family) -> str:

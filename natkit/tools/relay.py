@@ -17,14 +17,18 @@ from natkit.aio.turn_tls import server_context
 from natkit.aio.turn_users import LookUp
 from natkit.errors import NetworkUnreachable, UsageError
 from natkit.tools.relay_config import (
-    Listen,
-    Options,
     RelayConfig,
     differences,
     read_config,
     without_restart,
 )
-from natkit.tools.relay_fast_path import Chosen, open_fast_path
+from natkit.tools.relay_fast_path import (
+    Chosen,
+    FastPathMode,
+    check_fast_path,
+    open_fast_path,
+)
+from natkit.tools.relay_options import Listen, Options
 from natkit.tools.relay_pages import OwnerPages
 from natkit.tools.relay_places import (
     Opening,
@@ -124,7 +128,6 @@ class Relay:
     """
 
     workforce: Workforce
-    fast_path: Chosen
 
     def __init__(
         self, config: RelayConfig, openings: tuple[Opening, ...], report: Callable[[Report], None]
@@ -133,6 +136,7 @@ class Relay:
         self.listening = tuple(one for opening in openings for one in opening.listening)
         self.warnings: list[str] = []
         self.draining = False
+        self.fast_path = Chosen(None)
         self._openings = openings
         self._watching: asyncio.Server | None = None
         self._certificate_times = file_times(config)
@@ -185,6 +189,7 @@ class Relay:
         if self._watching is not None:
             self._watching.close()
         await self.workforce.close()
+        self.fast_path.put_back()
         close_listeners(self._openings)
 
     def reload(self, config: RelayConfig) -> tuple[str, ...]:
@@ -236,6 +241,7 @@ async def serve(
         relay.fast_path = open_fast_path(network, config.fast_path, _addresses(places))
         relay.workforce = _workforce(relay, places, openings, look_up)
     except BaseException:
+        relay.fast_path.put_back()
         close_listeners(openings)
         raise
     try:
@@ -244,6 +250,19 @@ async def serve(
         await relay.close()
         raise
     return relay
+
+
+def would_start(network: SocketNetwork, config: RelayConfig) -> str | None:
+    """Find out whether `serve` would run with this configuration; nothing is opened.
+
+    Whether ports are free is not looked at: the server that runs has them.
+
+    Returns: in one line why the kernel would not forward, where "auto" goes on without; else None.
+    Raises:  NatkitError: it would not.
+    """
+    places = check(network, config)
+    why_not = check_fast_path(network, config.fast_path, _addresses(places))
+    return why_not if config.fast_path.mode is FastPathMode.AUTO else None
 
 
 async def serve_relay(options: Options, report: Callable[[Report], None]) -> Relay:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from natkit.errors import NatkitError, UsageError
 from natkit.network import Network
 
 if TYPE_CHECKING:
     from natkit.dataplane.kernel.table import FastTable
-
-_FORWARDING = tuple(
-    Path(f"/proc/sys/net/{version}/conf/lo/forwarding") for version in ("ipv4", "ipv6")
-)
-"""The kernel finds routes only for an interface that forwards. For what this machine makes itself,
-as a relay does, that is the loopback interface, where it changes nothing else."""
+    from natkit.tools.relay_forwarding import Forwarding
 
 
 class FastPathMode(Enum):
@@ -66,17 +61,24 @@ class Chosen:
         interfaces: where the kernel forwards.
         native:     those of them whose driver has the program; in the others' way it is later.
         why_not:    in one line, where it does not.
+        forwarding: the kernel's settings that it needs; None: none.
     """
 
     table: FastTable | None
     interfaces: tuple[str, ...] = ()
     native: tuple[str, ...] = ()
     why_not: str | None = None
+    forwarding: Forwarding | None = None
 
     def __str__(self) -> str:
         """The interfaces and how: "eth0 (native), eth1 (generic)"."""
         modes = {name: "native" if name in self.native else "generic" for name in self.interfaces}
         return ", ".join(f"{name} ({mode})" for name, mode in modes.items())
+
+    def put_back(self) -> None:
+        """Have the kernel's settings be what they were. Twice is harmless."""
+        if self.forwarding is not None:
+            self.forwarding.close()
 
 
 def open_fast_path(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
@@ -85,10 +87,26 @@ def open_fast_path(network: Network, wanted: FastPath, addresses: Sequence[str])
     Args:   addresses: IPs that clients and peers send to.
     Raises: NatkitError: it was asked for by name, and is not possible.
     """
+    return _tried(wanted, lambda: _opened(network, wanted, addresses))
+
+
+def check_fast_path(network: Network, wanted: FastPath, addresses: Sequence[str]) -> str | None:
+    """Find out whether `open_fast_path` would do it: the kernel takes the program and forgets it.
+
+    Whether another program is at an interface is not looked at: the server that runs has one.
+
+    Args:    as of `open_fast_path`.
+    Returns: in one line why packets would take the portable way; None: nothing is against it.
+    Raises:  NatkitError: it was asked for by name, and is not possible.
+    """
+    return _tried(wanted, lambda: _checked(network, wanted, addresses)).why_not
+
+
+def _tried(wanted: FastPath, attempt: Callable[[], Chosen]) -> Chosen:
     if wanted.mode is FastPathMode.OFF:
         return Chosen(None, why_not="--fast-path is off")
     try:
-        return _opened(network, wanted, addresses)
+        return attempt()
     except NatkitError as error:
         if wanted.mode is FastPathMode.XDP:
             raise
@@ -123,31 +141,79 @@ def refusal() -> str | None:
     return None
 
 
+class _Interface(NamedTuple):
+    """Where the program is to be."""
+
+    name: str
+    number: int
+    mac: bytes
+
+
 def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
-    from natkit.dataplane.kernel.syscalls import driver, hardware_address
+    from natkit.dataplane.kernel.syscalls import driver
     from natkit.dataplane.kernel.table import FastTable
+
+    interfaces = _interfaces(network, wanted, addresses)
+    table, native = FastTable(), list[str]()
+    forwarding = None
+    try:
+        forwarding = let_routes_be_found()
+        for name, number, mac in interfaces:
+            # An interface that is named has it in its driver, but for veth: that loses what it
+            # sends where the other end, which cannot be seen from here, has no GRO.
+            if table.attach(number, mac, native=bool(wanted.interfaces) and driver(name) != "veth"):
+                native.append(name)
+    except BaseException:
+        table.close()
+        if forwarding is not None:
+            forwarding.close()
+        raise
+    forwarding.keep()
+    return Chosen(table, tuple(one.name for one in interfaces), tuple(native), None, forwarding)
+
+
+def _checked(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
+    from natkit.dataplane.kernel.table import FastTable
+
+    interfaces = _interfaces(network, wanted, addresses)
+    FastTable(1).close()
+    from natkit.tools.relay_forwarding import SETTINGS  # for Linux alone, which this is
+
+    for setting in SETTINGS:
+        if setting.exists():
+            _check_writable(setting)
+    return Chosen(None, tuple(one.name for one in interfaces))
+
+
+def _check_writable(setting: Path) -> None:
+    """Write what is there, where it is not what it should be: the kernel asks the same for it."""
+    try:
+        value = setting.read_text(encoding="ascii")
+        if value.strip() != "1":
+            setting.write_text(value, encoding="ascii")
+    except OSError as error:
+        raise _cannot_be_set(setting, error) from error
+
+
+def _interfaces(
+    network: Network, wanted: FastPath, addresses: Sequence[str]
+) -> tuple[_Interface, ...]:
+    from natkit.dataplane.kernel.syscalls import hardware_address
 
     names = wanted.interfaces or _interfaces_of(network, addresses)
     if not names:
         raise UsageError(
             "no interface for the fast path",
             why="the server's addresses are on the loopback interface alone",
+            hint="Listen on an address that others reach, or leave --fast-path out",
         )
-    table, native = FastTable(), list[str]()
-    try:
-        let_routes_be_found()
-        for name in names:
-            index, mac = _index(name), hardware_address(name)
-            if not mac:
-                raise UsageError(f"{name} is no Ethernet interface", hint="Name those that are")
-            # An interface that is named has it in its driver, but for veth: that loses what it
-            # sends where the other end, which cannot be seen from here, has no GRO.
-            if table.attach(index, mac, native=bool(wanted.interfaces) and driver(name) != "veth"):
-                native.append(name)
-    except BaseException:
-        table.close()
-        raise
-    return Chosen(table, names, tuple(native))
+    found = []
+    for name in names:
+        number, mac = _number(name), hardware_address(name)
+        if not mac:
+            raise UsageError(f"{name} is no Ethernet interface", hint="Name those that are")
+        found.append(_Interface(name, number, mac))
+    return tuple(found)
 
 
 def _interfaces_of(network: Network, addresses: Sequence[str]) -> tuple[str, ...]:
@@ -156,7 +222,7 @@ def _interfaces_of(network: Network, addresses: Sequence[str]) -> tuple[str, ...
     return tuple(dict.fromkeys(there))
 
 
-def _index(name: str) -> int:
+def _number(name: str) -> int:
     try:
         return socket.if_nametoindex(name)
     except OSError:
@@ -164,16 +230,20 @@ def _index(name: str) -> int:
         raise UsageError(f"there is no interface {name!r}", hint=f"There are: {known}") from None
 
 
-def let_routes_be_found(settings: Sequence[Path] = _FORWARDING) -> None:
+def let_routes_be_found(settings: Sequence[Path] | None = None) -> Forwarding:
     """Have the kernel find routes for what this machine sends. Raises: UsageError: it may not."""
-    for setting in settings:
-        try:
-            if setting.exists() and setting.read_text(encoding="ascii").strip() != "1":
-                setting.write_text("1", encoding="ascii")
-        except OSError as error:
-            what = ".".join(setting.parts[3:])
-            raise UsageError(
-                f"{what} cannot be set to 1",
-                why=error.strerror,
-                hint=f"Set it before: sysctl {what}=1",
-            ) from error
+    from natkit.tools.relay_forwarding import SETTINGS, Forwarding  # for Linux alone
+
+    settings = SETTINGS if settings is None else settings
+    try:
+        return Forwarding(settings)
+    except OSError as error:
+        made = Path(error.filename or settings[0])
+        raise _cannot_be_set(made, error) from error
+
+
+def _cannot_be_set(setting: Path, error: OSError) -> UsageError:
+    what = ".".join(setting.parts[3:])
+    return UsageError(
+        f"{what} cannot be set to 1", why=error.strerror, hint=f"Set it before: sysctl {what}=1"
+    )

@@ -15,7 +15,8 @@ from natkit.aio.turn_report import Live, Report
 from natkit.errors import NatkitError, NetworkUnreachable
 from natkit.machine import Seconds
 from natkit.stun.binding import BindingClient, BindingEvent, BindingSucceeded
-from natkit.tools.relay_config import Listen, RelayConfig
+from natkit.tools.relay_config import RelayConfig
+from natkit.tools.relay_options import Listen
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
 

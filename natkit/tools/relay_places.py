@@ -18,8 +18,9 @@ from natkit.aio.turn_tls import server_context
 from natkit.dataplane.sockaddr import from_socket, to_socket
 from natkit.errors import NetworkUnreachable, UsageError
 from natkit.stun.server import Site
-from natkit.tools.relay_config import Listen, RelayConfig
+from natkit.tools.relay_config import RelayConfig
 from natkit.tools.relay_discovery import discovery_sites
+from natkit.tools.relay_options import Listen
 from natkit.tools.stun_serve import expanded
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress

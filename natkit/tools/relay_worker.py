@@ -22,7 +22,8 @@ from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
 from natkit.dataplane.rates import UserLimits
 from natkit.errors import UsageError
 from natkit.network import Family
-from natkit.tools.relay_config import Listen, RelayConfig
+from natkit.tools.relay_config import RelayConfig
+from natkit.tools.relay_options import Listen
 from natkit.tools.relay_places import Places, load_certificate
 from natkit.turn.credentials import Credentials
 from natkit.turn.forwarding import Transport

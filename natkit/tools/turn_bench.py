@@ -24,6 +24,7 @@ from natkit.tools.turn_path import Inbox, Outside
 from natkit.tools.turn_words import permission_problem
 from natkit.turn.client_allocation import Wish
 from natkit.turn.client_auth import Login
+from natkit.turn.client_events import Cause
 from natkit.turn.client_uri import TurnUri
 from natkit.turn.forwarding import Transport
 from natkit.wire import TransportAddress
@@ -36,6 +37,12 @@ TICK: Seconds = 0.005
 
 STRAGGLERS: Seconds = 1.0
 """How long to wait for the last packets."""
+
+PATIENCE: Seconds = 5.0
+"""For a server to answer at the end: four tries over UDP (RFC 8489 §6.2.1)."""
+
+_NOBODY = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
+"""Peers that are asked for to see whether the server answers, be it with 403 (RFC 5737, 3849)."""
 
 _STAMP = Struct("!16sd")
 
@@ -91,7 +98,11 @@ async def find_server(
         raise UsageError(f"{uri} asks for DTLS, which natkit's client does not speak")
     found = await server_places(network, uri, transport, randomness, look_up_srv)
     if not found:
-        raise NetworkUnreachable(f"found no address for {uri.host}")
+        raise NetworkUnreachable(
+            f"found no address for {uri.host}",
+            why="the DNS has none, or cannot be asked",
+            hint=f"Check the name; this was read as the server {uri}",
+        )
     tls = Tls(uri.host, trust.verify, trust.ca_file)
     return Server(found[0], transport, tls if transport is Transport.TLS else None)
 
@@ -113,11 +124,13 @@ async def bench(
     calls = [result for result in results if isinstance(result, _Call)]
     failures = [result for result in results if isinstance(result, NatkitError)]
     if not calls:
-        raise failures[0]
+        raise _with_a_hint(failures[0])
     setup = network.now() - began
     try:
         sent, seconds = await _send(network, calls, load, mark)
         await _stragglers(network, seen, sent)
+        lost = any(seen[way].count < sent[way] for way in sent)
+        gone = await _gone(calls[:AT_ONCE]) if lost else None
     finally:
         for call in calls:
             call.outside.close()
@@ -125,8 +138,38 @@ async def bench(
     flows = {way.value: _flow(sent[way], seen[way]) for way in sent}
     failed = tuple(str(failure) for failure in failures)
     return BenchReport(
-        server.address, server.transport, load, len(calls), failed, setup, seconds, flows
+        server.address, server.transport, load, len(calls), failed, setup, seconds, flows, gone
     )
+
+
+def _with_a_hint(error: NatkitError) -> NatkitError:
+    """Return the error of a server that nothing was heard from with what to look at."""
+    if not isinstance(error, NetworkUnreachable) or error.hint is not None:
+        return error
+    why = error.why or "nothing there speaks TURN, or a firewall is in between"
+    hint = "Check address, port and transport; more is found by: natkit turn check"
+    return NetworkUnreachable(error.what, why=why, hint=hint)
+
+
+async def _gone(calls: list[_Call]) -> str | None:
+    """Return what became of a server that does nothing more for any call; None: it does."""
+    answers = await asyncio.gather(*(_answer(call) for call in calls))
+    if None in answers:
+        return None
+    return "it has no allocation of these calls any more" if 437 in answers else "it is silent"
+
+
+async def _answer(call: _Call) -> int | None:
+    """Ask the server for a little: None: it answers; 437, or 0 for nothing at all, where not."""
+    family = Family.IPV6 if call.relay.local.is_ipv6 else Family.IPV4
+    try:
+        async with asyncio.timeout(PATIENCE):
+            failure = await call.relay.try_to_permit(_NOBODY[family])
+    except TimeoutError:
+        return 0
+    if failure is None or (failure.cause is Cause.REFUSED and failure.code != 437):
+        return None
+    return failure.code or 0
 
 
 @dataclass(frozen=True, slots=True)

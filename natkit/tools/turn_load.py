@@ -120,6 +120,7 @@ class BenchReport:
         setup:   seconds until all of them had allocation, permission and channel.
         seconds: how long packets were sent.
         flows:   by direction, "up" and "down".
+        gone:    what became of a server that has stopped answering; None: it answers.
     """
 
     server: TransportAddress
@@ -130,3 +131,4 @@ class BenchReport:
     setup: Seconds
     seconds: Seconds
     flows: dict[str, Flow]
+    gone: str | None = None

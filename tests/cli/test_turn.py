@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -22,7 +23,8 @@ from click.testing import CliRunner, Result
 
 from natkit.cli.main import main
 from natkit.errors import UsageError
-from natkit.tools.relay_config import DEFAULT_METRICS, read_config, read_file
+from natkit.tools.relay_config import read_config
+from natkit.tools.relay_options import DEFAULT_METRICS, read_file
 from natkit.turn.credentials import rest_password
 from natkit.wire import Message, MessageClass, Method, XorMappedAddress
 from tests.ports import free_port
@@ -267,6 +269,45 @@ def test_an_alternate_server_that_cannot_know_our_nonces_is_a_warning(
     assert ("nonces of this server are stale there" in ended.stderr) is warned
 
 
+@pytest.mark.parametrize("words", [("xdp:nope",), ("xdp",)])
+def test_check_refuses_a_fast_path_that_would_not_start(words: tuple[str, ...]):
+    ended = run("serve", "--check-config", *UDP, *ALICE, *LOOPBACK, "--fast-path", *words)
+    assert ended.exit_code == 2
+    assert "There are: " in ended.stderr or "leave --fast-path out" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((*UDP, "--max-bps", "1000"), "--max-bps limits every allocation"),
+        ((*UDP, "--user-max-bps", "1000"), "--user-max-bps limits every allocation"),
+        (("--listen", "tcp://127.0.0.1:0"), "there is no --listen udp://"),
+    ],
+)
+def test_fast_path_that_nothing_can_take_is_a_warning(words: tuple[str, ...], why: str):
+    ended = run("serve", "--check-config", *words, *ALICE, *LOOPBACK, "--fast-path", "auto")
+    assert ended.exit_code == 0
+    assert "no packet can take it" in ended.stderr
+    assert why in ended.stderr
+    quiet = run("serve", "--check-config", *words, *ALICE, *LOOPBACK)
+    assert "--fast-path" not in quiet.stderr
+
+
+@POSIX
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_bench_of_a_server_that_is_killed_in_mid_run_ends_with_3(transport: str):
+    port = free_port()
+    listen = ("--listen", f"{transport}://127.0.0.1:{port}")
+    with serving(*listen, *ALICE, *LOOPBACK, "--allow-peer", "127.0.0.1") as (server, _):
+        threading.Timer(1.0, server.kill).start()
+        uri = f"turn:127.0.0.1:{port}?transport={transport}"
+        login = ("--username", "alice", "--password", "wonderland")
+        ended = run("bench", uri, *login, "--clients", "2", "--duration", "2s")
+    assert ended.exit_code == 3
+    assert "lost (" in ended.stdout
+    assert "has stopped answering" in ended.stderr
+
+
 def test_more_listeners_than_workers_can_be_given_are_refused():
     words = [word for n in range(1, 201) for word in ("--listen", f"udp://127.0.0.{n}:0")]
     ended = run("serve", "--check-config", *words, *ALICE, *LOOPBACK, "--workers", "64")
@@ -277,7 +318,7 @@ def test_more_listeners_than_workers_can_be_given_are_refused():
 
 def test_flags_go_before_the_file(tmp_path: Path):
     file = tmp_path / "turn.toml"
-    file.write_text('listen = ["tls://127.0.0.1:0"]\nuser = "alice:wonderland"\n')
+    file.write_text('listen = ["tls://127.0.0.1:0"]\nuser = ["alice:wonderland"]\n')
     assert run("serve", "--check-config", "--config", str(file), *LOOPBACK).exit_code == 2
     assert run("serve", "--check-config", "--config", str(file), *LOOPBACK, *UDP).exit_code == 0
 
@@ -285,7 +326,7 @@ def test_flags_go_before_the_file(tmp_path: Path):
 def test_an_option_is_taken_from_the_first_file_that_has_it(tmp_path: Path):
     own, shared = tmp_path / "own.toml", tmp_path / "shared.toml"
     own.write_text('realm = ""\n')
-    shared.write_text('realm = "example.org"\nuser = "alice:wonderland"\n')
+    shared.write_text('realm = "example.org"\nuser = ["alice:wonderland"]\n')
     words = ("serve", "--check-config", *UDP, *LOOPBACK)
     assert "the realm is empty" in run(*words, "--config", str(own), "--config", str(shared)).stderr
     assert run(*words, "--config", str(shared), "--config", str(own)).exit_code == 0
@@ -295,22 +336,30 @@ def test_an_option_is_taken_from_the_first_file_that_has_it(tmp_path: Path):
     ("content", "said"),
     [
         ("users = []", "there is no option 'users'"),
-        ("user = {alice = 1}", "user must be a text or a list of texts"),
+        ("user = {alice = 1}", "user must be a list of texts"),
+        ("user = [1]", "user must be a list of texts"),
+        ('user = "a:b"', """Write user = ["a:b"]"""),
+        ("realm = 5", "realm must be a text"),
+        ("drain-time = 5", 'Write drain-time = "30s"'),
+        ('user-quota = "3"', "user-quota must be a number"),
+        ("max-bps = true", "max-bps must be a number"),
+        ("max-bps = 1.5", "max-bps must be a number"),
         ("= 1", "cannot use the configuration"),
-        ('realm = ["a", "b"]', "realm can be given once"),
+        ('realm = ["a", "b"]', "realm must be a text"),
         ("alternate-port = 65536", "alternate-port '65536' is no port"),
         ("user-quota = 0", "user-quota '0' is no number above 0"),
-        ('alternate-server = "turn.example.org:3478"', "takes no name"),
+        ('alternate-server = ["turn.example.org:3478"]', "takes no name"),
         ('alternate-server = ["9.9.9.9:1", "8.8.8.8:1"]', "two addresses of one IP version"),
-        ('secret = ""', "a secret is empty"),
+        ('secret = [""]', "a secret is empty"),
         ('secret = ["good", " "]', "a secret is empty"),
-        ('secret = "change-me: openssl rand -hex 32"', "is that of the example"),
+        ('secret = ["change-me: openssl rand -hex 32"]', "is that of the example"),
         ('realm = ""', "the realm is empty"),
-        ('workers = "many"', "left out, there is one"),
+        ('workers = "many"', "workers must be a number"),
         ("workers = 0", "workers '0' is no number above 0"),
         ("workers = 65", "65 workers are too many"),
-        ('user = "a:b"\nworkers = 4\nrelay-ports = "50000-50006"', "7, too few for 4 workers"),
-        ('drain-time = "soon"', "drain-time 'soon' is no number of seconds"),
+        ('user = ["a:b"]\nworkers = 4\nrelay-ports = "50000-50006"', "7, too few for 4 workers"),
+        ('drain-time = "soon"', "drain-time 'soon' is no length of time"),
+        ('drain-time = "nan"', "drain-time 'nan' is no length of time"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str, said: str):

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from natkit.aio.network import SocketNetwork
-from natkit.errors import UsageError
+from natkit.errors import NatkitError, UsageError
 from natkit.tools.relay_fast_path import (
     FastPath,
     FastPathMode,
+    check_fast_path,
     let_routes_be_found,
     open_fast_path,
     parse_fast_path,
     refusal,
 )
+from tests.dataplane.kernel.serving import eventually
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the settings are Linux's")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,71 @@ def test_other_words_are_refused_with_what_to_write(text: str) -> None:
         parse_fast_path(text)
 
 
+def test_check_says_what_open_would_and_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = SocketNetwork()
+    with pytest.raises(UsageError, match="there is no interface 'nope'"):
+        check_fast_path(network, FastPath(FastPathMode.XDP, ("nope",)), [])
+    auto = check_fast_path(network, FastPath(FastPathMode.AUTO), ["127.0.0.1"])
+    assert "loopback interface alone" in (auto or "")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setattr("socket.if_nametoindex", lambda _: 7)
+    monkeypatch.setattr("natkit.dataplane.kernel.syscalls.hardware_address", lambda _: bytes(6))
+    with pytest.raises(NatkitError, match=r"Linux 5\.9"):
+        check_fast_path(network, FastPath(FastPathMode.XDP, ("eth0",)), [])
+
+
+@LINUX
+def test_setting_is_put_back_at_the_end(tmp_path: Path) -> None:
+    setting = tmp_path / "forwarding"
+    setting.write_text("0\n")
+    made = let_routes_be_found([setting])
+    made.keep()
+    made.close()
+    made.close()
+    assert setting.read_text() == "0"
+
+
+@LINUX
+def test_setting_stays_while_another_server_needs_it(tmp_path: Path) -> None:
+    setting = tmp_path / "forwarding"
+    setting.write_text("0\n")
+    first = let_routes_be_found([setting])
+    second = let_routes_be_found([setting])
+    second.close()
+    assert setting.read_text() == "1"  # it was not the second that made it
+    second = let_routes_be_found([setting])
+    first.close()
+    assert setting.read_text() == "1"
+    second.close()
+
+
+@LINUX
+def test_setting_that_was_changed_since_is_left(tmp_path: Path) -> None:
+    setting = tmp_path / "forwarding"
+    setting.write_text("0\n")
+    made = let_routes_be_found([setting])
+    setting.write_text("2")
+    made.close()
+    assert setting.read_text() == "2"
+
+
+@LINUX
+def test_setting_is_put_back_for_a_server_that_was_killed(tmp_path: Path) -> None:
+    setting = tmp_path / "forwarding"
+    setting.write_text("0\n")
+    code = "from natkit.tools.relay_forwarding import Forwarding as F; from pathlib import Path"
+    code += f"; f = F([Path({str(setting)!r})]); f.keep(); print('kept', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"kept\n"
+        assert setting.read_text() == "1"
+        server.kill()
+    assert eventually(lambda: setting.read_text() == "0")
+
+
+@LINUX
 def test_setting_that_is_right_is_not_written(tmp_path: Path) -> None:
     setting = tmp_path / "forwarding"
     setting.write_text("1\n")
@@ -72,7 +143,7 @@ def test_auto_says_in_one_line_why_there_is_none() -> None:
     assert chosen.table is None
     assert (
         chosen.why_not == "no interface for the fast path: the server's addresses are on the "
-        "loopback interface alone"
+        "loopback interface alone. Listen on an address that others reach, or leave --fast-path out"
     )
 
 

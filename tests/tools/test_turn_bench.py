@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -115,6 +116,41 @@ def test_relay_that_hears_nobody_is_an_error_that_names_the_doctor() -> None:
         measure(Load(1, 1.0, 172, Direction.UP, 1.0), spoil=spoil)
 
 
+def test_server_that_falls_silent_in_mid_run_is_told() -> None:
+    async def main(world: World) -> BenchReport:
+        async with turn_host(world) as host:
+            network = world.network("alice")
+            uri = TurnUri.parse(f"turn:{IP}")
+            server = await find_server(network, uri, Trust(), Random(1).randbytes)
+            load = replace(SMALL, duration=4.0)
+            running = asyncio.create_task(bench(network, server, ALICE, load, Random(1).randbytes))
+            await network.sleep(2.0)
+            await host.close()
+            return await running
+
+    report = sim.run(scenario("home").topology, main, seed=1)
+    assert report.flows["up"].loss > 0.3
+    assert report.gone == "it is silent"
+
+
+def test_loss_alone_is_no_server_that_has_gone() -> None:
+    assert measure(Load(4, 100.0, 172, Direction.BOTH, 5.0), loss=0.1).gone is None
+
+
+def test_nothing_that_speaks_turn_is_an_error_with_a_cause_and_a_hint() -> None:
+    async def main(world: World) -> None:
+        network = world.network("alice")
+        server = await find_server(
+            network, TurnUri.parse(f"turn:{IP}:9"), Trust(), Random(1).randbytes
+        )
+        with pytest.raises(NetworkUnreachable) as raised:
+            await bench(network, server, ALICE, SMALL, Random(1).randbytes)
+        assert raised.value.why is not None
+        assert "natkit turn check" in (raised.value.hint or "")
+
+    sim.run(scenario("home").topology, main, seed=1)
+
+
 @pytest.mark.parametrize(
     ("load", "complaint"),
     [
@@ -144,7 +180,7 @@ def test_server_is_found_with_its_transport_and_its_name() -> None:
             await find_server(
                 network, TurnUri.parse("turns:stun?transport=udp"), Trust(), Random(1).randbytes
             )
-        with pytest.raises(NatkitError, match="found no address"):
+        with pytest.raises(NatkitError, match=r"found no address.* the server turn:nowhere"):
             await find_server(network, TurnUri.parse("turn:nowhere"), Trust(), Random(1).randbytes)
 
     sim.run(scenario("home").topology, main, seed=1)

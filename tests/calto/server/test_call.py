@@ -111,7 +111,7 @@ def test_every_call_ends_in_the_end(steps: list[Did | float]):
         ([(CALLER, What.HANG_UP), (CALLEE, What.DECLINE)], Reason.CANCELLED, "u-a"),
     ],
 )
-def test_the_reason_is_that_of_who_ended_it_first(steps, reason: Reason, by: str):
+def test_ended_call_names_the_first_who_ended_it_and_their_reason(steps, reason: Reason, by: str):
     call = after(*steps)
     assert (call.reason, call.by) == (reason, by)
 

@@ -140,7 +140,9 @@ def test_any_frame_keeps_a_client_and_silence_does_not(realm: Realm):
     assert not realm.is_connected("ada")
 
 
-def test_clients_and_what_waits_for_them_are_bounded(realm: Realm, monkeypatch):
+def test_realm_that_is_full_refuses_clients_and_drops_the_oldest_that_waits(
+    realm: Realm, monkeypatch
+):
     monkeypatch.setattr(module, "MOST_CLIENTS", 2)
     ada, bob = connected(realm, "ada"), connected(realm, "bob")
     late = Wire()
