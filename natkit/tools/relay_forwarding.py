@@ -11,7 +11,6 @@ Rule of the file: nothing but the standard library, since the keeper runs it alo
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -28,10 +27,6 @@ as a relay does, that is the loopback interface, where it changes nothing else."
 
 _PATIENCE = 2.0
 """Seconds for a server that was killed, and for its workers, to let go of its locks."""
-
-
-if sys.platform == "win32":
-    raise ImportError("these are settings of Linux")
 
 
 class Forwarding:
@@ -54,7 +49,7 @@ class Forwarding:
 
     def _make(self, setting: Path) -> None:
         self._locks.append(os.open(setting, os.O_RDONLY))
-        fcntl.flock(self._locks[-1], fcntl.LOCK_SH)
+        _lock(self._locks[-1], alone=False)
         before = setting.read_text(encoding="ascii").strip()
         if before == "1":
             return
@@ -96,15 +91,20 @@ def put_back(before: Sequence[tuple[Path, str]], patience: float = 0.0) -> None:
     end = time.monotonic() + patience
     for setting, value in before:
         with contextlib.suppress(OSError), setting.open(encoding="ascii") as locked:
-            while not _alone(locked.fileno()) and time.monotonic() < end:
+            while not _lock(locked.fileno(), alone=True) and time.monotonic() < end:
                 time.sleep(0.02)
-            if _alone(locked.fileno()) and locked.read().strip() == "1":
+            if _lock(locked.fileno(), alone=True) and locked.read().strip() == "1":
                 setting.write_text(value, encoding="ascii")
 
 
-def _alone(descriptor: int) -> bool:
+def _lock(descriptor: int, *, alone: bool) -> bool:
+    """Lock a file with others, or alone if that is possible at once; False: it is not."""
+    if sys.platform == "win32":
+        return False
+    import fcntl
+
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB if alone else fcntl.LOCK_SH)
     except BlockingIOError:
         return False
     return True
@@ -113,8 +113,8 @@ def _alone(descriptor: int) -> bool:
 def main(words: Sequence[str]) -> None:
     """Be the keeper: of settings, each followed by what it was."""
     # Whoever ends the server by these ends all of its group or unit, and this has to outlive it.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     told = sys.stdin.buffer.read()
     before = [(Path(name), value) for name, value in zip(words[::2], words[1::2], strict=True)]
     put_back(before, 0.0 if told else _PATIENCE)
