@@ -139,7 +139,12 @@ def _tls(mode: str, url: URL) -> ssl.SSLContext | str:
     """Return what asyncpg takes for a sslmode, with the authority that the URL names."""
     if mode not in ("verify-ca", "verify-full"):
         return mode
-    context = ssl.create_default_context(cafile=str(url.query.get("sslrootcert", "")) or None)
+    authority = str(url.query.get("sslrootcert", ""))
+    try:
+        context = ssl.create_default_context(cafile=authority or None)
+    except OSError as error:  # ssl.SSLError is one
+        what, hint = f"cannot use the certificate {authority}", "sslrootcert names a PEM file"
+        raise UsageError(what, why=str(error), hint=hint) from None
     context.check_hostname = mode == "verify-full"
     return context
 

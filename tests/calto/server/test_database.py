@@ -65,6 +65,19 @@ async def test_a_file_that_is_no_database_is_told_from_one_that_may_not_be_opene
     assert "Name another file" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("said", [None, "no certificate"], ids=["no file", "another file"])
+async def test_an_authority_that_cannot_be_read_is_told_before_anything_is_asked(
+    tmp_path: Path, said: str | None
+):
+    file = tmp_path / "ca.pem"
+    if said is not None:
+        file.write_text(said)
+    url = f"postgresql://u:p@127.0.0.1:1/x?sslmode=verify-full&sslrootcert={file}"
+    with pytest.raises(UsageError, match="cannot use the certificate") as caught:
+        await open_database(url)
+    assert "PEM" in str(caught.value.hint)
+
+
 def modes_in(where: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mode & 0o777 for file in where.iterdir()}
 
