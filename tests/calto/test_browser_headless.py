@@ -89,35 +89,36 @@ def test_a_page_calls_a_headless_peer(
     both_sides_are_kept(ada, kind)
 
 
-def test_a_page_that_is_loaded_again_goes_on_with_a_headless_peer(
-    arrive: Arrive, server: CaltoUnderTest
-) -> None:
+@contextlib.contextmanager
+def talking(arrive: Arrive, server: CaltoUnderTest) -> Iterator[Somebody]:
+    """Return somebody in a call with a headless peer, who hears it at the end and hangs up."""
     ada = arrive("Ada of the page")
     with headless("answer", "--server", server.url, "--once") as bob:
         ada.call(HEADLESS)
         ada.expect_talking()
-        ada.page.reload()
-        ada.expect_talking()
+        yield ada
         ada.expect_hears(HEADLESS)
         ada.press("Hang up")
         assert told(bob)["ended"] == "hangup"
+
+
+def test_a_page_that_is_loaded_again_goes_on_with_a_headless_peer(
+    arrive: Arrive, server: CaltoUnderTest
+) -> None:
+    with talking(arrive, server) as ada:
+        ada.page.reload()
+        ada.expect_talking()
 
 
 def test_a_call_with_a_headless_peer_goes_on_while_the_server_is_started_again(
     arrive: Arrive, server: CaltoUnderTest
 ) -> None:
-    ada = arrive("Ada of the page")
-    with headless("answer", "--server", server.url, "--once") as bob:
-        ada.call(HEADLESS)
-        ada.expect_talking()
+    with talking(arrive, server) as ada:
         server.stop()
         ada.page.get_by_text("Server out of reach").wait_for()
         ada.expect_hears(HEADLESS)
         server.start()
         ada.page.get_by_text("Online", exact=True).first.wait_for(state="attached")
-        ada.expect_hears(HEADLESS)
-        ada.press("Hang up")
-        assert told(bob)["ended"] == "hangup"
 
 
 def both_sides_are_kept(ada: Somebody, kind: str) -> None:

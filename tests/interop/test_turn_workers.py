@@ -31,6 +31,7 @@ from natkit.wire import (
     XorPeerAddress,
     XorRelayedAddress,
 )
+from tests.interop.workers import client_at, worker_of
 from tests.ports import free_port
 from tests.turnkit import PATIENCE, TCP, UDP, Peer, RawClient, error_of
 from tests.turnserver import TurnUnderTest, turn_server
@@ -45,25 +46,6 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnUnderTest]:
     where, allow = tmp_path_factory.mktemp("crew"), ("127.0.0.0/30",)
     with turn_server(where, ips=["127.0.0.1"], allow=allow, program="natkit-crew") as server:
         yield server
-
-
-def worker_of(client: RawClient) -> int:
-    """Return which worker a client reaches: mobility tickets tell."""
-    answer = client.log_in().call(Method.ALLOCATE, UDP, MobilityTicket(b""))
-    ticket = answer.find(MobilityTicket)
-    assert ticket is not None, answer
-    assert client.code(Method.REFRESH, Lifetime(0)) is None
-    return mark_of(ticket.value[0])
-
-
-def client_at(server: TurnUnderTest, worker: int, transport: str = "udp") -> RawClient:
-    """Return a client, logged in and without allocation, whom the kernel gives to this worker."""
-    for _ in range(64):
-        client = RawClient(server, transport)
-        if worker_of(client) == worker:
-            return client
-        client.close()
-    pytest.fail(f"64 clients in a row reach another worker than {worker}")
 
 
 @pytest.fixture(params=["udp", "tcp", "tls"])
