@@ -15,7 +15,6 @@ again after `Inbox.flush`, and not before.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import socket
 import sys
@@ -26,9 +25,12 @@ from typing import Any, Protocol, TypeAlias
 from natkit.dataplane.departures import (
     DONT_WAIT,
     PART,
+    Departure,
     Departures,
     MessageDepartures,
     Messages,
+    SingleDepartures,
+    last_error,
     system_call,
 )
 from natkit.dataplane.marks import BEFORE, ROOM, marked_receive
@@ -36,7 +38,7 @@ from natkit.dataplane.reading import Owner
 from natkit.dataplane.ring import open_ring
 from natkit.dataplane.routes import address_of
 from natkit.dataplane.sockaddr import from_packed, to_packed
-from natkit.dataplane.watching import EdgeWatching, watching_edges
+from natkit.dataplane.watching import AT_ONCE, Epoll
 from natkit.machine import Instant
 
 BATCH = 32
@@ -45,6 +47,9 @@ and under a millisecond."""
 
 _SLOTS = 2 * BATCH
 """Datagrams under way at once: those that wait to be sent, and those that are being read."""
+
+FEW = 2
+"""Datagrams that leave sooner by a call for each than by one for all, which is longer a way."""
 
 _NAME = 32  # sizeof sockaddr_in6 is 28
 _BESIDE = 24  # CMSG_SPACE(4), or more
@@ -61,7 +66,7 @@ def can_bulk() -> bool:
     if _recvmmsg is None or system_call("sendmmsg") is None:
         return False
     _recvmmsg(-1, None, 0, 0, None)
-    return ctypes.get_errno() == errno.EBADF  # ENOSYS: an emulation without them
+    return last_error() == errno.EBADF  # ENOSYS: an emulation without them
 
 
 def _name_size(*, ipv6: bool) -> int:
@@ -103,7 +108,7 @@ class Inbox:
         data, view: the slots.
         address:    where they are.
         used:       how many of them hold what waits to be sent.
-        departures: where that waits.
+        waiting:    the datagrams that wait. The list stays the same one.
     """
 
     def __init__(self) -> None:
@@ -111,7 +116,9 @@ class Inbox:
         self.view = memoryview(self.data)
         self.address = address_of(self.data)
         self.used = 0
-        self.departures: Departures = open_ring(_SLOTS) or MessageDepartures(_SLOTS)
+        self.waiting: list[Departure] = []
+        self._singly = SingleDepartures()
+        self._departures: Departures = open_ring(_SLOTS) or MessageDepartures(_SLOTS)
         # Of every datagram the system tells how long its name and what is beside it are, in place
         # of how long they may be: the same each time, for one IP version.
         self._arrivals = {ipv6: self._describe(ipv6=ipv6) for ipv6 in (False, True)}
@@ -131,77 +138,63 @@ class Inbox:
 
     def flush(self) -> None:
         """Send all that waits."""
-        for whose, data, size, code in self.departures.flush():
+        self.used = 0
+        if not self.waiting:
+            return
+        departures = self._departures if len(self.waiting) > FEW else self._singly
+        failures = departures.send(self.waiting)
+        self.waiting.clear()
+        for whose, data, size, code in failures:
             at = data - self.address
             whose.missed(self.view[at : at + size], code)
-        self.used = 0
+
+    def close(self) -> None:
+        """Give back what the system lent."""
+        self._departures.close()
 
 
 class BulkReader:
-    """Reads a non-blocking socket until `stop`, a batch at a time."""
+    """Reads a non-blocking socket until `stop`, a batch at a time.
 
-    __slots__ = (
-        "_arrivals",
-        "_descriptor",
-        "_head",
-        "_inbox",
-        "_lengths",
-        "_owner",
-        "_sock",
-        "_time",
-        "_watching",
-    )
+    Attributes:
+        take:     `BulkOwner.received_many` of its owner.
+        head:     reads a slot.
+        arrivals: what describes the slots to recvmmsg.
+        lengths:  of what was received into each.
+    """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        owner: BulkOwner,
-        watching: EdgeWatching,
-        inbox: Inbox,
-        *,
-        ipv6: bool,
-    ) -> None:
+    __slots__ = ("_sock", "_way", "arrivals", "head", "lengths", "owner", "take")
+
+    def __init__(self, sock: socket.socket, owner: BulkOwner, way: InBulk, *, ipv6: bool) -> None:
         self._sock = sock
-        self._descriptor = sock.fileno()
-        self._owner = owner
-        self._inbox = inbox
-        self._head = _HEADS[ipv6]
-        messages = inbox.arrivals(ipv6=ipv6)
-        self._arrivals, self._lengths = messages.pointers, messages.lengths
-        self._watching = watching
-        self._time = watching.time
+        self._way = way
+        self.owner = owner
+        self.take = owner.received_many
+        self.head = _HEADS[ipv6]
+        messages = way.inbox.arrivals(ipv6=ipv6)
+        self.arrivals, self.lengths = messages.pointers, messages.lengths
         marked_receive(sock, ipv6=ipv6)
-        watching.add_reader(sock, self._drain)
+        way.add(sock.fileno(), self)
 
     def stop(self) -> None:
         """Read no more, and close the socket."""
-        self._inbox.flush()  # before its descriptor may be another socket's
-        self._watching.remove_reader(self._sock)
+        self._way.flush()  # before its descriptor may be another socket's
+        self._way.remove(self._sock.fileno())
         self._sock.close()
-
-    def _drain(self) -> None:
-        inbox = self._inbox
-        if inbox.used > BATCH:
-            inbox.flush()
-        first = inbox.used
-        count = _recvmmsg(self._descriptor, self._arrivals[first], BATCH, DONT_WAIT, None)
-        if count == BATCH:
-            self._watching.again(self._sock)
-        if count > 0:
-            lengths = self._lengths[first : first + count].tolist()
-            self._owner.received_many(inbox, self._head, first * SLOT, lengths, self._time())
-        elif ctypes.get_errno() != errno.EAGAIN:
-            self._watching.again(self._sock)  # for what came beside the error
-            self._owner.failed(self._time())
 
 
 class InBulk:
-    """The way of sockets whose datagrams come and go in batches: see `Way`."""
+    """The way of sockets whose datagrams come and go in batches: see `Way`.
+
+    Attributes: inbox: what all of them are received into.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._inbox = Inbox()
-        self.flush = self._inbox.flush
-        self._watching = watching_edges(loop, self.flush)
+        self.inbox = Inbox()
+        self.flush = self.inbox.flush
+        self._time = loop.time
+        self._readers: dict[int, BulkReader] = {}
+        self._epoll = Epoll(loop, self._wake, edges=True)
 
     def key(self, address: Any) -> Any:
         """Return its sockaddr."""
@@ -213,8 +206,44 @@ class InBulk:
 
     def reader(self, sock: socket.socket, owner: BulkOwner, *, ipv6: bool) -> BulkReader:
         """Read `sock` from now on."""
-        return BulkReader(sock, owner, self._watching, self._inbox, ipv6=ipv6)
+        return BulkReader(sock, owner, self, ipv6=ipv6)
 
     def close(self) -> None:
         """Give back what the system lent."""
-        self._inbox.departures.close()
+        self.inbox.close()
+
+    def add(self, descriptor: int, reader: BulkReader) -> None:
+        """Have `reader` take what comes to a socket."""
+        self._epoll.add(descriptor)
+        self._readers[descriptor] = reader
+
+    def remove(self, descriptor: int) -> None:
+        """Have nobody take it. To be said before the socket is closed."""
+        del self._readers[descriptor]
+        self._epoll.remove(descriptor)
+
+    def _wake(self) -> None:
+        # One function, although long: a wake-up often brings one or two packets, and finds the
+        # caches full of what others did. Every call less that it takes is seen (decision 15).
+        inbox, readers, now = self.inbox, self._readers, self._time()
+        for descriptor, _ in self._epoll.poll(0, AT_ONCE):
+            reader = readers.get(descriptor)
+            if reader is None:
+                continue  # an earlier one has ended this one's life
+            if inbox.used > BATCH:
+                inbox.flush()
+            first = inbox.used
+            count = _recvmmsg(descriptor, reader.arrivals[first], BATCH, DONT_WAIT, None)
+            if count > 0:
+                lengths = reader.lengths[first : first + count].tolist()
+                reader.take(inbox, reader.head, first * SLOT, lengths, now)
+            if count == BATCH or (count < 0 and last_error() != errno.EAGAIN):
+                self._left(descriptor, reader, now, failed=count < 0)
+        inbox.flush()
+
+    def _left(self, descriptor: int, reader: BulkReader, now: Instant, *, failed: bool) -> None:
+        """Look again at a socket that has more: a batch was full, or an error came beside it."""
+        if self._readers.get(descriptor) is reader:  # what was delivered may have ended its life
+            self._epoll.again(descriptor)
+            if failed:
+                reader.owner.failed(now)

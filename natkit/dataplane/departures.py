@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Sequence
 from struct import Struct
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from natkit.dataplane.routes import NAME_SIZE, Route, address_of
 
@@ -36,30 +37,45 @@ class Failure(NamedTuple):
     code: int
 
 
+Departure: TypeAlias = tuple[Route, int, int, Counted]
+"""A datagram that waits: where it leaves and where to, its address in memory, its size in bytes,
+and who has counted it. A tuple is what Python makes fastest.
+"""
+
+
 class Departures(Protocol):
-    """Takes datagrams that wait, as many at once as it was made for."""
+    """Sends datagrams that wait, as many at once as it was made for."""
 
-    def add(self, route: Route, data: int, size: int, whose: Counted, /) -> None:
-        """Have the `size` bytes at the address `data` wait, which stay there until `flush`."""
-
-    def flush(self) -> list[Failure]:
-        """Send what waits; return what could not be sent."""
+    def send(self, waiting: Sequence[Departure], /) -> list[Failure]:
+        """Send one or more; return those that could not be sent."""
 
     def close(self) -> None:
         """Give back what it took of the system."""
 
 
+_libc: Any = ctypes.PyDLL(None) if sys.platform == "linux" else None
+
+
 def system_call(name: str) -> Any:
     """Return a function of the C library; None: it has none such.
 
-    Calls take half the time without `argtypes`, and a tenth less with the interpreter held.
+    Calls take half the time without `argtypes`, and a tenth less with the interpreter held, and
+    with errno left where it is.
     """
-    if sys.platform != "linux":
-        return None
-    return getattr(ctypes.PyDLL(None, use_errno=True), name, None)
+    return getattr(_libc, name, None)
 
 
+def last_error() -> int:
+    """Return the errno of the system call that has just failed, by this thread."""
+    return int(_errno_at()[0])
+
+
+_errno_at = system_call("__errno_location")
+if _errno_at is not None:
+    _errno_at.restype = ctypes.POINTER(ctypes.c_int)
 _sendmmsg = system_call("sendmmsg")
+_sendto = system_call("sendto")
+_pointer = ctypes.c_void_p
 
 
 class Messages:
@@ -86,6 +102,23 @@ class Messages:
         MESSAGE.pack_into(self.headers, at, name, name_size, part, 1, beside, beside_size, 0, 0)
 
 
+class SingleDepartures:
+    """Sends with sendto(2), one after the other."""
+
+    def send(self, waiting: Sequence[Departure]) -> list[Failure]:
+        """Send them."""
+        failed = []
+        for route, data, size, whose in waiting:
+            name = _pointer(route.name)
+            sent = _sendto(route.descriptor, _pointer(data), size, DONT_WAIT, name, NAME_SIZE)
+            if sent < 0:
+                failed.append(Failure(whose, data, size, last_error()))
+        return failed
+
+    def close(self) -> None:
+        """Nothing was taken."""
+
+
 class MessageDepartures:
     """Sends with sendmmsg(2) what waits, neighbours from the same socket in one call."""
 
@@ -93,32 +126,25 @@ class MessageDepartures:
         self._messages = Messages(size)
         for place in range(size):
             self._messages.write(place, 0, NAME_SIZE, 0, 0)
-        self._waiting: list[tuple[int, Counted]] = []
 
-    def add(self, route: Route, data: int, size: int, whose: Counted) -> None:
-        """Have a datagram wait."""
-        messages, place = self._messages, len(self._waiting)
-        _write_name(messages.headers, place * MESSAGE.size, route.name)
-        PART.pack_into(messages.parts, place * PART.size, data, size)
-        self._waiting.append((route.descriptor, whose))
-
-    def flush(self) -> list[Failure]:
-        """Send what waits."""
-        waiting, self._waiting = self._waiting, []
+    def send(self, waiting: Sequence[Departure]) -> list[Failure]:
+        """Send them."""
+        headers, parts = self._messages.headers, self._messages.parts
+        for place, (route, data, size, _) in enumerate(waiting):
+            _write_name(headers, place * MESSAGE.size, route.name)
+            PART.pack_into(parts, place * PART.size, data, size)
         pointers, failed = self._messages.pointers, []
         at, end = 0, len(waiting)
         while at < end:
-            descriptor, whose = waiting[at]
+            route, data, size, whose = waiting[at]
             until = at + 1
-            while until < end and waiting[until][0] == descriptor:
+            while until < end and waiting[until][0].descriptor == route.descriptor:
                 until += 1
-            sent = _sendmmsg(descriptor, pointers[at], until - at, DONT_WAIT)
+            sent = _sendmmsg(route.descriptor, pointers[at], until - at, DONT_WAIT)
             if sent > 0:
                 at += sent
             else:  # it is the first of them that cannot be sent
-                code = ctypes.get_errno()
-                data, size = PART.unpack_from(self._messages.parts, at * PART.size)
-                failed.append(Failure(whose, data, size, code))
+                failed.append(Failure(whose, data, size, last_error()))
                 at += 1
         return failed
 

@@ -53,7 +53,7 @@ class Listener:
     ) -> None:
         """Take clients' datagrams as they lie in slots."""
         data, clients, here = inbox.data, self.clients, inbox.address + PAYLOAD
-        depart = inbox.departures.add
+        depart = inbox.waiting.append
         for length in lengths:
             source, mark, number, size = head(data, at)
             client = clients.get(source)
@@ -64,7 +64,7 @@ class Listener:
                 self.received(bytes(inbox.view[start : start + length]), source, now, mark)
             elif now < channel.until and size <= length - HEADER_SIZE:
                 relay = channel.relay
-                depart(channel.route, here + at, size, channel)
+                depart((channel.route, here + at, size, channel))
                 counters = relay.counters
                 counters.to_peers += 1
                 counters.to_peers_bytes += size

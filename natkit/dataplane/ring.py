@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from struct import Struct
 
-from natkit.dataplane.departures import Counted, Failure
+from natkit.dataplane.departures import Counted, Departure, Failure, last_error, system_call
 from natkit.dataplane.routes import NAME_SIZE, Route, address_of
 from natkit.dataplane.sockaddr import to_packed
 
@@ -55,7 +55,7 @@ class Ring:
     """
 
     def __init__(self, size: int) -> None:
-        self._call = ctypes.PyDLL(None, use_errno=True).syscall
+        self._call = system_call("syscall")
         parameters = bytearray(_PARAMETERS.pack(0, 0, _SUBMIT_ALL | _SINGLE_ISSUER, *[0] * 27))
         where = (ctypes.c_char * len(parameters)).from_buffer(parameters)
         self._descriptor: int = self._call(_SETUP, size, where)
@@ -65,7 +65,6 @@ class Ring:
         self._map(told[0], told[1], told[10:20], told[20:])
         self._next = 0
         """The first entry that is free, counted from the ring's beginning."""
-        self._waiting: list[Counted] = []
 
     def _map(
         self, entries: int, done: int, waiting_at: Sequence[int], done_at: Sequence[int]
@@ -84,31 +83,26 @@ class Ring:
             same = (_SEND, _ONLY_FAILURES, 0, -1, 0, 0, 0, _DONT_WAIT, number, 0, 0, NAME_SIZE)
             _ENTRY.pack_into(self._entries, number * _ENTRY_SIZE, *same)
 
-    def add(self, route: Route, data: int, size: int, whose: Counted) -> None:
-        """Have a datagram wait."""
-        at = (self._next & self._mask) * _ENTRY_SIZE + _CHANGING_AT
-        _write(self._entries, at, route.descriptor, route.name, data, size)
-        self._next += 1
-        self._waiting.append(whose)
-
-    def flush(self) -> list[Failure]:
-        """Send what waits."""
-        waiting = self._waiting
-        if not waiting:
-            return []
-        self._waiting = []
-        words, count = self._words, len(waiting)
-        words[self._tail] = self._next & 0xFFFFFFFF
+    def send(self, waiting: Sequence[Departure]) -> list[Failure]:
+        """Send them."""
+        entries, mask, first = self._entries, self._mask, self._next
+        end = first
+        for route, data, size, _ in waiting:
+            at = (end & mask) * _ENTRY_SIZE + _CHANGING_AT
+            _write(entries, at, route.descriptor, route.name, data, size)
+            end += 1
+        self._next = end
+        words, count = self._words, end - first
+        words[self._tail] = end & 0xFFFFFFFF
         taken = self._call(_ENTER, self._descriptor, count, 0, 0, None, 0)
         if taken == count and words[self._done_head] == words[self._done_tail]:
             return []
-        first = self._next - count
-        failed = [(number - first & self._mask, code) for number, code in self._done()]
+        failed = [(number - first & mask, code) for number, code in self._done()]
         if taken != count:  # it has no memory, say
             taken = words[self._head] - first & 0xFFFFFFFF
             self._next = words[self._tail] = words[self._head]
             failed += [(place, errno.EAGAIN) for place in range(taken, count)]
-        return [self._failure(first + place, waiting[place], code) for place, code in failed]
+        return [_failure(waiting[place], code) for place, code in failed]
 
     def close(self) -> None:
         """Give the ring back. Closing twice is harmless."""
@@ -131,10 +125,10 @@ class Ring:
         words[self._done_head] = done
         return failed
 
-    def _failure(self, place: int, whose: Counted, code: int) -> Failure:
-        at = (place & self._mask) * _ENTRY_SIZE
-        _, _, _, _, _, data, size, *_ = _ENTRY.unpack_from(self._entries, at)
-        return Failure(whose, data, size, code)
+
+def _failure(departure: Departure, code: int) -> Failure:
+    _, data, size, whose = departure
+    return Failure(whose, data, size, code)
 
 
 def open_ring(size: int) -> Ring | None:
@@ -158,13 +152,13 @@ def _sends(ring: Ring) -> bool:
         sock.bind(("127.0.0.1", 0))
         route = Route(sock.fileno(), to_packed(sock.getsockname()))
         data = bytearray(b"ring")
-        ring.add(route, address_of(data), len(data), Counted())
         try:
-            return not ring.flush() and sock.recv(len(data)) == data
+            departure = (route, address_of(data), len(data), Counted())
+            return not ring.send([departure]) and sock.recv(len(data)) == data
         except BlockingIOError:
             return False
 
 
 def _error() -> OSError:
-    code = ctypes.get_errno()
+    code = last_error()
     return OSError(code, os.strerror(code))

@@ -161,7 +161,7 @@ class Relay(Meter, Counted):
         """Take datagrams of peers as they lie in slots."""
         client, data, peers, here = self.client, inbox.data, self.peers, inbox.address + FRAME
         route = None if client is None or self.down is not None else client.route
-        counters, depart = self.counters, inbox.departures.add
+        counters, depart = self.counters, inbox.waiting.append
         for length in lengths:
             source, mark, _, _ = head(data, at)
             channel = peers.get(source)
@@ -171,7 +171,7 @@ class Relay(Meter, Counted):
                 self.received(bytes(inbox.view[start : start + length]), source, now, mark)
             else:
                 _pack_header_into(data, at + FRAME, channel.number, length)
-                depart(route, here + at, length + HEADER_SIZE, self)
+                depart((route, here + at, length + HEADER_SIZE, self))
                 counters.from_peers += 1
                 counters.from_peers_bytes += length
                 self.active_at = now

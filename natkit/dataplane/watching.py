@@ -12,7 +12,7 @@ import select
 import socket
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from natkit.machine import Instant
 
@@ -33,82 +33,83 @@ class Watching(Protocol):
         """Call back no more. To be said before the socket is closed."""
 
 
-class EdgeWatching(Watching, Protocol):
-    """Calls back once for what came, however much of it is then read: the next time when more
-    comes.
+class Epoll:
+    """An epoll that an event loop watches while there is anything in it (Linux).
+
+    Args:
+        wake:  called when `poll` has something to tell.
+        edges: a socket is told of once for what came, however much of it is then read: the next
+               time when more comes, or after `again`.
+
+    Attributes:
+        poll: `select.epoll.poll`, while there is anything in it.
+
+    Raises: NotImplementedError: this is another system.
     """
 
-    def again(self, sock: socket.socket, /) -> None:
-        """Call back once more if there is something left to read."""
+    poll: Callable[[float, int], list[tuple[int, int]]]
+    _epoll: Any
+    _open: Callable[[], Any]
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None], *, edges: bool = False
+    ) -> None:
+        if sys.platform != "linux":
+            raise NotImplementedError
+        self._loop = loop
+        self._wake = wake
+        self._open = select.epoll
+        self._what = select.EPOLLIN | (select.EPOLLET if edges else 0)
+        self._sockets = 0
+
+    def add(self, descriptor: int) -> None:
+        """Tell of a socket whenever there is something to read."""
+        if not self._sockets:
+            self._epoll = self._open()
+            self.poll = self._epoll.poll
+            self._loop.add_reader(self._epoll, self._wake)
+        self._epoll.register(descriptor, self._what)
+        self._sockets += 1
+
+    def again(self, descriptor: int) -> None:
+        """Tell of a socket once more if there is something left to read."""
+        self._epoll.modify(descriptor, self._what)
+
+    def remove(self, descriptor: int) -> None:
+        """Tell of a socket no more. To be said before it is closed."""
+        self._epoll.unregister(descriptor)
+        self._sockets -= 1
+        if not self._sockets:
+            self._loop.remove_reader(self._epoll)
+            self._epoll.close()
 
 
-if sys.platform == "linux":
+class EpollWatching:
+    """An `Epoll` that calls back: see `Watching`."""
 
-    class EpollWatching:
-        """An epoll that an event loop watches while there is anything in it.
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.time = loop.time
+        self._epoll = Epoll(loop, self._wake)
+        self._callbacks: dict[int, Callable[[], None]] = {}
 
-        Args:
-            edges: it is an `EdgeWatching`.
-            then:  called after every round of callbacks.
-        """
+    def add_reader(self, sock: socket.socket, callback: Callable[[], None], /) -> None:
+        """Call back whenever there is something to read."""
+        self._epoll.add(sock.fileno())
+        self._callbacks[sock.fileno()] = callback
 
-        def __init__(
-            self,
-            loop: asyncio.AbstractEventLoop,
-            *,
-            edges: bool = False,
-            then: Callable[[], None] = lambda: None,
-        ) -> None:
-            self.time = loop.time
-            self._then = then
-            self._loop = loop
-            self._what = select.EPOLLIN | (select.EPOLLET if edges else 0)
-            self._callbacks: dict[int, Callable[[], None]] = {}
+    def remove_reader(self, sock: socket.socket, /) -> None:
+        """Call back no more."""
+        del self._callbacks[sock.fileno()]
+        self._epoll.remove(sock.fileno())
 
-        def add_reader(self, sock: socket.socket, callback: Callable[[], None], /) -> None:
-            """Call back whenever there is something to read."""
-            if not self._callbacks:
-                self._epoll = select.epoll()
-                self._loop.add_reader(self._epoll, self._wake)
-            descriptor = sock.fileno()
-            self._epoll.register(descriptor, self._what)
-            self._callbacks[descriptor] = callback
+    def _wake(self) -> None:
+        callbacks = self._callbacks
+        for descriptor, _ in self._epoll.poll(0, AT_ONCE):
+            # An earlier one may have ended this one's life.
+            if descriptor in callbacks:
+                callbacks[descriptor]()
 
-        def again(self, sock: socket.socket, /) -> None:
-            """Call back once more if there is something left to read."""
-            self._epoll.modify(sock.fileno(), self._what)
 
-        def remove_reader(self, sock: socket.socket, /) -> None:
-            """Call back no more."""
-            descriptor = sock.fileno()
-            del self._callbacks[descriptor]
-            self._epoll.unregister(descriptor)
-            if not self._callbacks:
-                self._loop.remove_reader(self._epoll)
-                self._epoll.close()
-
-        def _wake(self) -> None:
-            callbacks = self._callbacks
-            for descriptor, _ in self._epoll.poll(0, AT_ONCE):
-                # An earlier one may have ended this one's life.
-                if descriptor in callbacks:
-                    callbacks[descriptor]()
-            self._then()
-
-    def watching_many(loop: asyncio.AbstractEventLoop) -> Watching:
-        """Return what watches many sockets under `loop`."""
-        return EpollWatching(loop)
-
-    def watching_edges(loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> EdgeWatching:
-        """Return what watches many sockets under `loop`, and calls `then` after what they had."""
-        return EpollWatching(loop, edges=True, then=then)
-
-else:
-
-    def watching_many(loop: asyncio.AbstractEventLoop) -> Watching:
-        """Return what watches many sockets: `loop`, since there is no epoll here."""
-        return loop
-
-    def watching_edges(_: asyncio.AbstractEventLoop, __: Callable[[], None]) -> EdgeWatching:
-        """Raises: NotImplementedError: there is no epoll here."""
-        raise NotImplementedError
+def watching_many(loop: asyncio.AbstractEventLoop) -> Watching:
+    """Return what watches many sockets under `loop`: itself, where there is no epoll."""
+    return EpollWatching(loop) if sys.platform == "linux" else loop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import sys
 from collections.abc import Iterator
@@ -9,10 +10,16 @@ from collections.abc import Iterator
 import pytest
 
 from natkit.dataplane import bulk, ring
-from natkit.dataplane.departures import Counted, Departures, Failure, MessageDepartures
+from natkit.dataplane.departures import (
+    Counted,
+    Departures,
+    Failure,
+    MessageDepartures,
+    SingleDepartures,
+)
 from natkit.dataplane.ring import Ring, open_ring
 from natkit.dataplane.routes import Route, address_of
-from natkit.dataplane.sockaddr import from_packed, to_packed
+from natkit.dataplane.sockaddr import from_packed, to_packed, to_socket
 from natkit.turn.forwarding import ChannelBound, PermissionGranted
 from natkit.wire import TransportAddress
 from tests.dataplane.test_portable import CHANNEL, FAR, World, bound, frame, heard, hears_nothing
@@ -58,6 +65,25 @@ async def test_what_goes_up_between_them_keeps_its_place(world: World) -> None:
     assert [data for data, _, _ in world.above.control] == [b"\0\1a STUN message, say"]
 
 
+async def test_relayed_address_may_end_amid_a_full_batch(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(relayed: TransportAddress, *_: object) -> None:
+        world.above.unbound.append((relayed, b"", relayed))
+        world.plane.remove_relay(relayed)
+
+    monkeypatch.setattr(world.above, "peer_datagram", ends)
+    stranger = bound()
+    for _ in range(bulk.BATCH):
+        stranger.sendto(b"no channel for this", to_socket(world.relayed))
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    assert await hears_nothing(world.client)
+    assert world.above.unbound
+    assert complaints == []
+    stranger.close()
+
+
 async def test_largest_datagrams_pass_both_ways(world: World) -> None:
     big = bytes(range(256)) * 255
     world.say(frame(big))
@@ -98,7 +124,7 @@ async def test_client_that_cannot_be_reached_is_counted_as_dropped(world: World)
     assert (counted.from_peers, counted.from_peers_bytes, counted.dropped) == (0, 0, 1)
 
 
-@pytest.fixture(params=[Ring, MessageDepartures])
+@pytest.fixture(params=[Ring, MessageDepartures, lambda _: SingleDepartures()])
 def departures(request: pytest.FixtureRequest) -> Iterator[Departures]:
     try:
         made: Departures = request.param(4)
@@ -143,11 +169,12 @@ def test_each_leaves_through_its_own_socket(departures: Departures, sockets: Soc
     ports = [sender.getsockname()[1] for sender in sockets.senders]
     here = address_of(sockets.data)
     for _ in range(5):  # round the ring, and over its end
-        for place, sender in ((0, 0), (1, 1), (2, 1)):
-            departures.add(sockets.routes[sender], here + place, 2, Counted())
-        assert departures.flush() == []
+        waiting = [
+            (sockets.routes[sender], here + place, 2, Counted())
+            for place, sender in ((0, 0), (1, 1), (2, 1))
+        ]
+        assert departures.send(waiting) == []
         assert sockets.received() == [(b"ab", ports[0]), (b"bc", ports[1]), (b"cd", ports[1])]
-    assert departures.flush() == []
 
 
 def test_failures_are_told_apart(departures: Departures, sockets: Sockets) -> None:
@@ -155,9 +182,8 @@ def test_failures_are_told_apart(departures: Departures, sockets: Sockets) -> No
     closed = Route(-1, to_packed(sockets.to.getsockname()))
     for _ in range(3):
         routes = [closed, sockets.routes[0], closed, sockets.routes[0]]
-        for place, route in enumerate(routes):
-            departures.add(route, here + place, 1, whose[place])
-        assert departures.flush() == [
+        waiting = [(route, here + at, 1, whose[at]) for at, route in enumerate(routes)]
+        assert departures.send(waiting) == [
             Failure(whose[0], here, 1, errno.EBADF),
             Failure(whose[2], here + 2, 1, errno.EBADF),
         ]
@@ -183,10 +209,9 @@ def test_ring_that_takes_nothing_loses_what_waits_and_goes_on(
     here, whose = address_of(sockets.data), Counted()
     with monkeypatch.context() as forbidden:
         forbidden.setattr(ring, "_ENTER", 1 << 20)
-        made.add(sockets.routes[0], here, 3, whose)
-        assert made.flush() == [Failure(whose, here, 3, errno.EAGAIN)]
-    made.add(sockets.routes[0], here + 1, 3, whose)
-    assert made.flush() == []
+        waiting = [(sockets.routes[0], here, 3, whose)]
+        assert made.send(waiting) == [Failure(whose, here, 3, errno.EAGAIN)]
+    assert made.send([(sockets.routes[0], here + 1, 3, whose)]) == []
     assert [data for data, _ in sockets.received()] == [b"bcd"]
     made.close()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from natkit.dataplane.watching import watching_edges, watching_many
+from natkit.dataplane.watching import Epoll, watching_many
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -103,27 +103,23 @@ def test_what_is_watched_again_after_the_last_one_is_heard(pairs: Callable[[], P
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there is no epoll")
-def test_edges_call_back_for_what_is_left_only_when_asked_to(pairs: Callable[[], Pair]) -> None:
+def test_edges_tell_of_what_is_left_only_when_asked_to(pairs: Callable[[], Pair]) -> None:
     async def work() -> None:
-        loop = asyncio.get_running_loop()
-        rounds = 0
-
-        def count() -> None:
-            nonlocal rounds
-            rounds += 1
-
-        watching = watching_edges(loop, count)
-        one, other = pairs()
         heard: list[bytes] = []
-        watching.add_reader(one, lambda: heard.append(one.recv(9)))
+
+        def wake() -> None:
+            heard.extend(one.recv(9) for _ in epoll.poll(0))
+
+        epoll = Epoll(asyncio.get_running_loop(), wake, edges=True)
+        one, other = pairs()
+        epoll.add(one.fileno())
         for data in (b"1", b"2", b"3"):
             other.send(data)
         await asyncio.sleep(0.01)
         assert heard == [b"1"]
-        watching.again(one)
+        epoll.again(one.fileno())
         await asyncio.sleep(0.01)
         assert heard == [b"1", b"2"]
-        assert rounds == 2
-        watching.remove_reader(one)
+        epoll.remove(one.fileno())
 
     asyncio.run(work())
