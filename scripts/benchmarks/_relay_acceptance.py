@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import NamedTuple
 
 from natkit.machine import Seconds
@@ -16,7 +17,7 @@ from scripts.benchmarks._relay_contenders import (
     KERNEL,
     UVLOOP,
 )
-from scripts.benchmarks._relay_matrix import DIRECTIONS, RATE, USUAL, Field, field
+from scripts.benchmarks._relay_matrix import DIRECTIONS, RATE, RATES, USUAL, Field, field
 
 PEERS = (COTURN_ONE, COTURN)
 LOSES = 0.1
@@ -40,7 +41,9 @@ def acceptance(run: Run, kept: Callable[[], None], until: float) -> None:
             for direction in DIRECTIONS:
                 load = USUAL._replace(direction=direction, rate=LIMIT)
                 here.round((KERNEL, FORWARDING, DIRECT), load, LONG, number=number)
-            here.round((*PEERS, ASYNCIO, UVLOOP), USUAL, LONG, number=number)
+            for rate in RATES:
+                load = USUAL._replace(rate=rate)
+                here.round((*PEERS, ASYNCIO, UVLOOP), load, LONG, number=number)
 
 
 def _onset(here: Field, name: str) -> int | None:
@@ -87,9 +90,10 @@ def verdicts(run: Run) -> Iterator[Verdict]:
         theirs, ours = (run.median(name, load, "sender_us") for name in (KERNEL, FORWARDING))
         yield _judged(f"{what}, by the sender's CPU", ours, theirs, 0.85, more=True)
     for name, most in ((UVLOOP, 1.0), (ASYNCIO, 1.5)):
-        for peer in PEERS:
-            what = f"{name}: CPU a packet at {RATE:,}/s, of {peer}'s"
-            ours, theirs = (run.median(one, USUAL, "server_us") for one in (name, peer))
+        for rate, peer in product(RATES, PEERS):
+            load = USUAL._replace(rate=rate)
+            what = f"{name}: CPU a packet at {load.pace}, of {peer}'s"
+            ours, theirs = (run.median(one, load, "server_us") for one in (name, peer))
             yield _judged(what, ours, theirs, most)
 
 

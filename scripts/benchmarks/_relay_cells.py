@@ -32,8 +32,12 @@ class Load(NamedTuple):
     rate: int
 
     def __str__(self) -> str:
-        rate = f"{self.rate:,}/s" if self.rate else "the limit"
-        return f"{self.calls:,} calls, {self.size:,} bytes, {self.direction}, {rate}"
+        return f"{self.calls:,} calls, {self.size:,} bytes, {self.direction}, {self.pace}"
+
+    @property
+    def pace(self) -> str:
+        """The rate in words."""
+        return f"{self.rate:,}/s" if self.rate else "the limit"
 
 
 class Cell(NamedTuple):
