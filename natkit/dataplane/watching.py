@@ -50,17 +50,18 @@ class Epoll:
     poll: Callable[[float, int], list[tuple[int, int]]]
     _epoll: Any
     _open: Callable[[], Any]
+    _what: int
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, wake: Callable[[], None], *, edges: bool = False
     ) -> None:
-        if sys.platform != "linux":
-            raise NotImplementedError
         self._loop = loop
         self._wake = wake
+        self._sockets = 0
+        if sys.platform != "linux":
+            raise NotImplementedError
         self._open = select.epoll
         self._what = select.EPOLLIN | (select.EPOLLET if edges else 0)
-        self._sockets = 0
 
     def add(self, descriptor: int) -> None:
         """Tell of a socket whenever there is something to read."""

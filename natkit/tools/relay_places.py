@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from natkit.aio.network import SocketNetwork
@@ -60,6 +61,8 @@ def check(network: SocketNetwork, config: RelayConfig) -> Places:
         raise UsageError("no address to listen on", hint="Give --listen udp://IP:PORT")
     if config.tls_cert is not None:
         load_certificate(server_context(), config)
+    if any(one.transport is Transport.DTLS for one in listen) and find_spec("OpenSSL") is None:
+        raise UsageError("DTLS needs pyOpenSSL", hint="Install it: pip install 'natkit[server]'")
     own = {one.address.ip for one in listen} - set(config.anycast)
     relay = config.relay_addresses or _own_addresses(own)
     if not relay:

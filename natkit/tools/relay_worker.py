@@ -20,7 +20,6 @@ from natkit.aio.turn_users import LookUp
 from natkit.dataplane.neighbours import Neighbours
 from natkit.dataplane.portable import CAN_SET_DF, PortablePlane
 from natkit.dataplane.rates import UserLimits
-from natkit.errors import UsageError
 from natkit.network import Family
 from natkit.tools.relay_config import RelayConfig
 from natkit.tools.relay_options import Listen
@@ -154,12 +153,7 @@ class Worker:
 
     def _listen(self, sock: socket.socket, kinds: frozenset[Transport]) -> None:
         dtls = _dtls_certificate(self._part.config) if Transport.DTLS in kinds else None
-        try:
-            self.service.listen(sock, dtls=dtls, plain=Transport.UDP in kinds)
-        except ImportError:
-            raise UsageError(
-                "DTLS needs pyOpenSSL", hint="Install it: pip install 'natkit[server]'"
-            ) from None
+        self.service.listen(sock, dtls=dtls, plain=Transport.UDP in kinds)
 
     def _limit_rates(self, config: RelayConfig) -> None:
         self._plane.max_rate, self._plane.max_user_rate = config.max_bps, config.user_max_bps

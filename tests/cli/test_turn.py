@@ -247,6 +247,21 @@ def test_a_certificate_that_does_not_match_its_key_is_refused(
     assert "cannot use the certificate" in ended.stderr
 
 
+def test_dtls_without_its_package_is_refused_before_anything_opens(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "OpenSSL", None)
+    ended = run(
+        "serve",
+        "--check-config",
+        *("--listen", "dtls://127.0.0.1:0", *ALICE, *LOOPBACK),
+        *("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])),
+    )
+    assert ended.exit_code == 2
+    assert "DTLS needs pyOpenSSL" in ended.stderr
+    assert "natkit[server]" in ended.stderr
+
+
 def test_a_configuration_that_works_is_told_so():
     ended = run("serve", "--check-config", *UDP, *ALICE, *LOOPBACK)
     assert (ended.exit_code, ended.stdout) == (0, "This configuration works here.\n")
