@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright, expect
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from tests.interop.conftest import CHROMIUM_ARGUMENTS
 from tests.ports import free_port
@@ -121,12 +121,20 @@ def open_browser(
     )
 
 
-def keep_picture(somebody: Somebody, name: str) -> None:
-    """Keep how a page looks in the folder that CALTO_SCREENSHOTS names; without one, nothing."""
+def keep_picture(somebody: Somebody, name: str, part: Locator | None = None) -> None:
+    """Keep how a page looks in the folder that CALTO_SCREENSHOTS names; without one, nothing.
+
+    Args: part: of the page; None: all of it.
+    """
     folder = os.environ.get("CALTO_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        somebody.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    if not folder:
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    path = Path(folder) / f"{name}.png"
+    if part is None:
+        somebody.page.screenshot(path=path, full_page=True)
+    else:
+        part.screenshot(path=path)
 
 
 class Somebody:
