@@ -53,16 +53,17 @@ async () => {
 class CaltoUnderTest:
     """A `calto serve` in a process of its own, on ports that stay the same when it starts again.
 
-    Attributes: url.
+    Attributes: url; database: its SQLite file.
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
         http, turn = free_port(1), free_port(2)
         self.url = f"{'https' if '--tls' in options else 'http'}://localhost:{http}"
+        self.database = directory / "calto.db"
         self._command = [
             *(sys.executable, "-m", "calto_demo.cli", "serve", "--drain-time", "1"),
             *("--listen", f"127.0.0.1:{http}", "--turn-port", str(turn)),
-            *("--database", f"sqlite:///{directory}/calto.db", *options),
+            *("--database", f"sqlite:///{self.database}", *options),
         ]
         self._process: subprocess.Popen[str] | None = None
 
