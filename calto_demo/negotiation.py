@@ -50,6 +50,10 @@ async def take_description(connection: RTCPeerConnection, kind: str, sdp: str) -
         said = SessionDescription.parse(sdp)
         if not said.media:
             raise ValueError("there is no media in it")
+        # aiortc would notice once there is a path: nobody could tell then whose keys these are.
+        if not any(line.startswith("a=fingerprint:") for line in sdp.splitlines()):
+            why = "nothing goes unencrypted here (RFC 8827 §6.5)"
+            raise CallFailed(f"this call's {kind} has no DTLS fingerprint", why=why)
         await connection.setRemoteDescription(RTCSessionDescription(sdp, kind))
 
 

@@ -50,7 +50,7 @@ def test_the_tour_runs_from_a_fresh_copy_with_nothing_but_python(tmp_path: Path)
 
 
 @pytest.mark.needs("bash")
-@pytest.mark.parametrize("script", ["bench", "check", "gen-docs"])
+@pytest.mark.parametrize("script", ["bench", "check", "gen-docs", "pictures"])
 def test_a_fresh_clone_is_told_what_to_run_first(script: str, tmp_path: Path):
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=LEFT_OUT)
     done = subprocess.run(
@@ -75,6 +75,13 @@ def test_a_fresh_machine_gets_every_program_that_a_test_needs():
         for need in re.findall(r'"([\w-]+)"', marker)
     }
     assert needed - set(CHECKS) - {"bash"} == installed
+
+
+def test_every_picture_of_calto_can_be_taken_anew():
+    script = (ROOT / "scripts" / "pictures").read_text(encoding="utf-8")
+    taken = set(re.findall(r"^    [\w-]+:([\w/-]+)$", script, re.MULTILINE))
+    shown = {path.relative_to(ROOT / "docs").with_suffix("") for path in ROOT.glob("docs/*/*.png")}
+    assert taken == {path.as_posix() for path in shown}
 
 
 def test_a_row_says_what_we_take_of_what_the_peer_takes():

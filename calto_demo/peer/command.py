@@ -11,6 +11,7 @@ import click
 from natkit import DURATION, Command, Progress, emit_json, json_option
 
 if TYPE_CHECKING:
+    from calto_demo.peer.audio import Source
     from calto_demo.peer.session import Session
 
 Json = dict[str, Any]
@@ -120,18 +121,21 @@ async def answer(
     """Wait for calls, accept each, and tell which way it went, until Ctrl-C.
 
     With --json there is a line of JSON for each call. A call that comes to nothing is told on
-    stderr, and the next one is waited for; with --once the exit code is 3 then.
+    stderr, and the next one is waited for; with --once the exit code is 3 then. It is 1 at once
+    where there is no microphone, 2 where an option makes no sense or FILE cannot be played.
     """
     from calto_demo.peer.account import Account
     from calto_demo.peer.audio import Echo
-    from calto_demo.peer.conversation import source_of, take_call
+    from calto_demo.peer.conversation import sources_of, take_call
     from calto_demo.peer.session import open_session
 
+    source: Callable[[], Source] = Echo if echo else sources_of(audio)
+
     async def taken(account: Account, session: Session, incoming: Json) -> Json:
-        both = Echo() if echo else None
-        source = both or source_of(audio)
+        says = source()
+        hears = says if isinstance(says, Echo) else None
         return await take_call(
-            account, session, incoming, source=source, sink=both, record=record, path=path
+            account, session, incoming, source=says, sink=hears, record=record, path=path
         )
 
     async with Account(server, ca) as account:

@@ -55,6 +55,13 @@ def source_of(audio: str) -> Source:
     return SoundFile(Path(audio))
 
 
+def sources_of(audio: str) -> Callable[[], Source]:
+    """Return what gives one call after another its source. Raises: as `source_of`, at once."""
+    first = source_of(audio)
+    # A file begins anew in each call; of anything else one will do, as of the microphone.
+    return (lambda: source_of(audio)) if isinstance(first, SoundFile) else (lambda: first)
+
+
 class Conversation:
     """One call of this side's, and what is known of it.
 

@@ -14,10 +14,11 @@ import natkit
 from calto_demo.server.call import Call
 from calto_demo.server.frames import CallId, UserId, write
 from calto_demo.server.ledger import NoSuchCall
+from calto_demo.server.names import clean_name
 from calto_demo.server.people import NoSuchUser, User
 from calto_demo.server.records import record
 from calto_demo.server.refusal import Refused
-from calto_demo.server.requests import Named, PathReport, body_of, clean_name, plain
+from calto_demo.server.requests import Named, PathReport, body_of, plain
 from calto_demo.server.services import ECHO, Services
 
 PROTOCOL = 1

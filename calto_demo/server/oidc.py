@@ -14,8 +14,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from calto_demo.server.api import services_of
+from calto_demo.server.names import LONGEST_NAME, clean_name
 from calto_demo.server.refusal import Refused
-from calto_demo.server.requests import LONGEST_NAME, clean_name
 from calto_demo.server.settings import Provider, is_own_path
 
 _RETURN = "return_to"

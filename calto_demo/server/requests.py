@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import unicodedata
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
@@ -16,11 +15,6 @@ from calto_demo.server.refusal import Refused
 LONGEST_BODY = 65_536
 BODY_TIME = 10.0
 """Seconds for all of a body: 64 KiB come in that over 60 kbit/s."""
-
-LONGEST_NAME = 40
-
-ECHO_NAME = "Echo"
-"""The built-in contact's; nobody else may look like it."""
 
 _S = TypeVar("_S", bound=Struct)
 
@@ -147,21 +141,6 @@ async def _data_of(request: Request) -> bytes:
         if len(data) > LONGEST_BODY:
             raise Refused("too-large", f"a body has at most {LONGEST_BODY} bytes")
     return bytes(data)
-
-
-def clean_name(name: str) -> str:
-    """Return a name as it is kept. Raises: Refused: it is none."""
-    # NFC, so that one name is one text; control and format characters could hide what it says.
-    name = unicodedata.normalize("NFC", " ".join(name.split()))
-    if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
-        hint = f"Take 1 to {LONGEST_NAME} characters that can be seen"
-        raise Refused("bad-request", "that cannot be a name", hint)
-    if unicodedata.normalize("NFKC", name).casefold() == ECHO_NAME.casefold():
-        hint = "Take another one, or add something to it"
-        raise Refused(
-            "bad-request", f"{ECHO_NAME} is the contact that sends back what it hears", hint
-        )
-    return name
 
 
 def plain(value: Struct) -> dict[str, Any]:

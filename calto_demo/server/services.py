@@ -26,12 +26,12 @@ from calto_demo.server.hub import Hub
 from calto_demo.server.ice_servers import IceServers
 from calto_demo.server.ledger import Ledger
 from calto_demo.server.metrics import Metrics
+from calto_demo.server.names import ECHO_NAME
 from calto_demo.server.path_words import explanation
 from calto_demo.server.people import People
 from calto_demo.server.presence import Presence
 from calto_demo.server.realm import Realm
 from calto_demo.server.refusal import Refused
-from calto_demo.server.requests import ECHO_NAME
 from calto_demo.server.settings import Settings
 from calto_demo.server.switchboard import Switchboard
 from calto_demo.server.tables import keys

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Playwright, expect
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 from tests.interop.conftest import CHROMIUM_ARGUMENTS
 from tests.ports import free_port
@@ -53,16 +53,17 @@ async () => {
 class CaltoUnderTest:
     """A `calto serve` in a process of its own, on ports that stay the same when it starts again.
 
-    Attributes: url.
+    Attributes: url; database: its SQLite file.
     """
 
     def __init__(self, directory: Path, *options: str) -> None:
         http, turn = free_port(1), free_port(2)
         self.url = f"{'https' if '--tls' in options else 'http'}://localhost:{http}"
+        self.database = directory / "calto.db"
         self._command = [
             *(sys.executable, "-m", "calto_demo.cli", "serve", "--drain-time", "1"),
             *("--listen", f"127.0.0.1:{http}", "--turn-port", str(turn)),
-            *("--database", f"sqlite:///{directory}/calto.db", *options),
+            *("--database", f"sqlite:///{self.database}", *options),
         ]
         self._process: subprocess.Popen[str] | None = None
 
@@ -121,12 +122,20 @@ def open_browser(
     )
 
 
-def keep_picture(somebody: Somebody, name: str) -> None:
-    """Keep how a page looks in the folder that CALTO_SCREENSHOTS names; without one, nothing."""
+def keep_picture(somebody: Somebody, name: str, part: Locator | None = None) -> None:
+    """Keep how a page looks in the folder that CALTO_SCREENSHOTS names; without one, nothing.
+
+    Args: part: of the page; None: all of it.
+    """
     folder = os.environ.get("CALTO_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        somebody.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    if not folder:
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    path = Path(folder) / f"{name}.png"
+    if part is None:
+        somebody.page.screenshot(path=path, full_page=True)
+    else:
+        part.screenshot(path=path)
 
 
 class Somebody:

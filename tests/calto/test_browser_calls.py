@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
+from playwright.sync_api import expect
+from sqlalchemy import create_engine, insert
 
-from tests.calto.browsers import Somebody, talk
+from calto_demo.server.call import Reason, State
+from calto_demo.server.tables import calls
+from tests.calto.browsers import CaltoUnderTest, Somebody, talk
 
 pytestmark = [pytest.mark.interop, pytest.mark.needs("chromium"), pytest.mark.timeout(180)]
 
@@ -152,6 +158,58 @@ def test_both_sides_can_hang_up_and_both_keep_the_call(arrive: Arrive, who: str)
         line.click()
         words = somebody.page.get_by_role("dialog").get_by_text(f"This side and {peer.name} talk")
         assert "directly, in one network" in words.inner_text()
+
+
+ACCOUNT_OF = "(server) => JSON.parse(sessionStorage[`calto.account ${server}`]).me.id"
+
+NAMES = ("Bob", "Cleo", "Dana")
+
+AT_ONCE, ALL_CALLS = 50, 120
+"""Calls that a page asks for at a time, and those that there are."""
+
+
+def keep_calls(server: CaltoUnderTest, caller: str, callees: list[str]) -> None:
+    """Keep that somebody has called each of these, who were away; a minute between two calls.
+
+    Over the protocol it would take as long: nobody may ring more than ten times a minute.
+    """
+    began = time.time() - 60 * len(callees)
+    away = {"path": "auto", "state": State.ENDED, "reason": Reason.OFFLINE, "by": "server"}
+    rows = [
+        {"id": str(uuid4()), "caller": caller, "caller_session": "closed", "callee": callee}
+        | {"started_at": began + 60 * nth, "ended_at": began + 60 * nth, **away}
+        for nth, callee in enumerate(callees)
+    ]
+    engine = create_engine(f"sqlite:///{server.database}")
+    with engine.begin() as connection:
+        connection.execute(insert(calls), rows)
+    engine.dispose()
+
+
+def test_older_calls_come_when_they_are_asked_for_each_of_them_once_and_the_newest_first(
+    arrive: Arrive, server: CaltoUnderTest
+) -> None:
+    ada = arrive("Ada")
+    guests = [
+        ada.page.request.post(f"{server.url}/api/guest", data={"name": name}).json()["me"]["id"]
+        for name in NAMES
+    ]
+    keep_calls(
+        server,
+        ada.page.evaluate(ACCOUNT_OF, server.url),
+        [guests[nth % 3] for nth in range(ALL_CALLS)],
+    )
+    ada.page.reload()
+    ada.page.get_by_role("tab", name="Calls").click()
+    lines = ada.page.get_by_role("tabpanel").get_by_role("listitem")
+    older = ada.page.get_by_role("button", name="Older calls")
+    for shown in (AT_ONCE, 2 * AT_ONCE, ALL_CALLS):
+        expect(lines).to_have_count(shown)
+        names = [line.split("\n")[0] for line in lines.all_inner_texts()]
+        assert names == [NAMES[nth % 3] for nth in reversed(range(ALL_CALLS))][:shown]
+        if shown < ALL_CALLS:
+            older.click()
+    expect(older).to_have_count(0)
 
 
 def test_a_muted_microphone_is_silent_and_the_other_side_is_told(arrive: Arrive) -> None:

@@ -127,6 +127,8 @@ def test_the_card_says_which_way_the_nats_made_the_call_go_and_why_as_the_lab_do
             time.sleep(0.2)
         assert found == expected, card.inner_text()
         keep_picture(ada, f"path-{'-'.join(kinds)}")
+        whole = ada.page.get_by_role("region", name="Path of this call")
+        keep_picture(ada, f"card-{'-'.join(kinds)}", whole)
 
 
 def claims_of_the_lab(kinds: Pair) -> set[str]:

@@ -1,4 +1,4 @@
-"""Every screen of Calto: what axe finds in it; CALTO_SCREENSHOTS names a folder for pictures."""
+"""Every screen of Calto: what axe finds in it; scripts/pictures keeps how they look."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { quality, snapshot } from "../src/path/stats";
+import type { Nat } from "../src/net/protocol";
+import { HIDDEN, quality, snapshot } from "../src/path/stats";
 import {
   encryptionOf,
   forecast,
@@ -24,18 +25,40 @@ import {
 test.each([
   ["Direct (same network)", pair(HOST, PEER_HOST)],
   ["Direct (through NAT)", pair(MAPPED, PEER_MAPPED)],
-  ["Direct (through NAT)", pair(HOST, { ...PEER_MAPPED, type: "prflx" })],
   ["Relayed by turn.example.org over UDP", pair(RELAYED, PEER_MAPPED)],
   ["Relayed by turn.example.org over TLS", pair({ ...RELAYED, protocol: "tls" }, PEER_RELAYED)],
   ["Relayed on the other side", pair(MAPPED, PEER_RELAYED)],
 ])("a path is called %s", (words, it) => {
-  expect(label(it)).toBe(words);
+  expect(label(it, SEEN)).toBe(words);
+});
+
+test("an address that nobody told may be a NAT's or come from next door: which is said where it is known", () => {
+  const surprise = pair(HOST, { ...PEER_MAPPED, type: "prflx", address: HIDDEN });
+  expect(label(surprise, SEEN)).toBe("Direct");
+  expect(label(surprise, { ...SEEN, myNat: "open", peerNat: "open" })).toBe("Direct");
+  expect(label(surprise, { ...SEEN, myNat: "open", peerNat: "unknown" })).toBe("Direct");
+  const known = { ...SEEN, myNat: "open", peerNat: "symmetric" } as const;
+  expect(label(surprise, known)).toBe("Direct (through NAT)");
+  const ours = pair({ ...MAPPED, type: "prflx" }, surprise.remote);
+  expect(label(ours, SEEN)).toBe("Direct (through NAT)");
+});
+
+test("a call of the past has the label that it had", () => {
+  const seen = snapshot(chromiumReport(0, 0, 0));
+  const surprise = pair(HOST, { ...PEER_MAPPED, type: "prflx", address: HIDDEN });
+  const search = { local: [], remote: [], asked: [] };
+  const then = (peerNat: Nat) => {
+    const nats = { ...SEEN, myNat: "open", peerNat } as const;
+    return reportOf({ ...seen, selected: surprise }, quality(null, seen), null, nats, search);
+  };
+  expect(recordLabel(then("cone"))).toBe("Direct (through NAT)");
+  expect(recordLabel(then("unknown"))).toBe("Direct");
 });
 
 test("a relay that the browser does not name is named by its URI, then by its address", () => {
   const nameless = pair({ ...RELAYED, url: null }, PEER_MAPPED);
-  expect(label(nameless, SEEN.relays)).toContain("turn.example.org");
-  expect(label(nameless, [])).toContain("203.0.113.99");
+  expect(label(nameless, SEEN)).toContain("turn.example.org");
+  expect(label(nameless, { ...SEEN, relays: [] })).toContain("203.0.113.99");
 });
 
 test.each([

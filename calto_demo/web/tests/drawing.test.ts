@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { drawing, type Known, shortened, spoken } from "../src/path/drawing";
+import { HIDDEN } from "../src/path/stats";
 import { HOST, MAPPED, pair, PEER_HOST, PEER_MAPPED, PEER_RELAYED, RELAYED } from "./paths";
 
 const KNOWN: Known = {
@@ -30,6 +31,15 @@ test("a direct call goes through both NATs, and the other's inside stays unknown
     "198.51.100.4:7",
     null,
   ]);
+});
+
+test("between two who may be next door nothing is drawn that nobody has seen", () => {
+  const hidden = { ...PEER_MAPPED, type: "prflx", address: HIDDEN } as const;
+  const it = drawing(pair(HOST, hidden), KNOWN);
+  expect(kinds(it)).toEqual(["me", "peer"]);
+  expect(it.stations[1]?.detail).toBeNull();
+  const nat = drawing(pair(HOST, hidden), { ...KNOWN, myNat: "open", peerNat: "cone" });
+  expect(kinds(nat)).toEqual(["me", "internet", "nat", "peer"]);
 });
 
 test("the relay stands where it passes packets on", () => {

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from calto_demo.cli import main
+from calto_demo.peer import audio
 from calto_demo.server.running import Server
 from natkit.aiortc import RTCPeerConnection
 from tests.calto.clients import Tab, api, new_call
@@ -158,7 +159,27 @@ def test_a_certificate_that_is_none_is_refused_with_what_one_looks_like(tmp_path
     assert "BEGIN CERTIFICATE" in json.loads(done.stdout)["error"]["hint"]
 
 
-def test_a_sound_that_cannot_be_played_is_refused_before_anybody_is_called():
-    done = CliRunner().invoke(main, ["call", "Echo", "--audio", "none.wav", "--json"])
+@pytest.mark.parametrize("words", [("call", "Echo"), ("answer",)], ids=lambda it: it[0])
+@pytest.mark.parametrize("there", [False, True], ids=["not there", "no sound"])
+def test_a_sound_that_cannot_be_played_is_refused_before_there_is_a_call(
+    words: tuple[str, ...], there: bool, tmp_path: Path
+):
+    file = tmp_path / "none.wav"
+    if there:
+        file.write_text("This is no sound.", encoding="utf-8")
+    nobody = ("--server", "http://127.0.0.1:9", "--json")
+    done = CliRunner().invoke(main, [*words, "--audio", str(file), *nobody])
     assert done.exit_code == 2
-    assert "none.wav" in json.loads(done.stdout)["error"]["what"]
+    error = json.loads(done.stdout)["error"]
+    assert error["what"] == f"cannot play {file}"
+    assert "WAV" in error["hint"]
+
+
+@pytest.mark.parametrize("words", [("call", "Echo"), ("answer",)], ids=lambda it: it[0])
+def test_a_microphone_that_is_missing_is_told_before_there_is_a_call(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(audio, "SOUND_LIBRARY", "no_such_library")
+    done = CliRunner().invoke(main, [*words, "--audio", "mic", "--server", "http://127.0.0.1:9"])
+    assert done.exit_code == 1
+    assert "no microphone can be used" in done.stderr

@@ -13,8 +13,8 @@ import pytest
 
 from calto_demo.negotiation import CallFailed
 from calto_demo.peer.account import Account, ServerRefused
-from calto_demo.peer.audio import Echo, Tone, ToneMeter
-from calto_demo.peer.conversation import as_text, place_call, take_call
+from calto_demo.peer.audio import Echo, Recorder, Tone, ToneMeter
+from calto_demo.peer.conversation import as_text, place_call, sources_of, take_call
 from calto_demo.peer.session import Session, open_session
 from calto_demo.server.running import Server
 from natkit import UsageError
@@ -232,3 +232,13 @@ async def test_a_server_that_speaks_something_else_is_told_apart_from_one_that_i
 def test_what_is_no_address_of_a_server_is_refused():
     with pytest.raises(UsageError):
         Account("example.org")
+
+
+def test_a_file_is_said_from_its_beginning_in_each_call(tmp_path: Path):
+    low, high = Tone(500).next(), Tone(600).next()
+    recorder = Recorder(tmp_path / "said.wav")
+    for sound in (low, high):
+        recorder.hear(sound)
+    recorder.close()
+    source = sources_of(str(tmp_path / "said.wav"))
+    assert [[said.next(), said.next()] for said in (source(), source())] == [[low, high]] * 2

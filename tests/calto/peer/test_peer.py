@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +201,10 @@ def test_a_call_that_is_hung_up_before_it_is_answered_fails_with_the_reason():
 UNUSABLE = {
     "garbage": "garbage",
     "nothing in it": "v=0\r\n",
-    "no ICE": "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n",
+    "no ICE": (
+        "v=0\r\na=fingerprint:sha-256 00\r\na=setup:actpass\r\n"
+        "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
+    ),
     "no number": "v=x\r\n",
 }
 
@@ -212,6 +217,42 @@ def test_an_offer_that_cannot_be_used_fails_the_call_and_the_caller_is_told(sdp:
             await two.bob.answer(two.ways[1])
         await two.bob.hang_up()
         assert await two.ways[0].receive() == HungUp("failed", "this call's offer cannot be used")
+
+    played("home-vs-home", play)
+
+
+class Bare:
+    """Signalling of somebody who tells no fingerprint."""
+
+    def __init__(self, way: LineSignalling) -> None:
+        self.receive, self._way = way.receive, way
+
+    async def send(self, message: Message) -> None:
+        if isinstance(message, Description):
+            bare, left_out = re.subn(r"a=fingerprint:.*\n", "", message.sdp)
+            assert left_out
+            message = replace(message, sdp=bare)
+        await self._way.send(message)
+
+
+@pytest.mark.parametrize("kind", ["offer", "answer"])
+def test_a_description_without_a_fingerprint_is_refused_and_the_other_side_is_told_why(kind: str):
+    what = f"this call's {kind} has no DTLS fingerprint"
+
+    async def play(two: Duo) -> None:
+        alice, bob = two.ways
+        if kind == "offer":
+            refuser, hearing, telling = two.bob, two.bob.answer(bob), two.alice.call(Bare(alice))
+        else:
+            refuser, hearing, telling = two.alice, two.alice.call(alice), two.bob.answer(Bare(bob))
+        told = asyncio.ensure_future(telling)
+        async with asyncio.timeout(60):
+            with pytest.raises(CallFailed, match=what):
+                await hearing
+            await refuser.hang_up()
+            with pytest.raises(CallFailed) as failed:
+                await told
+        assert failed.value.why == f"failed ({what})"
 
     played("home-vs-home", play)
 

@@ -101,12 +101,34 @@ async def test_what_is_not_there_is_refused_in_the_same_shape(world: World, path
     assert error_of(response, 404) in STATUS
 
 
-@pytest.mark.parametrize("name", ["Echo", " eCHO ", "Ｅｃｈｏ", "𝐄𝐜𝐡𝐨"])
+LIKE_ECHO = {
+    "itself": "Echo",
+    "any case": " eCHO ",
+    "full width": "Ｅｃｈｏ",
+    "bold": "𝐄𝐜𝐡𝐨",
+    "Cyrillic": "Есһо",
+    "Cyrillic, one letter": "Echо",
+    "Cyrillic capitals": "ЕСНО",
+    "Greek capitals": "ΕϹΗΟ",
+    "Greek, one letter": "Echο",
+    "Greek, bold": "𝚬cho",
+    "Armenian": "Ecհօ",
+    "a digit": "Ech0",
+    "full width digit": "Ech０",
+}
+
+
+@pytest.mark.parametrize("name", LIKE_ECHO.values(), ids=LIKE_ECHO)
 async def test_nobody_takes_the_name_of_the_echo_contact(world: World, name: str):
     response = await world.api.ask("POST", "/api/guest", json={"name": name})
     assert error_of(response, 400) == "bad-request"
     assert "Echo is the contact" in response.text
-    await world.api.guest("Echo of Ada")
+    await world.api.guest(f"{name} of Ada")
+
+
+@pytest.mark.parametrize("name", ["Эхо", "Есно", "Ηχώ", "エコー", "Écho", "Eco", "Ada Есhо"])
+async def test_a_name_that_only_reminds_of_the_echo_contact_may_be_had(world: World, name: str):
+    await world.api.guest(name)
 
 
 async def test_contacts_are_seen_when_they_are_offline(world: World):

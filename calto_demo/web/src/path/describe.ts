@@ -5,7 +5,7 @@ import type { Search } from "./search";
 import { HIDDEN } from "./stats";
 import type { Pair, PathCandidate, Quality, Snapshot } from "./stats";
 
-export type Kind = "same-network" | "through-nat" | "relayed" | "relayed-there";
+export type Kind = "same-network" | "direct" | "through-nat" | "relayed" | "relayed-there";
 
 export interface Circumstances {
   /** What the caller asked for. */
@@ -21,11 +21,26 @@ export interface Circumstances {
   calls: boolean;
 }
 
-export function kindOf(pair: Pick<Pair, "local" | "remote">): Kind {
-  if (pair.local.type === "relay") return "relayed";
-  if (pair.remote.type === "relay") return "relayed-there";
-  const direct = pair.local.type === "host" && pair.remote.type === "host";
-  return direct ? "same-network" : "through-nat";
+type Nats = Pick<Circumstances, "myNat" | "peerNat">;
+
+const UNMEASURED: Nats = { myNat: "unknown", peerNat: "unknown" };
+
+/** What kind of way it is; "direct" where nobody knows yet whether a NAT is in it. */
+export function kindOf(
+  { local, remote }: Pick<Pair, "local" | "remote">,
+  { myNat, peerNat } = UNMEASURED,
+): Kind {
+  if (local.type === "relay") return "relayed";
+  if (remote.type === "relay") return "relayed-there";
+  if (local.type !== "host" || remote.type === "srflx") return "through-nat";
+  if (remote.type === "host") return "same-network";
+  // Peer-reflexive is what came from where nobody had told (RFC 8445 §7.3.1.3): a NAT's address, or
+  // one whose candidate is still on its way, as between two tabs. It is a NAT's where only they have one.
+  return myNat === "open" && isNat(peerNat) ? "through-nat" : "direct";
+}
+
+export function isNat(nat: Nat): boolean {
+  return nat === "cone" || nat === "symmetric";
 }
 
 export function isRelayed(kind: Kind): boolean {
@@ -35,9 +50,11 @@ export function isRelayed(kind: Kind): boolean {
 /** The one line that says it: "Direct (through NAT)", "Relayed by turn.example over TLS". */
 export function label(
   pair: Pick<Pair, "local" | "remote">,
-  relays: readonly string[] = [],
+  { relays, ...nats }: Nats & Pick<Circumstances, "relays">,
 ): string {
-  switch (kindOf(pair)) {
+  switch (kindOf(pair, nats)) {
+    case "direct":
+      return "Direct";
     case "same-network":
       return "Direct (same network)";
     case "through-nat":
@@ -177,5 +194,6 @@ export function recordLabel(report: PathReport | null): string | null {
     related: null,
   });
   const local = widen(report.local, report.relay ?? null);
-  return label({ local, remote: widen(report.remote, null) });
+  const { nat: myNat = "unknown", peer_nat: peerNat = "unknown" } = report.search ?? {};
+  return label({ local, remote: widen(report.remote, null) }, { relays: [], myNat, peerNat });
 }

@@ -6,7 +6,8 @@
  */
 
 import type { Nat } from "../net/protocol";
-import { kindOf, relayName } from "./describe";
+import { isNat, kindOf, relayName } from "./describe";
+import { HIDDEN } from "./stats";
 import type { Pair, PathCandidate } from "./stats";
 
 export type StationKind = "me" | "nat" | "internet" | "relay" | "network" | "peer";
@@ -48,7 +49,7 @@ export interface Known {
 
 export function drawing(pair: Pair, known: Known): Drawing {
   const near = nearSide(pair.local, known);
-  const far = farSide(pair.remote, known);
+  const far = farSide(pair, known);
   const stations = [...near, ...middleOf(pair, known), ...far];
   const relayAt = stations.findIndex(({ kind }) => kind === "relay");
   const lastRelayAt = stations.findLastIndex(({ kind }) => kind === "relay");
@@ -70,19 +71,19 @@ function nearSide(local: PathCandidate, known: Known): Station[] {
   return isNat(known.myNat) ? [me, nat(null)] : [me];
 }
 
-function farSide(remote: PathCandidate, { peer, peerNat }: Known): Station[] {
+function farSide(pair: Pair, known: Known): Station[] {
+  const { remote } = pair;
+  const { peer, peerNat } = known;
   const them: Station = { kind: "peer", title: peer, detail: null };
   const nat = (detail: string | null): Station => ({ kind: "nat", title: "Their NAT", detail });
-  if (remote.type === "host") return [{ ...them, detail: at(remote) }];
+  const itself = remote.type === "host" || kindOf(pair, known) === "direct";
+  if (itself) return [{ ...them, detail: at(remote) }];
   if (remote.type !== "relay") return [nat(at(remote)), them];
   return isNat(peerNat) ? [nat(null), them] : [them];
 }
 
-function isNat(nat: Nat): boolean {
-  return nat === "cone" || nat === "symmetric";
-}
-
-function middleOf(pair: Pair, { relays }: Known): Station[] {
+function middleOf(pair: Pair, known: Known): Station[] {
+  const { relays } = known;
   const servers: Station[] = [];
   const mine = pair.local.type === "relay";
   const theirs = pair.remote.type === "relay";
@@ -91,8 +92,10 @@ function middleOf(pair: Pair, { relays }: Known): Station[] {
   if (theirs && !(mine && pair.local.address === pair.remote.address))
     servers.push(relay(mine ? "Their relay" : pair.remote.address, pair.remote));
   if (servers.length > 0) return servers;
-  if (kindOf(pair) === "same-network")
-    return [{ kind: "network", title: "Same network", detail: null }];
+  const kind = kindOf(pair, known);
+  // What is between the two is not known.
+  if (kind === "direct") return [];
+  if (kind === "same-network") return [{ kind: "network", title: "Same network", detail: null }];
   return [{ kind: "internet", title: "Internet", detail: null }];
 }
 
@@ -129,7 +132,9 @@ function hidden(address: string): boolean {
   return address === "0.0.0.0" || address === "::";
 }
 
-function at({ address, port }: { address: string; port: number }): string {
+/** The address as the picture has it; null where the browser keeps it to itself. */
+function at({ address, port }: { address: string; port: number }): string | null {
+  if (address === HIDDEN) return null;
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 

@@ -13,7 +13,7 @@ export function PathSummary({ app }: { app: App }) {
   if (!pair || !circumstances) return null;
   return (
     <div className="max-w-prose rounded-xl bg-sunken px-5 py-4 text-sm">
-      <p className="font-semibold text-accent">{label(pair, circumstances.relays)}</p>
+      <p className="font-semibold text-accent">{label(pair, circumstances)}</p>
       <p className="mt-1">{meaning(pair, circumstances)}</p>
       {explanation && <p className="mt-1 break-words">{explanation}</p>}
     </div>

@@ -32,7 +32,7 @@ export function PathCard(props: Props) {
             data-path={isRelayed(kindOf(pair)) ? "relayed" : "direct"}
             className="rounded-full bg-accent-soft px-3 py-1 text-sm font-semibold text-accent"
           >
-            {label(pair, circumstances.relays)}
+            {label(pair, circumstances)}
           </p>
         )}
       </header>
