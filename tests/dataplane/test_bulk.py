@@ -245,8 +245,9 @@ async def test_more_that_is_done_than_the_ring_has_room_for_is_not_lost(
     world.close()
 
 
-async def test_relayed_address_that_ends_with_packets_waiting_frees_its_port(world: World) -> None:
-    for _ in range(MANY):
+@pytest.mark.parametrize("waiting", [0, 3, MANY])
+async def test_relayed_address_that_ends_frees_its_port_at_once(world: World, waiting: int) -> None:
+    for _ in range(waiting):
         world.answer(b"too late")
     world.plane.remove_relay(world.relayed)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as another:
