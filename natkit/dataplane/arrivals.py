@@ -26,7 +26,7 @@ from typing import Any
 
 from natkit.dataplane.departures import MESSAGE, Counted, RingDepartures
 from natkit.dataplane.marks import marked_receive
-from natkit.dataplane.ring import ENTRY_SIZE, Done, Ring
+from natkit.dataplane.ring import DONE, ENTRY_SIZE, Done, Ring
 from natkit.dataplane.routes import Route, address_of
 from natkit.dataplane.slots import (
     BESIDE_ROOM,
@@ -53,8 +53,10 @@ _ENTRY = Struct("=BBHiQQIIQH22x")
 """struct io_uring_sqe: operation, flags, priority, descriptor, unused, msghdr, its number, flags of
 the message, what it is called, which circle of slots."""
 _RECEIVE = (10, 1 << 5, 1 << 1)  # RECVMSG into a slot of the circle, again and again
-_FILLED, _MORE = 1 << 0, 1 << 1
-"""A slot was filled, the number of which is in the upper 16 bits; and more will come."""
+_MORE = 1 << 1
+"""More will come. The upper 16 bits have the number of the slot."""
+
+_done, _DONE_SIZE = DONE.unpack_from, DONE.size
 
 _LENT = Struct("=QIHH")
 """struct io_uring_buf: where a slot is, its size, its number; in the first one also the tail."""
@@ -180,40 +182,38 @@ class InRing:
     def _wake(self) -> None:
         # One function, although long: a wake-up often brings one or two packets, and finds the
         # caches full of what others did. Every call less that it takes is seen (decision 15).
-        slots, readers, now = self._slots, self._readers, self._time()
-        done = self._ring.done() or self._waited_for_room()
+        ring, slots, readers, now = self._ring, self._slots, self._readers, self._time()
+        words, memory, start, mask = ring.words, ring.memory, ring.done_at, ring.done_mask
+        at, end = words[ring.done_first], words[ring.done_end]
+        if at == end:
+            ring.make_room()
         spent, ended = 0, []
-        at, end = 0, len(done)
-        while at < end:
-            number, result, flags = one = done[at]
-            at += 1
+        while at != end:
+            number, result, flags = done = _done(memory, start + (at & mask) * _DONE_SIZE)
+            at = at + 1 & 0xFFFFFFFF
             if not flags & _MORE:
-                ended.append(one)
+                ended.append(done)
             if result < 0:
                 continue
             first, lengths = flags >> 16, [result - DATA]
-            while at < end:  # others of that socket, which lie behind it
-                again, result, flags = one = done[at]
+            while at != end:  # others of that socket, which lie behind it
+                again, result, flags = done = _done(memory, start + (at & mask) * _DONE_SIZE)
                 if again != number or result < 0 or flags >> 16 != first + len(lengths):
                     break
+                at = at + 1 & 0xFFFFFFFF
                 lengths.append(result - DATA)
-                at += 1
                 if not flags & _MORE:
-                    ended.append(one)
+                    ended.append(done)
             spent += len(lengths)
             reader = readers.get(number)
             if reader is not None:  # an earlier one may have ended this one's life
                 reader.take(slots, reader.head, first * SLOT, lengths, now)
+        words[ring.done_first] = at
         slots.flush()
         self._lent += spent
         self._tails[_TAIL] = self._lent & 0xFFFF
         if ended:
             self._go_on(ended)
-
-    def _waited_for_room(self) -> list[Done]:
-        """Return what is done and had no room until now."""
-        self._ring.make_room()
-        return self._ring.done()
 
     def _go_on(self, ended: Iterable[Done]) -> None:
         """Hand over again the sockets that the kernel let go of: no slot was free, or an error."""

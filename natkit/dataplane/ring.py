@@ -29,11 +29,11 @@ _ENTRIES_AT = 0x10000000
 """Offset to map for the entries themselves (IORING_OFF_SQES)."""
 
 ENTRY_SIZE = 64
-_DONE = Struct("=QiI")
-"""struct io_uring_cqe: what the entry is called, the result, flags."""
+DONE = Struct("=QiI")
+"""struct io_uring_cqe: what the entry was called, its result (negative: an errno), flags."""
 
 Done = tuple[int, int, int]
-"""What an entry was called, its result (negative: an errno), and flags."""
+"""The same in Python."""
 
 
 class Ring:
@@ -44,9 +44,13 @@ class Ring:
         done:  how much that is done is kept until `done` takes it; 0: twice the size.
 
     Attributes:
-        entries: the entries' memory, ENTRY_SIZE bytes each.
-        mask:    a count of entries & mask is which of them it is.
-        next:    how many entries were handed over.
+        entries:    the entries' memory, ENTRY_SIZE bytes each.
+        mask:       a count of entries & mask is which of them it is.
+        next:       how many entries were handed over.
+        memory:     with what is done: each at `done_at` + DONE.size * (its count & `done_mask`).
+        words:      the same memory in 32 bits.
+        done_first: which of these counts what of it was taken; who takes some adds to it.
+        done_end:   which of these counts what there is.
 
     Raises: OSError: there is none to be had here.
     """
@@ -66,20 +70,20 @@ class Ring:
     def _map(
         self, entries: int, done: int, waiting_at: Sequence[int], done_at: Sequence[int]
     ) -> None:
-        array, self._done_at = waiting_at[6], done_at[5]
-        size = max(array + entries * 4, self._done_at + done * _DONE.size)
-        self._memory = mmap.mmap(self.descriptor, size)
+        array, self.done_at = waiting_at[6], done_at[5]
+        size = max(array + entries * 4, self.done_at + done * DONE.size)
+        self.memory = mmap.mmap(self.descriptor, size)
         self.entries = mmap.mmap(self.descriptor, entries * ENTRY_SIZE, offset=_ENTRIES_AT)
-        self._words = memoryview(self._memory).cast("I")
+        self.words = memoryview(self.memory).cast("I")
         self._head, self._tail = waiting_at[0] // 4, waiting_at[1] // 4
-        self._done_head, self._done_tail = done_at[0] // 4, done_at[1] // 4
-        self.mask, self._done_size = entries - 1, done
+        self.done_first, self.done_end = done_at[0] // 4, done_at[1] // 4
+        self.mask, self.done_mask = entries - 1, done - 1
         for number in range(entries):
-            self._words[array // 4 + number] = number
+            self.words[array // 4 + number] = number
 
     def enter(self, count: int) -> int:
         """Hand over the `count` entries after `next`; return how many were taken."""
-        words = self._words
+        words = self.words
         words[self._tail] = self.next = self.next + count & 0xFFFFFFFF
         taken: int = self._call(_ENTER, self.descriptor, count, 0, 0, None, 0)
         if taken != count:  # it has no memory, say
@@ -90,18 +94,13 @@ class Ring:
 
     def done(self) -> list[Done]:
         """Return what is done, and forget it."""
-        words = self._words
-        head, tail = words[self._done_head], words[self._done_tail]
-        if head == tail:
-            return []
-        words[self._done_head] = tail
-        size, start = _DONE.size, self._done_at
-        first, count = head & self._done_size - 1, tail - head & 0xFFFFFFFF
-        here = min(count, self._done_size - first)
-        at = start + first * size
-        found = list(_DONE.iter_unpack(self._memory[at : at + here * size]))
-        if here < count:
-            found += _DONE.iter_unpack(self._memory[start : start + (count - here) * size])
+        words, found = self.words, []
+        first, end = words[self.done_first], words[self.done_end]
+        while first != end:
+            at = self.done_at + (first & self.done_mask) * DONE.size
+            found.append(DONE.unpack_from(self.memory, at))
+            first = first + 1 & 0xFFFFFFFF
+        words[self.done_first] = first
         return found
 
     def make_room(self) -> None:
@@ -115,9 +114,9 @@ class Ring:
 
     def close(self) -> None:
         """Give the ring back. Closing twice is harmless."""
-        if self._memory.closed:
+        if self.memory.closed:
             return
-        self._words.release()
-        self._memory.close()
+        self.words.release()
+        self.memory.close()
         self.entries.close()
         os.close(self.descriptor)
