@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+from mmap import mmap
+from typing import TypeAlias
 
 NAME_SIZE = 28
 """Bytes of sockaddr_in6. A sockaddr_in may say that it is so long."""
 
 
-def address_of(data: bytearray) -> int:
+Memory: TypeAlias = bytearray | mmap
+
+
+def address_of(data: Memory) -> int:
     """Return where `data` is, as long as nobody makes it grow."""
     return ctypes.addressof((ctypes.c_char * len(data)).from_buffer(data))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import pytest
 
-from natkit.dataplane import bulk, portable
-from natkit.dataplane.ring import open_ring
+from natkit.dataplane import portable
+from natkit.dataplane.arrivals import open_rings
 
 
 @pytest.fixture(params=["ring", "messages", "one by one"])
@@ -18,9 +19,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     elif sys.platform != "linux":
         pytest.skip("only Linux has it")
     elif request.param == "messages":
-        monkeypatch.setattr(bulk, "open_ring", lambda _: None)
-    elif (ring := open_ring(2)) is None:
-        pytest.skip("io_uring is forbidden here")
+        monkeypatch.setattr(portable, "open_rings", lambda _: None)
     else:
-        ring.close()
+        loop = asyncio.new_event_loop()
+        rings = open_rings(loop)
+        if rings is None:
+            pytest.skip("io_uring is forbidden here")
+        rings.close()
+        loop.close()
     return request.param
