@@ -23,6 +23,7 @@ from natkit.dataplane.kernel.assembler import (
 from natkit.dataplane.kernel.places import (
     CHANNEL,
     CHUNKS,
+    COMPLETES,
     CSUM_DIFF,
     DATA,
     DATA_END,
@@ -34,6 +35,8 @@ from natkit.dataplane.kernel.places import (
     LENGTH,
     NEW_LENGTH,
     PAYLOAD,
+    ROUTE,
+    ROUTE_INTERFACE,
     SOURCE,
     SUM,
     UDP,
@@ -48,7 +51,10 @@ class Checksums(Words):
 
     def tell_partial(self) -> None:
         """Go to "partial" if the checksum is that of the pseudo-header alone: it equals that, and
-        with it the sum over everything is not right. In a driver: pass such a one up.
+        with it the sum over everything is not right.
+
+        What looks so is passed up in a driver, where the way out does not complete it, and where by
+        chance it is right as it is: then nobody can tell which it is.
         """
         a, f = self.a, self.family
         whole = self.named("whole")
@@ -60,9 +66,19 @@ class Checksums(Words):
             a.compute(R0, "+=", R1)
         self.fold(R0)
         a.load(R5, R7, Field(f.udp + 6, 2))
+        if self.native:
+            a.jump_if(R0, "==", R5, "pass")
+            return
         a.jump_if(R0, "!=", R5, whole)
+        # What is redirected is not asked for offloads any more, by whatever interface it leaves.
+        self.look_up(self.maps.interfaces, ROUTE_INTERFACE.at(ROUTE).offset)
+        a.jump_if(R0, "==", 0, "pass")
+        a.load(R1, R0, COMPLETES)
+        a.jump_if(R1, "==", 0, "pass")
+        a.load(R5, R7, Field(f.udp + 6, 2))
         self._sum_datagram()
-        a.jump_if(R5, "!=", 0xFFFF, "pass" if self.native else self.named("partial"))
+        a.jump_if(R5, "!=", 0xFFFF, self.named("partial"))
+        a.goto("pass")
         a.label(whole)
 
     def _sum_datagram(self) -> None:

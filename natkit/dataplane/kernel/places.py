@@ -57,8 +57,9 @@ UDP = 17
 CHUNKS = (*[256] * 6, 128, 64, 32, 16, 8, 4)
 """How what a datagram of up to 1,536 bytes has is summed up, but for the last 3 bytes."""
 SCRATCH_SIZE = 2048
-NATIVE, MAC_SIZE = Field(6, 1), 8
-"""Behind an interface's Ethernet address: 1 where the program is in its driver."""
+NATIVE, COMPLETES, MAC_SIZE = Field(6, 1), Field(7, 1), 8
+"""Behind an interface's Ethernet address: 1 where the program is in its driver, and 1 where it
+completes checksums of what it sends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ headers before them are written anew. Rules of the file:
 4. A packet of this machine's own making (a container's, over veth) may have only the sum of the
    pseudo-header, since hardware is to do the rest (CHECKSUM_PARTIAL), and the kernel remembers
    where its UDP header is. So that stays where it is, and the payload moves. In a driver nobody
-   remembers it any more, and such a packet is passed up.
+   remembers it any more, and not every interface completes what it is given to send: there, such
+   a packet is passed up.
 """
 
 from __future__ import annotations

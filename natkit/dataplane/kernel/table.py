@@ -18,6 +18,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from natkit.dataplane.kernel import places, syscalls
+from natkit.dataplane.kernel.offloads import completes_checksums
 from natkit.dataplane.kernel.places import Maps
 from natkit.dataplane.kernel.program import relay_program
 from natkit.dataplane.kernel.syscalls import BpfRefused, MapKind
@@ -164,10 +165,10 @@ class FastTable(Entries):
         Returns: whether it is in the driver.
         Raises:  BpfRefused: another program is there.
         """
-        key = _INDEX.pack(interface)
-        syscalls.update(self._interfaces, key, mac + bytes(2))
+        key, completes = _INDEX.pack(interface), completes_checksums(interface)
+        syscalls.update(self._interfaces, key, mac + bytes((False, completes)))
         if native and self._attach_native(interface):
-            syscalls.update(self._interfaces, key, mac + b"\1\0")
+            syscalls.update(self._interfaces, key, mac + bytes((True, completes)))
             return True
         self._descriptors.append(syscalls.attach(self._program, interface))
         return False

@@ -8,10 +8,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import os
+import select
 import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 from natkit.dataplane.kernel.syscalls import hardware_address
@@ -19,9 +22,15 @@ from natkit.dataplane.kernel.table import FastTable
 from natkit.dataplane.sockaddr import to_socket
 from natkit.lab.netns.namespace import Namespace
 from natkit.wire import TransportAddress
+from tests.dataplane.kernel.frames import Seen, read
 
 BUFFER = 1 << 23
 _SO_RCVBUFFORCE = 33
+GRO, SUMS = 0x2C, 0x17
+"""ETHTOOL_SGRO, ETHTOOL_STXCSUM."""
+TUN = Path("/dev/net/tun")
+AT_TAP = b"\x02\0\0\0\0\x09"
+"""The Ethernet address of all that is at a tap's file."""
 
 
 class Side(NamedTuple):
@@ -75,7 +84,7 @@ class Ground:
     def attach(self, table: FastTable, *interfaces: str) -> None:
         """Have `table` forward what comes in on the relay's interfaces."""
         for name in interfaces:
-            mac = self.macs[f"relay to {name}"]
+            mac = self.relay.call(lambda name=name: hardware_address(name))
             index = self.relay.call(lambda name=name: socket.if_nametoindex(name))
             native = self.relay.call(
                 lambda index=index, mac=mac: table.attach(index, mac, native=self.native)
@@ -87,12 +96,45 @@ class Ground:
         nothing then.
         """
         for node in (self.client, self.peer):
-            node.call(lambda: _set_gro("link", on=True))
+            node.call(lambda: set_offload("link", GRO, on=True))
         self.native = True
 
+    @contextlib.contextmanager
+    def tap(self, ip: str, *others: str) -> Iterator[int]:
+        """Have a tap at the relay, tap0, which has `ip`; `others` are at its other end, the file.
 
-def _set_gro(name: str, *, on: bool) -> None:
-    value = ctypes.create_string_buffer(struct.pack("=II", 0x2C, on), 8)  # ETHTOOL_SGRO
+        What it sends, it sends as it is: it completes no checksums.
+        """
+
+        def make() -> int:
+            made = os.open(TUN, os.O_RDWR | os.O_NONBLOCK)
+            fcntl.ioctl(made, 0x400454CA, struct.pack("16sH22x", b"tap0", 0x1002))  # TUNSETIFF
+            return made
+
+        made = self.relay.call(make)
+        try:
+            self.relay.command(["ip", "addr", "add", f"{ip}/24", "dev", "tap0"])
+            self.relay.command(["ip", "link", "set", "tap0", "up"])
+            for other in others:
+                theirs = ["lladdr", AT_TAP.hex(":"), "dev", "tap0"]
+                self.relay.command(["ip", "neigh", "add", other, *theirs])
+            yield made
+        finally:
+            os.close(made)
+
+
+def out_of(tap: int) -> Seen | None:
+    """Return the next UDP datagram that comes out of a tap's file; None: none does."""
+    while select.select([tap], [], [], 0.5)[0]:
+        seen = read(os.read(tap, 2000))
+        if seen is not None:
+            return seen
+    return None
+
+
+def set_offload(name: str, command: int, *, on: bool) -> None:
+    """Have an interface do something by itself: GRO or SUMS, or not."""
+    value = ctypes.create_string_buffer(struct.pack("=II", command, on), 8)
     request = struct.pack("@16sP16x", name.encode(), ctypes.addressof(value))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         fcntl.ioctl(sock, 0x8946, request)  # SIOCETHTOOL

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import socket
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +14,10 @@ import pytest
 from natkit.dataplane.kernel.syscalls import driver, hardware_address
 from natkit.dataplane.kernel.table import Ends, FastTable
 from natkit.wire import TransportAddress
-from tests.dataplane.kernel.frames import Frame, Seen, read
-from tests.dataplane.kernel.ground import V4, Ground, ground
+from tests.dataplane.kernel.frames import Frame
+from tests.dataplane.kernel.ground import AT_TAP, TUN, V4, Ground, ground, out_of
 from tests.dataplane.kernel.relaying import CHANNEL, channel_data
 from tests.dataplane.kernel.serving import calling, serving
-
-TUN = Path("/dev/net/tun")
 
 pytestmark = [
     pytest.mark.root,
@@ -35,8 +31,6 @@ BESIDE = TransportAddress("10.9.3.3", 7000)
 """A peer on the link that the client is on."""
 RELAYED = TransportAddress(SERVER.ip, 6000)
 FAR = TransportAddress(V4.peer, 7000)
-THEIRS = b"\x02\0\0\0\0\x09"
-"""The Ethernet address of all that is at the file's end."""
 
 
 @pytest.fixture(scope="module")
@@ -48,20 +42,8 @@ def world() -> Iterator[Ground]:
 @pytest.fixture
 def tap(world: Ground) -> Iterator[int]:
     """The file whose other end is the relay's interface tap0."""
-
-    def make() -> int:
-        made = os.open(TUN, os.O_RDWR | os.O_NONBLOCK)
-        fcntl.ioctl(made, 0x400454CA, struct.pack("16sH22x", b"tap0", 0x1002))  # TUNSETIFF
-        return made
-
-    made = world.relay.call(make)
-    world.relay.command(["ip", "addr", "add", f"{SERVER.ip}/24", "dev", "tap0"])
-    world.relay.command(["ip", "link", "set", "tap0", "up"])
-    theirs = THEIRS.hex(":")
-    for ip in (CLIENT.ip, BESIDE.ip):
-        world.relay.command(["ip", "neigh", "add", ip, "lladdr", theirs, "dev", "tap0"])
-    yield made
-    os.close(made)
+    with world.tap(SERVER.ip, CLIENT.ip, BESIDE.ip) as made:
+        yield made
 
 
 @pytest.fixture
@@ -84,16 +66,7 @@ def attach(world: Ground, table: FastTable, name: str) -> bool:
 def frame(world: Ground, payload: bytes) -> bytes:
     """Return a frame from the client."""
     ours = world.relay.call(lambda: hardware_address("tap0"))
-    return Frame((ours, THEIRS), CLIENT, SERVER, channel_data(payload), life=9).packed()
-
-
-def out_of(tap: int) -> Seen | None:
-    """Return the next UDP datagram that comes out of the file; None: none does."""
-    while select.select([tap], [], [], 0.5)[0]:
-        seen = read(os.read(tap, 2000))
-        if seen is not None:
-            return seen
-    return None
+    return Frame((ours, AT_TAP), CLIENT, SERVER, channel_data(payload), life=9).packed()
 
 
 def test_packet_that_leaves_where_it_came_is_sent_back_by_the_driver(
