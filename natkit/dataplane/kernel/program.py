@@ -3,7 +3,8 @@
 A datagram with an entry in the table is rewritten and sent on; everything else is passed up
 untouched, and the portable plane takes it. Passed up, never guessed: fragments, options and
 extension headers, VLAN tags, lengths that do not fit, unknown channels, expired ones, packets that
-grow too large, TTL 1, and whatever the kernel has no route or no neighbour's address for.
+grow too large, TTL 1, and whatever the kernel has no route or no neighbour's address for. One
+packet of each entry goes up every few seconds, so that neighbours are asked whether they are there.
 
 Client to peer, the 4 bytes of the ChannelData header are taken out, peer to client put in; the
 headers before them are written anew. Rules of the file:
@@ -41,6 +42,7 @@ from natkit.dataplane.kernel.places import (
     CAME_BY,
     CHANNEL,
     CHANNEL_HEADER,
+    CHECKED,
     DATA,
     DATA_END,
     DESTINATION,
@@ -60,6 +62,7 @@ from natkit.dataplane.kernel.places import (
     MOVE_HEAD,
     MOVE_TAIL,
     NATIVE,
+    NEIGHBOUR_CHECK,
     NEW_LENGTH,
     NEXT_MAC,
     NOW,
@@ -237,6 +240,15 @@ class _Way(Words):
         a.store(STACK, NOW_AT, R0)
         a.load(R1, R8, UNTIL)
         a.jump_if(R0, ">=", R1, "pass")
+        checked = self.named("neighbour")
+        a.set(R2, NEIGHBOUR_CHECK * 1000)
+        a.compute(R2, "*=", 1_000_000)
+        a.load(R1, R8, CHECKED)
+        a.compute(R1, "+=", R2)
+        a.jump_if(R0, "<", R1, checked)
+        a.store(R8, CHECKED, R0)
+        a.goto("pass")
+        a.label(checked)
 
     # Where does it go?
 

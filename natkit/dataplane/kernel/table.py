@@ -26,7 +26,7 @@ from natkit.machine import Instant
 from natkit.wire import TransportAddress
 
 CAPACITY = 65536
-"""Entries, two for a channel: 12 MB of the kernel's memory when all are used, 2 MB when none is."""
+"""Entries, two for a channel: 13 MB of the kernel's memory when all are used, 4 MB when none is."""
 
 _PORTS = Struct("!HHH2x")
 _SLOT = Struct("=I4x")

@@ -158,7 +158,16 @@ class Carrier:
                     got[data, source[:2], bytes(control[0][2][:1])] += 1
 
     async def way(self, side: Side, *, up: bool, client: int = CLIENT) -> str:
-        """Send one packet; return how it came out: "fast", "slow", or "not at all"."""
+        """Send a packet; return how it came out: "fast", "slow", or "not at all".
+
+        One of each entry goes up every NEIGHBOUR_CHECK, the first one to begin with; so a slow one
+        is followed by another, which tells.
+        """
+        found = await self.once(side, up=up, client=client)
+        return await self.once(side, up=up, client=client) if found == "slow" else found
+
+    async def once(self, side: Side, *, up: bool, client: int = CLIENT) -> str:
+        """Send one packet; return how it came out."""
         frame = self.frame(side, channel_data(b"which way?") if up else b"which way?", up=up)
         if up:
             frame = replace(frame, source=(side.client, client))

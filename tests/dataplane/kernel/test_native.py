@@ -73,6 +73,7 @@ def test_packet_that_leaves_where_it_came_is_sent_back_by_the_driver(
     world: Ground, tap: int, table: FastTable
 ) -> None:
     slot = table.put(Ends(CLIENT, SERVER, CHANNEL), Ends(RELAYED, BESIDE, 0), 1e9)
+    os.write(tap, frame(world, b"the first goes up"))
     os.write(tap, frame(world, b"hello"))
     seen = out_of(tap)
     assert seen is not None
@@ -86,9 +87,10 @@ def test_packet_for_an_interface_that_is_not_in_its_driver_goes_up_and_is_not_lo
 ) -> None:
     slot = table.put(Ends(CLIENT, SERVER, CHANNEL), Ends(RELAYED, FAR, 0), 1e9)
     with contextlib.closing(world.udp(world.relay, *SERVER)) as listener:
-        os.write(tap, frame(world, b"hello"))
-        assert select.select([listener], [], [], 5)[0]
-        assert listener.recv(100) == channel_data(b"hello")
+        for data in (b"the first goes up", b"hello"):
+            os.write(tap, frame(world, data))
+            assert select.select([listener], [], [], 5)[0]
+            assert listener.recv(100) == channel_data(data)
     assert slot is not None
     assert table.carried(slot).packets == 0
 
@@ -100,7 +102,8 @@ def test_packet_of_an_interface_without_reaches_one_that_is_in_its_driver(
     table.put(Ends(FAR, relayed, 0), Ends(SERVER, CLIENT, CHANNEL), 1e9)
     macs = (world.macs["relay to peer"], world.macs["peer"])
     with contextlib.closing(world.raw(world.peer, "link")) as raw:
-        raw.send(Frame(macs, FAR, relayed, b"hello", life=9).packed())
+        for data in (b"the first goes up", b"hello"):
+            raw.send(Frame(macs, FAR, relayed, data, life=9).packed())
         seen = out_of(tap)
     assert seen is not None
     assert (seen.payload, seen.life, seen.state) == (channel_data(b"hello"), 8, "right")

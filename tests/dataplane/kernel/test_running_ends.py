@@ -76,6 +76,7 @@ def test_permission_ends_while_the_server_sleeps(world: Ground, brief: TurnUnder
     """The kernel knows the end itself."""
     with calling(world, brief, V6) as call:
         made = time.monotonic()
+        assert call.both() == FAST
         os.kill(brief.process.pid, signal.SIGSTOP)
         try:
             assert call.both() == FAST
