@@ -30,7 +30,8 @@ DATA, DATA_END, CAME_BY = Field(0, 4), Field(4, 4), Field(12, 4)
 SOURCE, DESTINATION = 0, 16
 SOURCE_PORT, DESTINATION_PORT, CHANNEL = Field(32, 2), Field(34, 2), Field(36, 2)
 KEY_SIZE, ENDS_SIZE = 40, 36
-SLOT, ENTRY_SIZE = Field(40, 4), 48
+SLOT, FLOW, ENTRY_SIZE = Field(40, 4), Field(44, 4), 48
+"""Behind them: the place among the slots, and the flow label, as it stands in an IPv6 header."""
 
 # A slot: what this process reads and writes while packets pass.
 UNTIL, PACKETS, BYTES, SEEN = Field(0, 8), Field(8, 8), Field(16, 8), Field(24, 8)

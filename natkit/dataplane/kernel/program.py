@@ -50,6 +50,7 @@ from natkit.dataplane.kernel.places import (
     ETHERNET,
     FIND_ROUTE,
     FIRST,
+    FLOW,
     IPV4,
     IPV6,
     KEPT,
@@ -256,6 +257,10 @@ class _Way(Words):
         """Keep what the headers are written from when the old ones are gone, and what changes."""
         a, f = self.a, self.family
         a.load(R1, R7, Field(ETHERNET, 4))
+        if f is IPV6:  # the flow label is not the client's, or the peer's (RFC 8656 §13)
+            a.compute(R1, "&=", 0xF0FF)
+            a.load(R2, R9, FLOW)
+            a.compute(R1, "|=", R2)
         a.store(STACK, FIRST, R1)
         a.load(R1, R7, f.life)
         a.compute(R1, "-=", 1)

@@ -13,6 +13,7 @@ import errno
 import ipaddress
 import mmap
 import os
+import secrets
 from collections import deque
 from struct import Struct
 from typing import NamedTuple
@@ -29,7 +30,9 @@ CAPACITY = 65536
 """Entries, two for a channel: 13 MB of the kernel's memory when all are used, 4 MB when none is."""
 
 _PORTS = Struct("!HHH2x")
-_SLOT = Struct("=I4x")
+_SLOT = Struct("=I")
+_FLOW = Struct("!I")
+_FLOWS = 1 << 20
 _UNTIL = Struct("=Q")
 _CARRIED = Struct("=QQQ")
 _NANO = 1_000_000_000
@@ -92,8 +95,11 @@ class Entries:
         start = slot * places.SLOT_SIZE
         self._slots[start : start + places.SLOT_SIZE] = bytes(places.SLOT_SIZE)
         self.prolong(slot, until)
+        # Of all values alike, but not 0, which says that there is no flow (RFC 6437 §3).
+        flow = 1 + secrets.randbelow(_FLOWS - 1)
+        entry = leaving.packed() + _SLOT.pack(slot) + _FLOW.pack(flow)
         try:
-            syscalls.update(self._table, arriving.packed(), leaving.packed() + _SLOT.pack(slot))
+            syscalls.update(self._table, arriving.packed(), entry)
         except BpfRefused:
             self._free.append(slot)
             return None

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from random import Random
 
 UDP = 17
+SENDERS_FLOW = 0x12345
+"""The flow label of whoever sends IPv6."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Frame:
         macs:     destination's, source's.
         checksum: the UDP checksum: "right", "wrong", "none" or "pseudo".
         extra:    options (IPv4), or an extension header (IPv6).
+        flow:     the flow label (IPv6).
         tail:     what follows the datagram in the frame.
     """
 
@@ -35,6 +38,7 @@ class Frame:
     checksum: str = "right"
     extra: bytes = b""
     vlan: bytes = b""
+    flow: int = SENDERS_FLOW
     tail: bytes = b""
 
     def packed(self) -> bytes:
@@ -83,7 +87,11 @@ class Frame:
         length = len(self.extra) + 8 + len(self.payload)
         length = length if self.ip_length is None else self.ip_length
         first = struct.pack(
-            "!IHBB", 6 << 28 | self.tos << 20, length, 0 if self.extra else self.protocol, self.life
+            "!IHBB",
+            6 << 28 | self.tos << 20 | self.flow,
+            length,
+            0 if self.extra else self.protocol,
+            self.life,
         )
         return first + self._addresses() + self.extra
 
@@ -101,7 +109,9 @@ def summed(data: bytes) -> int:
 class Seen:
     """A UDP datagram as a capture shows it.
 
-    Attributes: state: of the checksum: "right", "wrong", "none" or "pseudo".
+    Attributes:
+        state: of the checksum: "right", "wrong", "none" or "pseudo".
+        flow:  the flow label; 0: none, as ever with IPv4.
     """
 
     source: tuple[str, int]
@@ -111,10 +121,12 @@ class Seen:
     may_fragment: bool
     header_right: bool
     state: str
+    flow: int = 0
 
 
 def read(frame: bytes) -> Seen | None:
     """Read a frame; None: it is no whole UDP datagram."""
+    flow = 0
     if frame[12:14] == b"\x08\0" and frame[23] == UDP and not frame[20] & 0x3F and not frame[21]:
         head, addresses, tos, life = 20, frame[26:34], frame[15], frame[22]
         right = summed(frame[14:34]) == 0xFFFF
@@ -122,6 +134,7 @@ def read(frame: bytes) -> Seen | None:
     elif frame[12:14] == b"\x86\xdd" and frame[20] == UDP:
         head, addresses, life, right = 40, frame[22:54], frame[21], True
         tos, may_fragment = int.from_bytes(frame[14:16], "big") >> 4 & 0xFF, False
+        flow = int.from_bytes(frame[14:18], "big") & 0xFFFFF
     else:
         return None
     udp = frame[14 + head :]
@@ -134,7 +147,7 @@ def read(frame: bytes) -> Seen | None:
     else:
         state = "pseudo" if found == summed(pseudo) else "wrong"
     ip = str(ipaddress.ip_address(addresses[: len(addresses) // 2]))
-    return Seen((ip, port), udp[8:size], tos, life, may_fragment, right, state)
+    return Seen((ip, port), udp[8:size], tos, life, may_fragment, right, state, flow)
 
 
 def odd(frame: Frame, random: Random) -> Frame:
@@ -143,6 +156,7 @@ def odd(frame: Frame, random: Random) -> Frame:
     size = len(frame.payload)
     changes: list[dict[str, object]] = [
         {"tos": random.randrange(256)},
+        {"flow": random.randrange(1 << 20)},
         {"life": random.choice((0, 1, 2, 255))},
         {"protocol": random.choice((0, 6, 58, 136, 255))},
         {"fragment": random.choice((0, 0x2000, 0x6000, 0x8000, 1, 0x2010))},

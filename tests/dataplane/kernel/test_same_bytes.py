@@ -14,7 +14,7 @@ import pytest
 
 from natkit.dataplane.kernel.places import NEIGHBOUR_CHECK
 from natkit.wire import TransportAddress
-from tests.dataplane.kernel.frames import Frame, odd
+from tests.dataplane.kernel.frames import SENDERS_FLOW, Frame, odd
 from tests.dataplane.kernel.ground import V4, V6, Ground, Side, ground
 from tests.dataplane.kernel.relaying import (
     CHANNEL,
@@ -73,9 +73,13 @@ async def test_odd_and_hostile_packets_come_out_as_of_the_portable_plane(
             frames = random_frames(carrier, side, up=up, seed=seed)
             got, seen = await carrier.carry(side, frames, up=up)
             results.append((got, carrier.heard.lot))
+            assert SENDERS_FLOW not in {one.flow for one in seen}
     assert got.total() > FRAMES / 10
     assert all(one.header_right for one in seen)
     assert sum(one.life != 64 for one in seen) > FRAMES / 20  # the kernel's: the TTL is not ours
+    # The program's have a flow label of the relay's own: RFC 8656 §13.
+    (flow,) = {one.flow for one in seen if one.life != 64}
+    assert (flow != 0) == side.ipv6
     (portable, portable_lot), (fast, fast_lot) = results
     assert (portable - fast, fast - portable) == (Counter(), Counter())
     assert portable_lot == fast_lot
