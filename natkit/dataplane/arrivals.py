@@ -43,6 +43,9 @@ SLOTS = 128
 """Datagrams that may come between two wake-ups before the kernel keeps the others at their sockets:
 for a packet each from more calls than one wake-up finds, and half a megabyte of pages."""
 
+ROUNDS = 8
+"""Times that more is looked for before the event loop gets its turn again: about a millisecond."""
+
 _ENTRIES = 64
 _DONE = 1024
 """A power of two, for SLOTS, and for sockets that ran out of slots all at once."""
@@ -180,40 +183,52 @@ class InRing:
         ring.enter(1)
 
     def _wake(self) -> None:
+        """Go on while the kernel has more: it takes in what comes while we send."""
+        if not self._round():
+            self._ring.make_room()
+        for _ in range(ROUNDS):
+            if not self._round():
+                return
+
+    def _round(self) -> bool:
+        """Deliver what the kernel has received; False: there was nothing."""
         # One function, although long: a wake-up often brings one or two packets, and finds the
         # caches full of what others did. Every call less that it takes is seen (decision 15).
         ring, slots, readers, now = self._ring, self._slots, self._readers, self._time()
         words, memory, start, mask = ring.words, ring.memory, ring.done_at, ring.done_mask
         at, end = words[ring.done_first], words[ring.done_end]
         if at == end:
-            ring.make_room()
+            return False
         spent, ended = 0, []
-        while at != end:
-            number, result, flags = done = _done(memory, start + (at & mask) * _DONE_SIZE)
-            at = at + 1 & 0xFFFFFFFF
-            if not flags & _MORE:
-                ended.append(done)
-            if result < 0:
-                continue
-            first, lengths = flags >> 16, [result - DATA]
-            while at != end:  # others of that socket, which lie behind it
-                again, result, flags = done = _done(memory, start + (at & mask) * _DONE_SIZE)
-                if again != number or result < 0 or flags >> 16 != first + len(lengths):
-                    break
+        try:
+            while at != end:
+                number, result, flags = done = _done(memory, start + (at & mask) * _DONE_SIZE)
                 at = at + 1 & 0xFFFFFFFF
-                lengths.append(result - DATA)
                 if not flags & _MORE:
                     ended.append(done)
-            spent += len(lengths)
-            reader = readers.get(number)
-            if reader is not None:  # an earlier one may have ended this one's life
-                reader.take(slots, reader.head, first * SLOT, lengths, now)
-        words[ring.done_first] = at
-        slots.flush()
-        self._lent += spent
-        self._tails[_TAIL] = self._lent & 0xFFFF
-        if ended:
-            self._go_on(ended)
+                if result < 0:
+                    continue
+                first, lengths = flags >> 16, [result - DATA]
+                while at != end:  # others of that socket, which lie behind it
+                    again, result, flags = done = _done(memory, start + (at & mask) * _DONE_SIZE)
+                    if again != number or result < 0 or flags >> 16 != first + len(lengths):
+                        break
+                    at = at + 1 & 0xFFFFFFFF
+                    lengths.append(result - DATA)
+                    if not flags & _MORE:
+                        ended.append(done)
+                spent += len(lengths)
+                reader = readers.get(number)
+                if reader is not None:  # an earlier one may have ended this one's life
+                    reader.take(slots, reader.head, first * SLOT, lengths, now)
+        finally:  # whatever has gone wrong above: the next packets come
+            words[ring.done_first] = at
+            slots.flush()
+            self._lent += spent
+            self._tails[_TAIL] = self._lent & 0xFFFF
+            if ended:
+                self._go_on(ended)
+        return True
 
     def _go_on(self, ended: Iterable[Done]) -> None:
         """Hand over again the sockets that the kernel let go of: no slot was free, or an error."""

@@ -22,7 +22,6 @@ from natkit.dataplane.slots import (
 )
 from natkit.dataplane.sockaddr import from_packed, to_packed
 from natkit.dataplane.watching import AT_ONCE, Epoll
-from natkit.machine import Instant
 
 BATCH = 32
 """Datagrams read from a socket before others get their turn: enough to spread what a wake-up costs,
@@ -131,26 +130,29 @@ class InBulk:
         # One function, although long: a wake-up often brings one or two packets, and finds the
         # caches full of what others did. Every call less that it takes is seen (decision 15).
         slots, readers, now = self._slots, self._readers, self._time()
-        used = 0
-        for descriptor, _ in self._epoll.poll(0, AT_ONCE):
-            reader = readers.get(descriptor)
-            if reader is None:
-                continue  # an earlier one has ended this one's life
-            if used > BATCH:
-                slots.flush()
-                used = 0
-            count = _recvmmsg(descriptor, reader.arrivals[used], BATCH, DONT_WAIT, None)
-            if count > 0:
-                lengths = reader.lengths[used : used + count].tolist()
-                reader.take(slots, reader.head, used * SLOT, lengths, now)
-                used += count
-            if count == BATCH or (count < 0 and last_error() != errno.EAGAIN):
-                self._left(descriptor, reader, now, failed=count < 0)
-        slots.flush()
-
-    def _left(self, descriptor: int, reader: BulkReader, now: Instant, *, failed: bool) -> None:
-        """Look again at a socket that has more: a batch was full, or an error came beside it."""
-        if self._readers.get(descriptor) is reader:  # what was delivered may have ended its life
-            self._epoll.again(descriptor)
-            if failed:
-                reader.owner.failed(now)
+        used, found = 0, self._epoll.poll(0, AT_ONCE)
+        try:
+            for descriptor, _ in found:
+                reader = readers.get(descriptor)
+                if reader is None:
+                    continue  # an earlier one has ended this one's life
+                if used > BATCH:
+                    slots.flush()
+                    used = 0
+                count = _recvmmsg(descriptor, reader.arrivals[used], BATCH, DONT_WAIT, None)
+                failed = count < 0 and last_error() != errno.EAGAIN
+                if failed or count == BATCH:
+                    self._epoll.again(descriptor)
+                if count > 0:
+                    lengths = reader.lengths[used : used + count].tolist()
+                    reader.take(slots, reader.head, used * SLOT, lengths, now)
+                    used += count
+                elif failed:
+                    reader.owner.failed(now)
+        except Exception:  # a bug above: we are told once more of the sockets behind it
+            for descriptor, _ in found:
+                if descriptor in readers:
+                    self._epoll.again(descriptor)
+            raise
+        finally:
+            slots.flush()

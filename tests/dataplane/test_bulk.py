@@ -87,6 +87,24 @@ async def test_relayed_address_may_end_amid_a_full_batch(
     stranger.close()
 
 
+async def test_what_goes_wrong_above_costs_no_later_packet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a bug above")
+
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    monkeypatch.setattr(world.above, "client_datagram", breaks)
+    for _ in range(3):  # more than there are slots, in all
+        for _ in range(MANY // 2):
+            world.say(b"\0\1a STUN message, say")
+        world.say(frame(b"behind them"))
+        world.answer(b"back")
+        assert await heard(world.client) == frame(b"back")
+    assert complaints
+
+
 async def test_largest_datagrams_pass_both_ways(world: World) -> None:
     big = bytes(range(256)) * 255
     world.say(frame(big))
