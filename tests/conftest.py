@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
@@ -38,11 +40,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in heavy]
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
     """Thousands of collected tests stay until the end: a tenth of the time went into looking at
     them again and again for garbage.
     """
-    collect_less()
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        collect_less()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
