@@ -308,6 +308,7 @@ def test_fast_path_that_nothing_can_take_is_a_warning(words: tuple[str, ...], wh
     assert "--fast-path" not in quiet.stderr
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_bench_of_a_server_that_is_killed_in_mid_run_ends_with_3(transport: str):
