@@ -6,6 +6,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 UDP = 17
 
@@ -141,7 +142,7 @@ def odd(frame: Frame, random: Random) -> Frame:
     """Return `frame` with something about it that is unusual, or hostile."""
     ipv6 = ":" in frame.source[0]
     size = len(frame.payload)
-    changes: list[dict[str, object]] = [
+    changes: list[dict[str, Any]] = [  # fields of a Frame, each with its own type
         {"tos": random.randrange(256)},
         {"life": random.choice((0, 1, 2, 255))},
         {"protocol": random.choice((0, 6, 58, 136, 255))},
@@ -164,4 +165,4 @@ def odd(frame: Frame, random: Random) -> Frame:
         {"payload": frame.payload + random.randbytes(random.randrange(1, 9))},
         {"payload": random.randbytes(size)},
     ]
-    return replace(frame, **random.choice(changes))  # type: ignore[arg-type]
+    return replace(frame, **random.choice(changes))
