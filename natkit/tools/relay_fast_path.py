@@ -107,10 +107,16 @@ def _tried(wanted: FastPath, attempt: Callable[[], Chosen]) -> Chosen:
         return Chosen(None, why_not="--fast-path is off")
     try:
         return attempt()
-    except NatkitError as error:
+    except (NatkitError, OSError) as error:
+        told = error if isinstance(error, NatkitError) else _short_of(error)
         if wanted.mode is FastPathMode.XDP:
-            raise
-        return Chosen(None, why_not=str(error).splitlines()[0])
+            raise told from error
+        return Chosen(None, why_not=str(told).splitlines()[0])
+
+
+def _short_of(error: OSError) -> NatkitError:
+    """Word what the machine has not enough of: memory, descriptors, an interface just gone."""
+    return NatkitError("the fast path cannot be made", why=error.strerror or str(error))
 
 
 def give_up_privileges(table: int | None) -> str | None:
@@ -158,6 +164,7 @@ def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Cho
     forwarding = None
     try:
         forwarding = let_routes_be_found()
+        _keep(forwarding)
         for name, number, mac in interfaces:
             # An interface that is named has it in its driver, but for veth: that loses what it
             # sends where the other end, which cannot be seen from here, has no GRO.
@@ -168,7 +175,6 @@ def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Cho
         if forwarding is not None:
             forwarding.close()
         raise
-    forwarding.keep()
     return Chosen(table, tuple(one.name for one in interfaces), tuple(native), None, forwarding)
 
 
@@ -242,8 +248,25 @@ def let_routes_be_found(settings: Sequence[Path] | None = None) -> Forwarding:
         raise _cannot_be_set(made, error) from error
 
 
+def _keep(forwarding: Forwarding) -> None:
+    try:
+        forwarding.keep()
+    except OSError as error:
+        raise NatkitError(
+            "what the fast path sets cannot be put back at the end",
+            why=f"no process for it can be started ({error.strerror})",
+            hint="Let the server have more processes (ulimit -u, TasksMax), or make the settings"
+            f" before: sysctl {' '.join(f'{name}=1' for name in map(_dotted, forwarding.made))}",
+        ) from error
+
+
+def _dotted(setting: Path) -> str:
+    """Return a setting's name as sysctl has it."""
+    return ".".join(setting.parts[3:])
+
+
 def _cannot_be_set(setting: Path, error: OSError) -> UsageError:
-    what = ".".join(setting.parts[3:])
+    what = _dotted(setting)
     return UsageError(
         f"{what} cannot be set to 1", why=error.strerror, hint=f"Set it before: sysctl {what}=1"
     )

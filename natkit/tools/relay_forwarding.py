@@ -60,8 +60,16 @@ class Forwarding:
             raise
         self._before.append((setting, before))
 
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """The settings that were something else before."""
+        return tuple(setting for setting, _ in self._before)
+
     def keep(self) -> None:
-        """Have what was made put back when this process has ended, however it does."""
+        """Have what was made put back when this process has ended, however it does.
+
+        Raises: OSError: no process can be started for it.
+        """
         if self._before and self._keeper is None:
             pairs = [word for setting, value in self._before for word in (str(setting), value)]
             self._keeper = subprocess.Popen(
