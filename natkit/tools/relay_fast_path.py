@@ -163,6 +163,7 @@ def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Cho
     table, native = FastTable(), list[str]()
     forwarding = None
     try:
+        _check_ipsec()
         forwarding = let_routes_be_found()
         _keep(forwarding)
         for name, number, mac in interfaces:
@@ -183,12 +184,25 @@ def _checked(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Ch
 
     interfaces = _interfaces(network, wanted, addresses)
     FastTable(1).close()
+    _check_ipsec()
     from natkit.tools.relay_forwarding import SETTINGS  # for Linux alone, which this is
 
     for setting in SETTINGS:
         if setting.exists():
             _check_writable(setting)
     return Chosen(None, tuple(one.name for one in interfaces))
+
+
+def _check_ipsec() -> None:
+    """Refuse where a packet may have to be encrypted or blocked: XDP would send it on as it is."""
+    from natkit.dataplane.kernel.netlink import has_ipsec_policies
+
+    if has_ipsec_policies():
+        raise NatkitError(
+            "this machine has policies of IPsec",
+            why="the fast path would forward in clear what they encrypt or block",
+            hint="See them with `ip xfrm policy`; leave --fast-path out, or end what makes them",
+        )
 
 
 def _check_writable(setting: Path) -> None:
