@@ -418,13 +418,13 @@ def test_the_unit_is_sandboxed_and_valid():
 
 
 @POSIX
-@pytest.mark.needs("sh")
+@pytest.mark.needs("bash")
 @pytest.mark.parametrize("limit", [13, 15])
 def test_limit_on_descriptors_that_is_too_low_to_serve_is_said(limit: int) -> None:
     """At the first socket that is tried, and later."""
     words = ["-m", "natkit", "turn", "serve", *UDP, *LOOPBACK, *ALICE]
     done = subprocess.run(
-        ["sh", "-c", f'ulimit -n {limit}; exec "$0" "$@"', sys.executable, *words],
+        ["bash", "-c", f'ulimit -n {limit}; exec "$0" "$@"', sys.executable, *words],
         capture_output=True,
         text=True,
         timeout=30,

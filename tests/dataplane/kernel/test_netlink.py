@@ -1,8 +1,10 @@
-"""Where VLAN tags are known to be beside frames, and not in them."""
+"""What Linux says of policies of IPsec, and of VLAN tags that are beside frames and not in them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+import os
+from collections.abc import Callable, Mapping
 from struct import pack
 
 import pytest
@@ -63,6 +65,25 @@ def test_other_end_of_a_veth_is_asked_about_its_bridge(
     assert has_hidden_tags(2) is hidden
     here = {2: Link("veth", below=end)} | {n: one for n, one in HOST.items() if n != 2}
     assert has_hidden_tags(2) is hidden
+
+
+@pytest.mark.parametrize("code", [errno.EPROTONOSUPPORT, errno.EAFNOSUPPORT])
+def test_kernel_without_ipsec_has_no_policies(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    monkeypatch.setattr(netlink, "_asked", refusing(code))
+    assert not netlink.has_ipsec_policies()
+
+
+def test_process_that_may_not_know_of_policies_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(netlink, "_asked", refusing(errno.EPERM))
+    with pytest.raises(PermissionError):
+        netlink.has_ipsec_policies()
+
+
+def refusing(code: int) -> Callable[..., list[bytes]]:
+    def refuse(*_: object) -> list[bytes]:
+        raise OSError(code, os.strerror(code))
+
+    return refuse
 
 
 def attribute(kind: int, value: bytes) -> bytes:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from natkit.aio.network import SocketNetwork
 from natkit.dataplane.kernel.netlink import is_hardware, links
+from natkit.tools.relay_fast_path import FastPath, FastPathMode, open_fast_path
 from natkit.tools.relay_forwarding import Tags
 from tests.dataplane.kernel.ground import V4, V6, Ground, ground, join
 from tests.dataplane.kernel.serving import (
@@ -107,6 +109,22 @@ def test_server_has_no_keeper_for_tags_that_software_would_hand_over_anyway(
     with serving(world, tmp_path, fast_path="auto") as server:
         assert tags(world) == ["1", "1"]
         assert server.pids == [server.process.pid]
+
+
+def test_card_is_told_to_leave_tags_in_while_the_program_is_attached(
+    world: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A veth in place of the card: it can be told as well."""
+    monkeypatch.setattr("natkit.dataplane.kernel.netlink.is_hardware", lambda _: True)
+    wanted = FastPath(FastPathMode.XDP, ("client",))
+    chosen = world.relay.call(lambda: open_fast_path(SocketNetwork(), wanted, []))
+    assert chosen.table is not None
+    try:
+        assert tags(world) == ["0", "1"]
+    finally:
+        chosen.table.close()
+        world.relay.call(chosen.put_back)
+    assert tags(world) == ["1", "1"]
 
 
 def test_hardware_is_told_from_software(world: Ground) -> None:

@@ -58,7 +58,8 @@ def test_check_of_a_configuration_sets_nothing_and_attaches_nothing(
     assert "xdp" not in world.relay.command(["ip", "link", "show", "client"])
 
 
-UNABLE = ["prlimit", "--nproc=1:1", "setpriv", "--reuid", "65534", "--clear-groups"]
+UNABLE = ["bash", "-c", 'ulimit -u 1; exec "$@"', "bash", "setpriv", "--reuid", "65534"]
+UNABLE += ["--clear-groups"]
 UNABLE += [f"--{kind}-caps=+bpf,+net_admin,+perfmon" for kind in ("inh", "ambient")]
 """May load the program and make the settings, and start no process."""
 
@@ -71,7 +72,7 @@ def open_to_all() -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.needs("prlimit", "setpriv")
+@pytest.mark.needs("bash", "setpriv")
 def test_where_no_process_can_be_started_to_put_settings_back_auto_goes_without(
     world: Ground, open_to_all: Path
 ) -> None:
@@ -86,7 +87,7 @@ def test_where_no_process_can_be_started_to_put_settings_back_auto_goes_without(
         assert not has_program(world)
 
 
-@pytest.mark.needs("prlimit", "setpriv")
+@pytest.mark.needs("bash", "setpriv")
 def test_where_no_process_can_be_started_to_put_settings_back_xdp_says_what_to_do(
     world: Ground, open_to_all: Path
 ) -> None:
