@@ -120,7 +120,9 @@ from natkit.tools.relay_fast_path import refusal
 
 signal.signal(signal.SIGALRM, lambda *_: None)
 signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
-print(refusal())
+told = refusal()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(told)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
