@@ -1,8 +1,8 @@
 """How large a fleet of relays has to be: the tables of docs/growing-a-fleet.md, or your own.
 
-    python -m scripts.fleet --bitrate 24 --cores 16 --gigabits 25
-    python -m scripts.fleet --node-price 0.4 --traffic-price 0.05    what a call costs you
-    python -m scripts.fleet --write                                  the document (scripts/gen-docs)
+    .venv/bin/python -m scripts.fleet --bitrate 24 --cores 16 --gigabits 25
+    .venv/bin/python -m scripts.fleet --node-price 0.4 --traffic-price 0.05    what a call costs you
+    .venv/bin/python -m scripts.fleet --write              the document (scripts/gen-docs)
 
 Rule of the file: a number is measured (`PLANES`, `ALLOCATION`, with where it stands), an RFC's, or
 the reader's own. After another `scripts/bench relay`, scripts/gen-docs is all there is to do.
@@ -34,10 +34,6 @@ class Plane(NamedTuple):
     seconds: float
 
 
-BEFORE = (Plane("natkit, uvloop", 11.0e-6),)
-"""Of the benchmark before this one, as long as docs/performance.json has nothing: 20 calls, 172
-bytes, both ways, 20,000 packets/s, on 2026-11-26, on 2 cores of an AMD EPYC."""
-
 SPEECH = Load(200, 172, "both", 20_000)
 """What a packet's time is taken of: 200 calls of 100 packets a second."""
 
@@ -47,6 +43,8 @@ def planes(runs: Mapping[str, Run]) -> tuple[Plane, ...]:
 
     The kernel's plane works while the packet is sent, so its time is what sending it took longer
     than where nobody relays (docs/performance.md).
+
+    Raises: LookupError: nothing was measured.
     """
     run = runs.get("full", Run())
     took = {name: run.median(name, SPEECH, "server_us") for name in (UVLOOP, ASYNCIO)}
@@ -55,7 +53,10 @@ def planes(runs: Mapping[str, Run]) -> tuple[Plane, ...]:
     without = run.median(DIRECT, USUAL, "sender_us")  # where nobody relays, calls are all alike
     if ours is not None and sending is not None and without is not None:
         took[KERNEL] = ours + max(0.0, sending - without)
-    return tuple(Plane(name, us / 1e6) for name, us in took.items() if us) or BEFORE
+    found = tuple(Plane(name, us / 1e6) for name, us in took.items() if us)
+    if not found:
+        raise LookupError(f"{KEPT} has no speech: scripts/bench relay measures it")
+    return found
 
 
 PLANES = planes(Store(Path(__file__).parent.parent / KEPT).runs)

@@ -7,6 +7,7 @@ that needs another one's types depends on it.
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -139,13 +140,12 @@ def _absolute(node: ast.ImportFrom, module: str, *, package: bool) -> str:
     return ".".join([*base, node.module] if node.module else base)
 
 
-def violations(source: str, module: str, *, package: bool = False) -> list[str]:
-    """Return a sentence for each rule that `source`, as the module of that name, breaks."""
+def violations(tree: ast.AST, module: str, *, package: bool = False) -> list[str]:
+    """Return a sentence for each rule that `tree`, as the module of that name, breaks."""
     name = layer_of(module)
     if name not in LAYERS:
         return [f"{module} has no layer: give {name!r} a line in LAYERS"]
-    layer, tree = LAYERS[name], ast.parse(source)
-    found = []
+    layer, found = LAYERS[name], []
     for imported in imports(tree, module, package=package):
         if not _allowed(imported.module, name, layer):
             found.append(f"{name} may not import {imported.module} ({module}:{imported.line})")
@@ -175,6 +175,11 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 FILES = sorted([*ROOT.glob("natkit/**/*.py"), *ROOT.glob("calto_demo/**/*.py")])
 
 
@@ -183,9 +188,7 @@ def test_no_file_breaks_the_layers():
         sentence
         for path in FILES
         for sentence in violations(
-            path.read_text(encoding="utf-8"),
-            module_name(path),
-            package=path.name == "__init__.py",
+            tree_of(path), module_name(path), package=path.name == "__init__.py"
         )
     ]
     assert not broken, "\n" + "\n".join(broken)
@@ -195,9 +198,7 @@ def test_a_data_plane_knows_turns_words_and_not_its_machine():
     of_turn = {
         imported.module
         for path in ROOT.glob("natkit/dataplane/*.py")
-        for imported in imports(
-            ast.parse(path.read_text(encoding="utf-8")), module_name(path), package=False
-        )
+        for imported in imports(tree_of(path), module_name(path), package=False)
         if layer_of(imported.module) == "turn"
     }
     assert of_turn == {"natkit.turn.forwarding"}
@@ -209,7 +210,7 @@ def test_aiortc_is_known_to_its_own_layer_alone_and_its_private_names_to_one_mod
         for path in FILES
         if path.is_relative_to(ROOT / "natkit")
         for imported in imports(
-            ast.parse(path.read_text(encoding="utf-8")),
+            tree_of(path),
             module_name(path),
             package=path.name == "__init__.py",
         )
@@ -218,7 +219,7 @@ def test_aiortc_is_known_to_its_own_layer_alone_and_its_private_names_to_one_mod
     assert {path.parent for path in knowing} == {AIORTC}
     others = [path for path in AIORTC.glob("*.py") if path.name != "adapter.py"]
     for path in others:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Attribute) and node.attr not in ("__new__", "__init__"):
                 assert not node.attr.startswith("_"), f"{path}:{node.lineno}: {node.attr}"
 
@@ -264,7 +265,7 @@ def test_the_table_has_no_cycle():
     ],
 )
 def test_a_broken_rule_is_told_in_a_sentence(source: str, module: str, sentence: str):
-    [found] = violations(source, module)
+    [found] = violations(ast.parse(source), module)
     assert found.startswith(sentence)
 
 
@@ -280,4 +281,4 @@ def test_a_broken_rule_is_told_in_a_sentence(source: str, module: str, sentence:
     ],
 )
 def test_an_allowed_import_passes(source: str, module: str):
-    assert violations(source, module) == []
+    assert violations(ast.parse(source), module) == []

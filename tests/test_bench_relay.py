@@ -196,7 +196,7 @@ def test_a_plane_is_judged_by_medians_and_only_where_both_were_measured() -> Non
     ]
     judged = {one.what: one for one in verdicts(run)}
     goods = [one.good for one in judged.values()]
-    assert goods == [None, True, True, True, False, True, *[None] * 8]
+    assert goods == [None, True, True, True, False, True, *[None] * 12]
     found = [one.found for one in judged.values()]
     assert found[1].startswith("0 % (coturn: 0.2 %)")
     assert found[3].startswith("32.8 %")

@@ -17,7 +17,6 @@ from scripts.benchmarks._relay_contenders import DIRECT, KERNEL, UVLOOP
 from scripts.benchmarks._relay_matrix import USUAL
 from scripts.fleet import (
     ALLOCATION,
-    BEFORE,
     IPV6,
     SPEECH,
     TARGET,
@@ -70,8 +69,10 @@ def test_packets_take_what_the_relay_benchmark_measured_of_speech():
     assert [plane.name for plane in without_a_floor] == [UVLOOP]
 
 
-def test_without_a_measurement_the_one_before_counts():
-    assert planes({}) == planes({"full": Run()}) == BEFORE
+@pytest.mark.parametrize("runs", [{}, {"full": Run()}])
+def test_without_a_measurement_there_is_no_table(runs: dict[str, Run]):
+    with pytest.raises(LookupError, match="scripts/bench relay measures it"):
+        planes(runs)
 
 
 def test_a_packet_has_its_headers_and_the_clients_side_four_bytes_more():

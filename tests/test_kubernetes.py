@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import tomllib
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import kubernetes_validate
@@ -23,6 +25,15 @@ pytestmark = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl
 
 RULES = yaml.safe_load((PARTS / "deployment" / "prometheus-adapter.yaml").read_text())
 FEW = pytest.mark.parametrize("parts", [("daemonset",), ("deployment", "one-to-one-nat")], ids=str)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schemas_are_read_once() -> Iterator[None]:
+    """The package reads megabytes of definitions for each object."""
+    with pytest.MonkeyPatch.context() as patched:
+        read = functools.cache(kubernetes_validate.utils.schema_contents)
+        patched.setattr(kubernetes_validate.utils, "schema_contents", read)
+        yield
 
 
 @pytest.mark.parametrize("parts", combinations(), ids=str)

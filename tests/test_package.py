@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import os
 import re
@@ -23,6 +24,7 @@ import yaml
 
 from calto_demo.server.command import serve
 from natkit.wire import Message, TransportAddress, XorMappedAddress
+from tests.test_architecture import tree_of
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -71,9 +73,12 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+distributions = functools.cache(packages_distributions)
+
+
 def third_party(*, at_import: bool) -> set[str]:
     """Return the distributions that we import: all, or just those loaded with natkit's modules."""
-    owners = packages_distributions()
+    owners = distributions()
     tops = set()
     paths = set(ROOT.glob("natkit/**/*.py"))
     if at_import:
@@ -82,14 +87,16 @@ def third_party(*, at_import: bool) -> set[str]:
     else:
         paths |= set(ROOT.glob("calto_demo/**/*.py"))
     for path in paths:
-        for module in imported(ast.parse(path.read_text(encoding="utf-8")), at_import=at_import):
+        for module in imported(tree_of(path), at_import=at_import):
             tops.add(module.partition(".")[0])
     outside = tops - sys.stdlib_module_names - {"natkit", "calto_demo"}
     return {normalised(owners[top][0]) for top in outside}
 
 
 def imported(tree: ast.AST, *, at_import: bool) -> Iterator[str]:
-    for node in ast.iter_child_nodes(tree):
+    ahead = [tree]
+    while ahead:
+        node = ahead.pop()
         if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         match node:
@@ -102,7 +109,7 @@ def imported(tree: ast.AST, *, at_import: bool) -> Iterator[str]:
             ):
                 yield str(name)
             case _:
-                yield from imported(node, at_import=at_import)
+                ahead.extend(ast.iter_child_nodes(node))
 
 
 BY_NAME = {"asyncpg", "itsdangerous", "websockets"}

@@ -12,6 +12,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from natkit.lab.netns.namespace import Namespace
 from tests.dataplane.kernel.ground import V4, V6, join, machines
@@ -52,7 +53,7 @@ def _serving(
     outside: Namespace,
     relay: Namespace,
     words: tuple[str, ...],
-    options: dict[str, object],
+    options: dict[str, Any],
 ) -> contextlib.AbstractContextManager[TurnUnderTest]:
     metrics = f"127.0.0.1:{free_port()}"
 
@@ -64,8 +65,12 @@ def _serving(
 
     around = Around(PEERS, (V6.peer,), SOURCES.partition("/")[0], outside, in_kernel)
     words = ("--fast-path", "xdp", *words, "--metrics", metrics)
-    addresses = {"ips": (V4.server, V6.server), "relay": (V4.relayed, V6.relayed), "allow": ALLOWED}
-    return turn_server(where, *words, program="natkit", around=around, **addresses, **options)  # type: ignore[arg-type]
+    addresses: dict[str, Any] = {
+        "ips": (V4.server, V6.server),
+        "relay": (V4.relayed, V6.relayed),
+        "allow": ALLOWED,
+    }
+    return turn_server(where, *words, program="natkit", around=around, **addresses, **options)
 
 
 def _make_acquaintance() -> None:

@@ -161,6 +161,27 @@ def _header(size: int) -> bytes:
     )
 
 
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        hint = "Give --record a file in a folder that can be written to, on a disk with room for it"
+        why = error.strerror or str(error)
+        raise UsageError(f"cannot write {path}", why=why, hint=hint) from error
+
+
+def check_recording(path: Path) -> None:
+    """Leave `path` as it is. Raises: UsageError: no recording could be written there."""
+    with _writing(path):
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            path.open("ab").close()
+        else:
+            path.unlink()
+
+
 class Recorder:
     """Writes what it hears to a WAV file.
 
@@ -169,7 +190,7 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._writing():
+        with _writing(self._path):
             self._file = path.open("wb", buffering=0)
             try:
                 self._file.write(_header(0))
@@ -184,7 +205,7 @@ class Recorder:
         if sys.byteorder == "big":
             sound.byteswap()
         self._bytes += len(samples)
-        with self._writing():
+        with _writing(self._path):
             # The header as well, so that whatever ends us leaves a whole file. (The module wave
             # cannot be used: it tries to write again when it is collected.)
             self._file.seek(0)
@@ -195,15 +216,6 @@ class Recorder:
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            hint = "Give --record a file on a disk that has room for it"
-            why = error.strerror or str(error)
-            raise UsageError(f"cannot write {self._path}", why=why, hint=hint) from error
 
 
 class ToneMeter:

@@ -74,10 +74,13 @@ async def call(
     makes no sense, 3 where there was no call.
     """
     from calto_demo.peer.account import Account
+    from calto_demo.peer.audio import check_recording
     from calto_demo.peer.conversation import as_text, place_call, source_of
     from calto_demo.peer.session import open_session
 
     source = source_of(audio)
+    if record is not None:
+        check_recording(record)
     with Progress() as progress:
         async with Account(server, ca) as account:
             await account.sign_in(name)
@@ -122,14 +125,17 @@ async def answer(
 
     With --json there is a line of JSON for each call. A call that comes to nothing is told on
     stderr, and the next one is waited for; with --once the exit code is 3 then. It is 1 at once
-    where there is no microphone, 2 where an option makes no sense or FILE cannot be played.
+    where there is no microphone, 2 where an option makes no sense, or a file cannot be played or
+    written.
     """
     from calto_demo.peer.account import Account
-    from calto_demo.peer.audio import Echo
+    from calto_demo.peer.audio import Echo, check_recording
     from calto_demo.peer.conversation import sources_of, take_call
     from calto_demo.peer.session import open_session
 
     source: Callable[[], Source] = Echo if echo else sources_of(audio)
+    if record is not None:
+        check_recording(record)
 
     async def taken(account: Account, session: Session, incoming: Json) -> Json:
         says = source()

@@ -62,7 +62,7 @@ class Web(uvicorn.Server):
         await super().startup(sockets)
         self.ready.set()
 
-    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # any context manager will do
         """Leave them alone."""
         return contextlib.nullcontext()
 

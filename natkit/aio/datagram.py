@@ -17,6 +17,7 @@ LOOP_HAS_NO_READERS = sys.platform == "win32"
 reads again after one "port unreachable"; so on Windows a task of our own reads."""
 
 _LARGEST_DATAGRAM = 65536
+"""Bytes: one more than a UDP header can tell of (RFC 768)."""
 
 
 class SocketDatagramEndpoint:

@@ -24,7 +24,10 @@ _WITH_MTU = {(_ORIGIN_ICMP, 3, 4), (_ORIGIN_ICMP6, 2, 0)}
 """Origin, type and code of the errors that tell an MTU (RFC 1191 §4, RFC 4443 §3.2)."""
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err
 _LARGEST_ANCILLARY = 512
+"""Bytes: an error and its offender are 60 (ip(7)), and sockets may be told more of a datagram."""
+
 _OFFENDER_OFFSET = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}
+"""Where in a sockaddr its IP begins, and how many bytes it has (netinet/in.h)."""
 
 
 def enable(sock: socket.socket, *, ipv6: bool) -> bool:

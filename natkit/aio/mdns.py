@@ -93,7 +93,7 @@ class Mdns(DatagramReceiver):
         """Ask and answer no more."""
         self._endpoint.close()
 
-    def datagram_received(self, data: bytes, source: TransportAddress) -> None:  # noqa: ARG002
+    def datagram_received(self, data: bytes, source: TransportAddress) -> None:  # noqa: ARG002 - the protocol's signature
         """Take a question or an answer of somebody on the link."""
         try:
             message = dns.message.from_wire(data)

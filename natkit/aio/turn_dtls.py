@@ -31,8 +31,8 @@ RETRY: Seconds = 1.0
 """How often unfinished handshakes are looked after: RFC 6347 §4.2.4.1's first timeout."""
 
 _DTLS_1_2 = 0xFEFD  # RFC 6347 §4.1; pyOpenSSL does not name it
-_RECORD_HEADER = 13
-_HANDSHAKE, _CLIENT_HELLO = 22, 1
+_RECORD_HEADER = 13  # bytes (RFC 6347 §4.1)
+_HANDSHAKE, _CLIENT_HELLO = 22, 1  # content type, and type within (RFC 5246 §6.2.1, §7.4)
 _FIRST_BYTES = range(20, 64)  # RFC 7983 §7
 
 

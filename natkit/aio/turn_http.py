@@ -15,6 +15,8 @@ _PATIENCE: Seconds = 5.0
 """How long a request may take to arrive: it comes from this machine or the next."""
 
 _LONGEST_REQUEST = 8192
+"""Bytes: what Prometheus and probes send has some hundred."""
+
 _REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
 

@@ -22,7 +22,7 @@ _TRIES = 64
 """Ports drawn before giving up: other programs may use some, hardly ever most."""
 
 _BUFFER = 1 << 20  # bytes; the default overflows when several key frames come at once
-_BACKLOG = 16
+_BACKLOG = 16  # peers' connections that wait for the event loop's next turn (RFC 6062 §5.3)
 
 _NON_BLOCKING: int = getattr(socket, "SOCK_NONBLOCK", 0)
 """Said with the kind of a new socket, it saves a system call; 0: it cannot be said here."""

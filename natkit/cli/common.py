@@ -7,6 +7,7 @@ exit code. Data goes to stdout, everything else to stderr.
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import os
@@ -254,12 +255,24 @@ def _fail(error: Exception, session: Session) -> NoReturn:
     """Report `error` and exit with its code."""
     if session.traceback:
         traceback.print_exception(error)
-    expected = error if isinstance(error, NatkitError) else _bug(error, session)
+    expected = error if isinstance(error, NatkitError) else _shortage(error) or _bug(error, session)
     if session.json and not session.emitted:
         click.echo(json.dumps({"error": error_as_json(expected)}, indent=2, ensure_ascii=False))
     else:
         _report(expected, session.colour)
     sys.exit(expected.exit_code)
+
+
+def _shortage(error: Exception) -> NatkitError | None:
+    """Word that a limit on descriptors was met, wherever that was; None: it is something else."""
+    if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    hint = "See the limit with `ulimit -n`, and raise it (systemd: LimitNOFILE)"
+    if error.errno == errno.ENFILE:
+        hint = "The whole machine has no more: raise the sysctl fs.file-max"
+    return NatkitError(
+        "natkit may not open as many files and sockets as this takes", why=error.strerror, hint=hint
+    )
 
 
 def _bug(error: Exception, session: Session) -> NatkitError:

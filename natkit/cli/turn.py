@@ -26,8 +26,9 @@ from natkit.tools.relay_fast_path import Chosen, FastPath, FastPathMode, give_up
 from natkit.tools.relay_options import read_file
 from natkit.turn.credentials import rest_password, rest_username
 
-CERTIFICATE_LOOK = 60.0
-"""Seconds between looks at the certificate's files: they are renewed weeks before they end."""
+LOOK = 60.0
+"""Seconds between looks at what others may change: the certificate's files, which are renewed weeks
+before they end, and the interfaces of the fast path."""
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -162,9 +163,9 @@ async def _serve(config: RelayConfig, read: Callable[[], RelayConfig], log: Owne
         stopping = _signals(relay, read, log)
         collect_less()
         click.echo(f"ready {' '.join(relay.uris)}")
-        renewing = asyncio.create_task(_renew_certificates(relay, log))
+        looking = asyncio.create_task(_look_around(relay, log))
         await stopping.get()
-        renewing.cancel()
+        looking.cancel()
         log.say("info", "draining", allocations=relay.allocations)
         relay.drain()
         await _first(relay.drained(), stopping.get())
@@ -184,15 +185,24 @@ def _begin_fast_path(wanted: FastPath, chosen: Chosen, log: OwnerLog) -> None:
         log.say("warning", "no fast path", why=chosen.why_not)
 
 
-async def _renew_certificates(relay: Relay, log: OwnerLog) -> None:
-    """Take a certificate that somebody has renewed, without being told."""
+async def _look_around(relay: Relay, log: OwnerLog) -> None:
+    gone: set[str] = set()
     while True:
-        await asyncio.sleep(CERTIFICATE_LOOK)
-        try:
-            if relay.renew_certificate():
-                log.say("info", "reloaded", changed="certificate")
-        except (NatkitError, OSError) as error:
-            log.say("error", "certificate not renewed", why=str(error))
+        await asyncio.sleep(LOOK)
+        _renew_certificate(relay, log)
+        for name in set(relay.fast_path.gone()) - gone:
+            why = "the interface is gone, or another one: a restart has the program there again"
+            log.say("warning", "fast path lost", interface=name, why=why)
+            gone.add(name)
+
+
+def _renew_certificate(relay: Relay, log: OwnerLog) -> None:
+    """Take a certificate that somebody has renewed, without being told."""
+    try:
+        if relay.renew_certificate():
+            log.say("info", "reloaded", changed="certificate")
+    except (NatkitError, OSError) as error:
+        log.say("error", "certificate not renewed", why=str(error))
 
 
 def _signals(relay: Relay, read: Callable[[], RelayConfig], log: OwnerLog) -> asyncio.Queue[None]:

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from natkit.dataplane import Upcalls
+from natkit.dataplane.bulk import DATA, SLOT, Head, Inbox
 from natkit.dataplane.marks import send_marked
 from natkit.dataplane.reading import Way
 from natkit.dataplane.routes import Route
-from natkit.dataplane.slots import DATA, SLOT, Head, Slots
 from natkit.dataplane.sockaddr import from_socket
 from natkit.dataplane.tables import HEADER_SIZE, Client
 from natkit.machine import Instant
@@ -49,19 +49,19 @@ class Listener:
             self.upcalls.client_datagram(data, client_address, self.server, now)
 
     def received_many(
-        self, slots: Slots, head: Head, at: int, lengths: list[int], now: Instant
+        self, inbox: Inbox, head: Head, at: int, lengths: list[int], now: Instant
     ) -> None:
         """Take clients' datagrams as they lie in slots."""
-        data, clients, here = slots.data, self.clients, slots.address + PAYLOAD
-        depart = slots.waiting.append
+        data, clients, here = inbox.data, self.clients, inbox.address + PAYLOAD
+        depart = inbox.waiting.append
         for length in lengths:
             source, mark, number, size = head(data, at)
             client = clients.get(source)
             channel = None if client is None else client.channels.get(number)
             if channel is None or mark or channel.relay.up is not None:
-                slots.flush()  # what came before leaves before
+                inbox.flush()  # what came before leaves before
                 start = at + DATA
-                self.received(bytes(slots.view[start : start + length]), source, now, mark)
+                self.received(bytes(inbox.view[start : start + length]), source, now, mark)
             elif now < channel.until and size <= length - HEADER_SIZE:
                 relay = channel.relay
                 depart((channel.route, here + at, size, channel))
@@ -70,6 +70,7 @@ class Listener:
                 counters.to_peers_bytes += size
                 relay.active_at = now
             at += SLOT
+        inbox.used = at // SLOT
 
     def failed(self, _now: Instant) -> None:
         """Take that an error waits on the socket: nobody asked for any."""

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from natkit.dataplane import Counters, Upcalls
-from natkit.dataplane.arrivals import open_rings
 from natkit.dataplane.bulk import InBulk, can_bulk
 from natkit.dataplane.listening import Listener
 from natkit.dataplane.meter import Meter
@@ -65,7 +64,7 @@ class PortablePlane:
         self._upcalls = upcalls
         loop = asyncio.get_running_loop()
         self._time = loop.time
-        self._way = _way(loop)
+        self._way: Way = InBulk(loop) if can_bulk() else OneByOne(loop)
         self._neighbours = neighbours
         self._users = users or LocalUserLimits()
         self._meters: dict[TransportAddress, Meter] = {}  # of relays, and of what others relay
@@ -297,13 +296,6 @@ class PortablePlane:
         self._clients.pop(path, None)
         if path.server in self._listeners:
             self._listeners[path.server].dismiss(to_socket(path.client))
-
-
-def _way(loop: asyncio.AbstractEventLoop) -> Way:
-    """Return the fastest way that there is here."""
-    if not can_bulk():
-        return OneByOne(loop)
-    return open_rings(loop) or InBulk(loop)
 
 
 def _bind(relay: Relay, fact: ChannelBound, peer: Any) -> None:

@@ -17,13 +17,13 @@ from struct import Struct
 from typing import Any
 
 from natkit.dataplane import Upcalls
+from natkit.dataplane.bulk import DATA, FRAME, SLOT, Head, Inbox
 from natkit.dataplane.departures import Counted
 from natkit.dataplane.marks import Buffer, send_marked
 from natkit.dataplane.meter import Meter
 from natkit.dataplane.neighbours import Neighbours
 from natkit.dataplane.reading import Way
 from natkit.dataplane.routes import NOWHERE, Route
-from natkit.dataplane.slots import DATA, FRAME, SLOT, Head, Slots
 from natkit.machine import Instant
 from natkit.wire import TransportAddress
 
@@ -156,19 +156,19 @@ class Relay(Meter, Counted):
         self.active_at = now
 
     def received_many(
-        self, slots: Slots, head: Head, at: int, lengths: list[int], now: Instant
+        self, inbox: Inbox, head: Head, at: int, lengths: list[int], now: Instant
     ) -> None:
         """Take datagrams of peers as they lie in slots."""
-        client, data, peers, here = self.client, slots.data, self.peers, slots.address + FRAME
+        client, data, peers, here = self.client, inbox.data, self.peers, inbox.address + FRAME
         route = None if client is None or self.down is not None else client.route
-        counters, depart = self.counters, slots.waiting.append
+        counters, depart = self.counters, inbox.waiting.append
         for length in lengths:
             source, mark, _, _ = head(data, at)
             channel = peers.get(source)
             if channel is None or mark or route is None or now >= channel.until:
-                slots.flush()  # what came before leaves before
+                inbox.flush()  # what came before leaves before
                 start = at + DATA
-                self.received(bytes(slots.view[start : start + length]), source, now, mark)
+                self.received(bytes(inbox.view[start : start + length]), source, now, mark)
             else:
                 _pack_header_into(data, at + FRAME, channel.number, length)
                 depart((route, here + at, length + HEADER_SIZE, self))
@@ -176,6 +176,7 @@ class Relay(Meter, Counted):
                 counters.from_peers_bytes += length
                 self.active_at = now
             at += SLOT
+        inbox.used = at // SLOT
 
     def send(self, data: bytes, peer: Any, now: Instant, mark: int = 0) -> None:
         """Send a client's datagram to a peer that it may send to."""

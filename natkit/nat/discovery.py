@@ -114,12 +114,17 @@ class Discovery:
         """Hand over the sockets to open, once each."""
         return self._bench.unopened()
 
-    def observe(self, socket: ProbeSocket, observation: Observation, *, now: Instant) -> None:
-        """Take what a socket's machine observed, and go on with the plan."""
+    def observe(self, socket: ProbeSocket, observation: Observation, *, now: Instant) -> bool:
+        """Take what a socket's machine observed, and go on with the plan when it is time to.
+
+        Returns: True when it went on: any socket's machine may have something to send.
+        """
         self._bench.take(socket, observation)
-        if now >= self._reviewed_at + REVIEW_INTERVAL and not self.is_done:
-            self._reviewed_at = now
-            self._review(now)
+        if now < self._reviewed_at + REVIEW_INTERVAL or self.is_done:
+            return False
+        self._reviewed_at = now
+        self._review(now)
+        return True
 
     def refuse(self, socket: ProbeSocket, error: IcmpError) -> None:
         """Take an ICMP error; what counts is a port unreachable by the destination itself.

@@ -110,9 +110,10 @@ class FilteringTest:
         self._settle(self._server_fault(now))
         if self.result is None:
             self._steer_controls(now)
-            self._settle(self._judge(now))
-        if self.result is None and self._disagree(now) and len(self._fresh) < MORE_FRESH:
-            self._open_fresh(MORE_FRESH, now)
+            strangers, same_host = (self._heard(q, now) for q in (self._stranger, self._same_host))
+            self._settle(self._judge(strangers, same_host, now))
+            if self.result is None and (_disagree(strangers) or _disagree(same_host)):
+                self._open_fresh(MORE_FRESH, now)
 
     def close(self, *, now: Instant) -> None:
         """Decide with what there is: time is up."""
@@ -249,24 +250,18 @@ class FilteringTest:
         """
         return len({a.mapped for a in socket.answers.get(self._plain, ())}) == 1
 
-    def _judge(self, now: Instant) -> Measured[Filtering] | None:
-        strangers = self._heard(self._stranger, now)
+    def _judge(
+        self, strangers: list[Heard], same_host: list[Heard], now: Instant
+    ) -> Measured[Filtering] | None:
         if _agree(strangers, Heard.ANSWER):
             return self._found(Filtering.ENDPOINT_INDEPENDENT, now)
         if not _agree(strangers, Heard.SILENCE):
             return None
-        same_host = self._heard(self._same_host, now)
         if _agree(same_host, Heard.ANSWER):
             return self._found(Filtering.ADDRESS_DEPENDENT, now)
         if _agree(same_host, Heard.SILENCE):
             return self._found(Filtering.ADDRESS_AND_PORT_DEPENDENT, now)
         return None
-
-    def _disagree(self, now: Instant) -> bool:
-        return any(
-            {Heard.ANSWER, Heard.SILENCE} <= set(self._heard(question, now))
-            for question in (self._stranger, self._same_host)
-        )
 
     def _found(self, value: Filtering, now: Instant) -> Measured[Filtering]:
         reason = {
@@ -298,6 +293,10 @@ class FilteringTest:
         self.result = result
         for socket in (*self._fresh, *self._opened):
             socket.asker.stop_all()
+
+
+def _disagree(heard: Sequence[Heard]) -> bool:
+    return {Heard.ANSWER, Heard.SILENCE} <= set(heard)
 
 
 def _agree(heard: Sequence[Heard], what: Heard) -> bool:

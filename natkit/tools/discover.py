@@ -99,10 +99,11 @@ class _Run:
 
     def _deliver(self) -> None:
         inbox, self._inbox = self._inbox, []
-        for socket, observation in inbox:
-            self._discovery.observe(socket, observation, now=self._network.now())
-        for driver in self._drivers:
-            driver.kick()
+        now = self._network.now()
+        went_on = [self._discovery.observe(*heard, now=now) for heard in inbox]
+        if any(went_on):
+            for driver in self._drivers:
+                driver.kick()
 
     def close(self) -> None:
         for driver in self._drivers:

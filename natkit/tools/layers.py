@@ -29,6 +29,7 @@ routers answer with a few ICMP errors a second only (RFC 1812 §4.3.2.8)."""
 
 _TIME_EXCEEDED = {Family.IPV4: 11, Family.IPV6: 3}
 _UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 1}
+"""Types of ICMP (RFC 792) and ICMPv6 (RFC 4443 §3)."""
 
 
 MOST_SERVERS = 2

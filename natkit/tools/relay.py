@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from natkit.aio.network import SocketNetwork
@@ -145,7 +146,7 @@ class Relay:
     @property
     def uris(self) -> tuple[str, ...]:
         """What clients may be given."""
-        return tuple(_uri(one) for one in self.listening)
+        return client_uris(self.listening)
 
     @property
     def allocations(self) -> int:
@@ -297,6 +298,14 @@ def _nonce_key(config: RelayConfig) -> bytes:
     if config.secrets:
         return hmac.digest(config.secrets[0].encode(), b"natkit nonce key", hashlib.sha256)
     return secrets.token_bytes(32)
+
+
+def client_uris(listening: Sequence[Listen]) -> tuple[str, ...]:
+    """Return the URIs of these listeners; those on loopback lead no client here from elsewhere, and
+    count where there are no others.
+    """
+    open_to_all = [it for it in listening if not ipaddress.ip_address(it.address.ip).is_loopback]
+    return tuple(_uri(one) for one in open_to_all or listening)
 
 
 def _uri(one: Listen) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from natkit.errors import NatkitError, UsageError
 from natkit.network import Network
+from natkit.tools.relay_interfaces import Choice, Interface, named, with_addresses
 
 if TYPE_CHECKING:
     from natkit.dataplane.kernel.table import FastTable
@@ -60,20 +62,28 @@ class Chosen:
         table:      None: packets take the portable way.
         interfaces: where the kernel forwards.
         native:     those of them whose driver has the program; in the others' way it is later.
+        without:    where it does not, though the server's addresses are there, each with why.
         why_not:    in one line, where it does not.
         forwarding: the kernel's settings that it needs; None: none.
     """
 
     table: FastTable | None
-    interfaces: tuple[str, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
     native: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     why_not: str | None = None
     forwarding: Forwarding | None = None
 
     def __str__(self) -> str:
-        """The interfaces and how: "eth0 (native), eth1 (generic)"."""
-        modes = {name: "native" if name in self.native else "generic" for name in self.interfaces}
-        return ", ".join(f"{name} ({mode})" for name, mode in modes.items())
+        """The interfaces and how: "eth0 (native), eth1 (generic), not tun0 (why not)"."""
+        names = [one.name for one in self.interfaces]
+        modes = [f"{name} ({'native' if name in self.native else 'generic'})" for name in names]
+        return ", ".join([*modes, *(f"not {one}" for one in self.without)])
+
+    def gone(self) -> tuple[str, ...]:
+        """Return which interfaces are not there any more, or are new ones of that name."""
+        there = {name: number for number, name in socket.if_nameindex()}
+        return tuple(one.name for one in self.interfaces if there.get(one.name) != one.number)
 
     def put_back(self) -> None:
         """Have the kernel's settings be what they were. Twice is harmless."""
@@ -107,10 +117,17 @@ def _tried(wanted: FastPath, attempt: Callable[[], Chosen]) -> Chosen:
         return Chosen(None, why_not="--fast-path is off")
     try:
         return attempt()
-    except NatkitError as error:
+    except (NatkitError, OSError) as error:
+        told = error if isinstance(error, NatkitError) else _short_of(error)
         if wanted.mode is FastPathMode.XDP:
-            raise
-        return Chosen(None, why_not=str(error).splitlines()[0])
+            raise told from error
+        return Chosen(None, why_not=str(told).splitlines()[0])
+
+
+def _short_of(error: OSError) -> NatkitError:
+    """Word what the machine has not enough of: memory, descriptors, an interface just gone."""
+    hint = "The process needs CAP_NET_ADMIN" if error.errno == errno.EPERM else None
+    return NatkitError("the fast path cannot be made", why=error.strerror or str(error), hint=hint)
 
 
 def give_up_privileges(table: int | None) -> str | None:
@@ -141,48 +158,61 @@ def refusal() -> str | None:
     return None
 
 
-class _Interface(NamedTuple):
-    """Where the program is to be."""
-
-    name: str
-    number: int
-    mac: bytes
-
-
 def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
     from natkit.dataplane.kernel.syscalls import driver
     from natkit.dataplane.kernel.table import FastTable
 
-    interfaces = _interfaces(network, wanted, addresses)
+    interfaces, without = _choice(network, wanted, addresses)
     table, native = FastTable(), list[str]()
     forwarding = None
     try:
-        forwarding = let_routes_be_found()
-        for name, number, mac in interfaces:
+        _check_ipsec()
+        forwarding = let_routes_be_found(interfaces=[a.name for a in interfaces if a.hardware])
+        _keep(forwarding)
+        for one in interfaces:
             # An interface that is named has it in its driver, but for veth: that loses what it
             # sends where the other end, which cannot be seen from here, has no GRO.
-            if table.attach(number, mac, native=bool(wanted.interfaces) and driver(name) != "veth"):
-                native.append(name)
+            in_driver = bool(wanted.interfaces) and driver(one.name) != "veth"
+            if table.attach(one.number, one.mac, native=in_driver):
+                native.append(one.name)
     except BaseException:
         table.close()
         if forwarding is not None:
             forwarding.close()
         raise
-    forwarding.keep()
-    return Chosen(table, tuple(one.name for one in interfaces), tuple(native), None, forwarding)
+    return Chosen(table, interfaces, tuple(native), without, forwarding=forwarding)
 
 
 def _checked(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
     from natkit.dataplane.kernel.table import FastTable
 
-    interfaces = _interfaces(network, wanted, addresses)
+    interfaces, without = _choice(network, wanted, addresses)
     FastTable(1).close()
+    _check_ipsec()
     from natkit.tools.relay_forwarding import SETTINGS  # for Linux alone, which this is
 
     for setting in SETTINGS:
         if setting.exists():
             _check_writable(setting)
-    return Chosen(None, tuple(one.name for one in interfaces))
+    return Chosen(None, interfaces, without=without)
+
+
+def _choice(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Choice:
+    if wanted.interfaces:
+        return named(wanted.interfaces)
+    return with_addresses(network, addresses)
+
+
+def _check_ipsec() -> None:
+    """Refuse where a packet may have to be encrypted or blocked: XDP would send it on as it is."""
+    from natkit.dataplane.kernel.netlink import has_ipsec_policies
+
+    if has_ipsec_policies():
+        raise NatkitError(
+            "this machine has policies of IPsec",
+            why="the fast path would forward in clear what they encrypt or block",
+            hint="See them with `ip xfrm policy`; leave --fast-path out, or end what makes them",
+        )
 
 
 def _check_writable(setting: Path) -> None:
@@ -195,55 +225,43 @@ def _check_writable(setting: Path) -> None:
         raise _cannot_be_set(setting, error) from error
 
 
-def _interfaces(
-    network: Network, wanted: FastPath, addresses: Sequence[str]
-) -> tuple[_Interface, ...]:
-    from natkit.dataplane.kernel.syscalls import hardware_address
+def let_routes_be_found(
+    settings: Sequence[Path] | None = None, interfaces: Sequence[str] = ()
+) -> Forwarding:
+    """Have the kernel find routes for what this machine sends.
 
-    names = wanted.interfaces or _interfaces_of(network, addresses)
-    if not names:
-        raise UsageError(
-            "no interface for the fast path",
-            why="the server's addresses are on the loopback interface alone",
-            hint="Listen on an address that others reach, or leave --fast-path out",
-        )
-    found = []
-    for name in names:
-        number, mac = _number(name), hardware_address(name)
-        if not mac:
-            raise UsageError(f"{name} is no Ethernet interface", hint="Name those that are")
-        found.append(_Interface(name, number, mac))
-    return tuple(found)
-
-
-def _interfaces_of(network: Network, addresses: Sequence[str]) -> tuple[str, ...]:
-    wanted = set(addresses)
-    there = [one.name for one in network.interfaces() if one.ip in wanted and one.name != "lo"]
-    return tuple(dict.fromkeys(there))
-
-
-def _number(name: str) -> int:
-    try:
-        return socket.if_nametoindex(name)
-    except OSError:
-        known = ", ".join(known for _, known in socket.if_nameindex())
-        raise UsageError(f"there is no interface {name!r}", hint=f"There are: {known}") from None
-
-
-def let_routes_be_found(settings: Sequence[Path] | None = None) -> Forwarding:
-    """Have the kernel find routes for what this machine sends. Raises: UsageError: it may not."""
+    Args:   interfaces: whose VLAN tags are to be left in the frames.
+    Raises: UsageError: it may not.
+    """
     from natkit.tools.relay_forwarding import SETTINGS, Forwarding  # for Linux alone
 
     settings = SETTINGS if settings is None else settings
     try:
-        return Forwarding(settings)
+        return Forwarding(settings, interfaces)
     except OSError as error:
         made = Path(error.filename or settings[0])
         raise _cannot_be_set(made, error) from error
 
 
+def _keep(forwarding: Forwarding) -> None:
+    try:
+        forwarding.keep()
+    except OSError as error:
+        raise NatkitError(
+            "what the fast path sets cannot be put back at the end",
+            why=f"no process for it can be started ({error.strerror})",
+            hint="Let the server have more processes (ulimit -u, TasksMax), or make the settings"
+            f" before: sysctl {' '.join(f'{name}=1' for name in map(_dotted, forwarding.made))}",
+        ) from error
+
+
+def _dotted(setting: Path) -> str:
+    """Return a setting's name as sysctl has it."""
+    return ".".join(setting.parts[3:])
+
+
 def _cannot_be_set(setting: Path, error: OSError) -> UsageError:
-    what = ".".join(setting.parts[3:])
+    what = _dotted(setting)
     return UsageError(
         f"{what} cannot be set to 1", why=error.strerror, hint=f"Set it before: sysctl {what}=1"
     )

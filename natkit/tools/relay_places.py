@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import ssl
@@ -127,6 +128,8 @@ def _check_bindable(address: RelayAddress) -> None:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind(to_socket(local))
     except OSError as error:
+        if error.errno == errno.EMFILE:
+            raise  # it says nothing of the address
         raise UsageError(
             f"cannot relay from {address.ip}",
             why=f"this machine does not have it ({error.strerror})",

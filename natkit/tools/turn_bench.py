@@ -45,6 +45,7 @@ _NOBODY = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
 """Peers that are asked for to see whether the server answers, be it with 403 (RFC 5737, 3849)."""
 
 _STAMP = Struct("!16sd")
+"""What a packet begins with: the mark of its client, and when it was sent."""
 
 
 class _Meter(Inbox):

@@ -18,7 +18,6 @@ from natkit.wire import (
     Message,
     Nonce,
     PasswordAlgorithm,
-    PasswordHash,
     Realm,
     RequestedAddressFamily,
     RequestedTransport,
@@ -116,15 +115,15 @@ class Client(NamedTuple):
         username:  as in USERNAME.
         account:   who pays for it (`Credentials.account`).
         key:       signs the answers.
-        algorithm: made the key from the password.
         integrity: how the request was signed, and the answer will be.
+        elsewhere: true: not the settings have their password, but who was asked (LookUpUser).
     """
 
     username: str
     account: str
     key: bytes
-    algorithm: PasswordHash
     integrity: Integrity
+    elsewhere: bool
 
 
 class Asked(NamedTuple):

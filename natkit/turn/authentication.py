@@ -78,8 +78,9 @@ class Authenticator:
     ) -> Client | Unsettled:
         """Walk the list of RFC 8489 §9.2.4.
 
-        Args:    known: whose allocation the request is about. Their key stays good for as long as
-                        it lives, so that no call ends because a REST name expires.
+        Args:    known: whose allocation the request is about. No call ends because a REST name
+                        expires, and nobody is looked up twice for one; but who is no longer in the
+                        settings cannot prolong anything.
                  told: passwords that somebody else knew; None: nobody was asked yet.
         Raises:  Refused, for 400, 401 and 438.
         """
@@ -102,16 +103,16 @@ class Authenticator:
         if realm.text != self._realm:
             why = f"wrong realm {realm.text!r}, ours is {self._realm!r}"
             raise self._challenge(UNAUTHENTICATED, why, path, unix_time, user=name)
-        is_theirs = known is not None and (known.username, known.algorithm) == (name, algorithm)
-        if known is not None and is_theirs and message.verify(known.key):
-            return self._client(message, name, known.key, algorithm)
-        found = self._candidates(name, told, unix_time)
+        theirs = known if known is not None and known.username == name else None
+        found = self._candidates(name, told, unix_time, ongoing=theirs is not None)
         if found.elsewhere:
-            return Unsettled(name)
+            if theirs is None or not theirs.elsewhere or not message.verify(theirs.key):
+                return Unsettled(name)
+            return self._client(message, name, theirs.key, elsewhere=True)
         for password in found.passwords:
             key = long_term_key(name, self._realm, password, algorithm)
             if message.verify(key):
-                return self._client(message, name, key, algorithm)
+                return self._client(message, name, key, elsewhere=told is not None)
         why = found.why or "bad integrity: the password or secret differs"
         raise self._challenge(UNAUTHENTICATED, why, path, unix_time, user=name)
 
@@ -134,17 +135,18 @@ class Authenticator:
         return self._hashes.get(userhash.value)
 
     def _candidates(
-        self, name: str, told: tuple[str, ...] | None, unix_time: Seconds
+        self, name: str, told: tuple[str, ...] | None, unix_time: Seconds, *, ongoing: bool
     ) -> Candidates:
         if told is not None:
             return Candidates(told, "" if told else "unknown user")
-        return self._credentials.candidates(name, unix_time=unix_time)
+        return self._credentials.candidates(name, unix_time=unix_time, ongoing=ongoing)
 
-    def _client(self, message: Message, name: str, key: bytes, algorithm: PasswordHash) -> Client:
+    def _client(self, message: Message, name: str, key: bytes, *, elsewhere: bool) -> Client:
         # Of two HMACs the stronger was verified, and is what the answer bears.
         weak = message.integrity is Integrity.SHA1
         integrity = Integrity.SHA1 if weak else Integrity.SHA256
-        return Client(name, self._credentials.account(name), key, algorithm, integrity)
+        account = self._credentials.account(name)
+        return Client(name, account, key, integrity, elsewhere)
 
     def _challenge(
         self, code: int, why: str, path: Path, unix_time: Seconds, user: str | None = None

@@ -47,7 +47,8 @@ RENEWAL: Seconds = 60.0
 """Ask again this long before something lapses: more than the 39.5 s that a request may take."""
 
 HELD = 16
-"""Datagrams kept for a peer until it is permitted; a network may drop the others."""
+"""Datagrams kept for a peer until it is permitted: 0.3 s of speech, longer than most round trips to
+a server take. A network may drop the others."""
 
 BARRED: Seconds = 30.0
 """How long data does not ask again for a permission that was refused, so that a stream of packets

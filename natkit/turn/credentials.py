@@ -96,13 +96,16 @@ class Credentials:
         """Return the static users by their USERHASH in `realm`."""
         return {user_hash(name, realm): name for name in self.users}
 
-    def candidates(self, username: str, *, unix_time: Seconds) -> Candidates:
-        """Return what passwords `username` may have at `unix_time`."""
+    def candidates(self, username: str, *, unix_time: Seconds, ongoing: bool = False) -> Candidates:
+        """Return what passwords `username` may have at `unix_time`.
+
+        Args: ongoing: they go on with what they have: that a REST name expired is no matter.
+        """
         if username in self.users:
             return Candidates((self.users[username],))
         expiry = rest_expiry(username) if self.secrets else None
         if expiry is None:
             return Candidates((), "unknown user", self.elsewhere)
-        if unix_time >= expiry:
+        if unix_time >= expiry and not ongoing:
             return Candidates((), f"expired {unix_time - expiry:.0f} s ago")
         return Candidates(tuple(rest_password(secret, username) for secret in self.secrets))

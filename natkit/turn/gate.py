@@ -18,7 +18,8 @@ from natkit.turn.settings import Settings
 from natkit.wire import ConnectionId, Message, Method, MobilityTicket, Nonce
 
 WAITING_LIMIT = 1000
-"""Requests that may wait for LookUpUser at once; whoever comes on top asks again by itself."""
+"""Requests that may wait for LookUpUser at once: a hundred new ones a second, where each takes all
+of `LOOK_UP_PATIENCE`. Whoever comes on top asks again by itself."""
 
 LOOK_UP_PATIENCE: Seconds = 10
 """For LookUpUser to be answered; a client over UDP asks seven times in 32 s (RFC 8489 §6.2.1)."""

@@ -24,6 +24,8 @@ _PROOF_SIZE = 11
 with the time they make 15 bytes, which base64 needs no padding for: each letter counts."""
 
 _STAMP_SIZE = 4
+"""Bytes of Unix time, modulo 2^32: until 2106 it is the time itself."""
+
 _STAMP_LETTERS = 8
 """Of base64, which the time is in: 6 bytes."""
 

@@ -241,8 +241,8 @@ class TurnServer:
         self._request(waiting.message, waiting.path, told=told, now=now)
 
     def reconfigure(self, settings: Settings, *, now: Instant) -> None:
-        """Go on with other settings. Allocations stay, also those of users who are gone;
-        permissions, channels and connections that the new policy refuses end.
+        """Go on with other settings. Allocations stay; those of users who are gone are prolonged no
+        more. Permissions, channels and connections that the new policy refuses end.
         """
         self.tick(now=now)
         self._register.settings = settings

@@ -12,17 +12,11 @@ import time
 from collections.abc import Callable
 from struct import pack
 
-from natkit.dataplane.bulk import SLOTS, described
-from natkit.dataplane.departures import (
-    DONT_WAIT,
-    Counted,
-    Departures,
-    MessageDepartures,
-    RingDepartures,
-)
-from natkit.dataplane.libc import system_call as call
+from natkit.dataplane.bulk import Inbox
+from natkit.dataplane.departures import DONT_WAIT, Counted, Departures, MessageDepartures
+from natkit.dataplane.departures import system_call as call
+from natkit.dataplane.ring import Ring
 from natkit.dataplane.routes import Route, address_of
-from natkit.dataplane.slots import Slots
 from natkit.dataplane.sockaddr import to_packed
 
 SIZE, AT_ONCE, ROUNDS, REPEATS = 172, 16, 400, 7
@@ -44,8 +38,7 @@ class Loop:
         self.to.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         self.name = self.to.getsockname()
         self.data = bytearray(SIZE * AT_ONCE)
-        self.slots = Slots(SLOTS, MessageDepartures(SLOTS))
-        self.recvmmsg, self.described = call("recvmmsg"), described(self.slots, ipv6=False)
+        self.recvmmsg, self.inbox = call("recvmmsg"), Inbox()
 
     def sendto(self) -> None:
         """One call for each."""
@@ -74,7 +67,7 @@ class Loop:
 
         def receive() -> None:
             for at in range(0, AT_ONCE, batch):
-                pointer = self.described.pointers[at]
+                pointer = self.inbox.arrivals(ipv6=False).pointers[at]
                 self.recvmmsg(self.to.fileno(), pointer, batch, DONT_WAIT, None)
 
         return receive
@@ -105,7 +98,7 @@ def _measure(name: str, send: Callable[[], object], receive: Callable[[], None])
 
 def main() -> None:
     """Measure and print, per packet."""
-    loop, ring, messages = Loop(), RingDepartures(64), MessageDepartures(64)
+    loop, ring, messages = Loop(), Ring(64), MessageDepartures(64)
     _measure("sendto, recvmsg", loop.sendto, loop.recvmsg)
     _measure("io_uring from 16 sockets, recvmmsg of 1", loop.sent_by(ring, 16), loop.received_by(1))
     _measure("io_uring from one, recvmmsg of 4", loop.sent_by(ring, 1), loop.received_by(4))

@@ -111,9 +111,10 @@ def on_terminal(run: Run) -> str:
 def machine(run: Run) -> str:
     """Return in a sentence what a run was made on."""
     m, busy = run.machine, " and ".join(f"{share:.0f} %" for share in run.busy)
+    programs = dict.fromkeys(one for name in run.versions.values() for one in name.split(", "))
     return (
         f"{m['date']}: {m['cpus']} CPUs ({m['model']}), Linux {m['kernel']}, Python {m['python']}, "
-        f"{', '.join(dict.fromkeys(run.versions.values()))}; other work took {busy} of the CPUs "
+        f"{', '.join(programs)}; other work took {busy} of the CPUs "
         "before and after."
     )
 

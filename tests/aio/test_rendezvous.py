@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
@@ -31,8 +32,16 @@ LOOPBACK = TransportAddress("127.0.0.1", 0)
 ROOM, TOKEN = "a" * 32, "b" * 32
 
 
-def code() -> Code:
-    return Code.draw(secrets.token_bytes)
+@pytest.fixture(scope="module", autouse=True)
+def codes_are_derived_once() -> Iterator[None]:
+    """A code's room and key cost 50 ms each time, so that guessing does, too."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Code, "secrets", functools.cache(Code.secrets))
+        yield
+
+
+def code(number: int = 0) -> Code:
+    return Code.draw(lambda size: number.to_bytes(size, "big"))
 
 
 @asynccontextmanager
@@ -137,7 +146,7 @@ async def test_nobody_waits_under_a_wrong_code():
     async with rendezvous() as where:
         await hosted(where, code())
         with pytest.raises(AuthenticationFailed, match="nobody waits") as refused:
-            await joined(where, code())
+            await joined(where, code(1))
         assert "natkit connect" in str(refused.value.hint)
 
 

@@ -109,6 +109,7 @@ def test_every_private_name_in_use_is_listed_and_every_listed_one_in_use():
     assert listed == set(used())
 
 
+@pytest.mark.slow
 def test_import_fails_and_names_what_a_changed_aiortc_lacks():
     program = (
         "from aiortc import RTCPeerConnection\n"
@@ -121,6 +122,7 @@ def test_import_fails_and_names_what_a_changed_aiortc_lacks():
     assert "has no RTCPeerConnection.__gather, which natkit.aiortc stands on" in done.stderr
 
 
+@pytest.mark.slow
 def test_use_natkit_ice_reaches_names_that_were_imported_before():
     program = (
         "import asyncio\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -244,6 +245,16 @@ def test_a_full_stdout_is_an_ordinary_error(words: tuple[str, ...]):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 def test_a_closed_stderr_takes_no_result_away():
     assert natkit_into("> /dev/null 2>&-", "lab", "probe", "home") == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "what_to_raise"), [(errno.EMFILE, "ulimit -n"), (errno.ENFILE, "fs.file-max")]
+)
+def test_limit_on_descriptors_is_no_bug_and_is_named(run_with, number, what_to_raise):
+    result = run_with(failing(OSError(number, os.strerror(number))))
+    assert result.exit_code == 1
+    assert "may not open as many files and sockets" in result.stderr
+    assert what_to_raise in result.stderr
 
 
 def test_another_failure_of_the_system_is_still_a_bug(run_with):

@@ -16,6 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+import natkit.tools.probe
 from natkit.cli.main import main
 from natkit.cli.probe import watch
 from natkit.cli.probe_text import render
@@ -28,6 +29,14 @@ from tests.tools.test_probe import probed
 QUICK = ("-4", "--timeout", "3s")
 AGAIN = ("--every", "0.1s", "--jsonl")
 RFC3339 = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silent_router() -> Iterator[None]:
+    """Wait briefly for routers: on loopback there is none that could answer."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(natkit.tools.probe, "SIDE_BUDGET", 0.1)
+        yield
 
 
 def run(*words: str) -> Result:
@@ -156,6 +165,7 @@ def test_an_interface_may_vanish_during_a_watch_but_has_to_be_there_at_first() -
         watched(unknown)
 
 
+@pytest.mark.slow
 def test_a_failure_during_a_watch_is_a_line_with_its_time(server: str) -> None:
     for words, pattern in (
         (("--jsonl",), rf'{{"at": "{RFC3339}", "error": {{"type": "NetworkUnreachable".*}}}}'),

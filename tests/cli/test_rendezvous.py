@@ -14,6 +14,7 @@ from tests.cli.test_connect import QUICK, UNKNOWN, line, natkit, rest
 from tests.ports import free_port
 
 
+@pytest.mark.slow
 def test_https_where_there_is_a_certificate(tmp_path: Path):
     authority, port = trustme.CA(), free_port()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -131,6 +131,7 @@ def test_server_ends_cleanly_on_a_signal(number: signal.Signals) -> None:
         assert (process.returncode, out, err) == (0, "", "")
 
 
+@pytest.mark.slow
 def test_query_over_tls_believes_the_given_authority_only(tmp_path: Path) -> None:
     authority = trustme.CA()
     cert, ca = tmp_path / "server.pem", tmp_path / "ca.pem"

@@ -308,6 +308,7 @@ def test_fast_path_that_nothing_can_take_is_a_warning(words: tuple[str, ...], wh
     assert "--fast-path" not in quiet.stderr
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_bench_of_a_server_that_is_killed_in_mid_run_ends_with_3(transport: str):
@@ -415,3 +416,21 @@ def test_the_unit_is_sandboxed_and_valid():
         ["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False
     )
     assert "Unknown" not in done.stderr, done.stderr
+
+
+@POSIX
+@pytest.mark.needs("bash")
+@pytest.mark.parametrize("limit", [13, 15])
+def test_limit_on_descriptors_that_is_too_low_to_serve_is_said(limit: int) -> None:
+    """At the first socket that is tried, and later."""
+    words = ["-m", "natkit", "turn", "serve", *UDP, *LOOPBACK, *ALICE]
+    done = subprocess.run(
+        ["bash", "-c", f'ulimit -n {limit}; exec "$0" "$@"', sys.executable, *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "natkit may not open as many files and sockets as this takes" in done.stderr
+    assert "has a bug" not in done.stderr

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import pytest
 
-from natkit.dataplane import portable
-from natkit.dataplane.arrivals import open_rings
+from natkit.dataplane import bulk, portable
+from natkit.dataplane.ring import open_ring
 
 
 @pytest.fixture(params=["ring", "messages", "one by one"])
@@ -19,12 +18,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     elif sys.platform != "linux":
         pytest.skip("only Linux has it")
     elif request.param == "messages":
-        monkeypatch.setattr(portable, "open_rings", lambda _: None)
+        monkeypatch.setattr(bulk, "open_ring", lambda _: None)
+    elif (ring := open_ring(2)) is None:
+        pytest.skip("io_uring is forbidden here")
     else:
-        loop = asyncio.new_event_loop()
-        rings = open_rings(loop)
-        if rings is None:
-            pytest.skip("io_uring is forbidden here")
-        rings.close()
-        loop.close()
+        ring.close()
     return request.param

@@ -7,20 +7,18 @@ import errno
 import socket
 import sys
 from collections.abc import Iterator
-from types import ModuleType
 
 import pytest
 
-from natkit.dataplane import arrivals, bulk, departures, ring
-from natkit.dataplane.arrivals import open_rings
+from natkit.dataplane import bulk, ring
 from natkit.dataplane.departures import (
     Counted,
     Departures,
     Failure,
     MessageDepartures,
-    RingDepartures,
     SingleDepartures,
 )
+from natkit.dataplane.ring import Ring, open_ring
 from natkit.dataplane.routes import Route, address_of
 from natkit.dataplane.sockaddr import from_packed, to_packed, to_socket
 from natkit.turn.forwarding import ChannelBound, PermissionGranted
@@ -87,6 +85,24 @@ async def test_relayed_address_may_end_amid_a_full_batch(
     stranger.close()
 
 
+async def test_what_goes_wrong_above_costs_no_later_packet(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a bug above")
+
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    monkeypatch.setattr(world.above, "client_datagram", breaks)
+    for _ in range(3):  # more than there are slots, in all
+        for _ in range(MANY // 2):
+            world.say(b"\0\1a STUN message, say")
+        world.say(frame(b"behind them"))
+        world.answer(b"back")
+        assert await heard(world.client) == frame(b"back")
+    assert complaints
+
+
 async def test_largest_datagrams_pass_both_ways(world: World) -> None:
     big = bytes(range(256)) * 255
     world.say(frame(big))
@@ -127,8 +143,8 @@ async def test_client_that_cannot_be_reached_is_counted_as_dropped(world: World)
     assert (counted.from_peers, counted.from_peers_bytes, counted.dropped) == (0, 0, 1)
 
 
-@pytest.fixture(params=[RingDepartures, MessageDepartures, lambda _: SingleDepartures()])
-def sending(request: pytest.FixtureRequest) -> Iterator[Departures]:
+@pytest.fixture(params=[Ring, MessageDepartures, lambda _: SingleDepartures()])
+def departures(request: pytest.FixtureRequest) -> Iterator[Departures]:
     try:
         made: Departures = request.param(4)
     except OSError as error:
@@ -168,7 +184,7 @@ def sockets() -> Iterator[Sockets]:
     sockets.close()
 
 
-def test_each_leaves_through_its_own_socket(sending: Departures, sockets: Sockets) -> None:
+def test_each_leaves_through_its_own_socket(departures: Departures, sockets: Sockets) -> None:
     ports = [sender.getsockname()[1] for sender in sockets.senders]
     here = address_of(sockets.data)
     for _ in range(5):  # round the ring, and over its end
@@ -176,49 +192,39 @@ def test_each_leaves_through_its_own_socket(sending: Departures, sockets: Socket
             (sockets.routes[sender], here + place, 2, Counted())
             for place, sender in ((0, 0), (1, 1), (2, 1))
         ]
-        assert sending.send(waiting) == []
+        assert departures.send(waiting) == []
         assert sockets.received() == [(b"ab", ports[0]), (b"bc", ports[1]), (b"cd", ports[1])]
 
 
-def test_failures_are_told_apart(sending: Departures, sockets: Sockets) -> None:
+def test_failures_are_told_apart(departures: Departures, sockets: Sockets) -> None:
     here, whose = address_of(sockets.data), [Counted() for _ in range(4)]
     closed = Route(-1, to_packed(sockets.to.getsockname()))
     for _ in range(3):
         routes = [closed, sockets.routes[0], closed, sockets.routes[0]]
         waiting = [(route, here + at, 1, whose[at]) for at, route in enumerate(routes)]
-        assert sending.send(waiting) == [
+        assert departures.send(waiting) == [
             Failure(whose[0], here, 1, errno.EBADF),
             Failure(whose[2], here + 2, 1, errno.EBADF),
         ]
         assert [data for data, _ in sockets.received()] == [b"b", b"d"]
 
 
-@pytest.mark.parametrize(
-    ("where", "what", "how"),
-    [
-        (ring, "_SETUP", 1 << 20),  # no such call
-        (departures, "_SEND", 0),  # an operation that does nothing
-        (arrivals, "_RECEIVE", (0, 0, 0)),
-        (arrivals, "_LEND", 1 << 20),
-    ],
-    ids=["no ring", "sends nothing", "receives nothing", "takes no slots"],
-)
-def test_ring_that_does_not_do_its_work_is_not_used(
-    where: ModuleType, what: str, how: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(where, what, how)
-    loop = asyncio.new_event_loop()
-    assert open_rings(loop) is None
-    loop.close()
+def test_ring_that_is_forbidden_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "_SETUP", 1 << 20)  # no such call
+    assert open_ring(4) is None
+
+
+def test_ring_that_sends_nothing_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "_SEND", 0)  # an operation that does nothing
+    assert open_ring(4) is None
 
 
 def test_ring_that_takes_nothing_loses_what_waits_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, sockets: Sockets
 ) -> None:
-    try:
-        made = RingDepartures(4)
-    except OSError as error:
-        pytest.skip(f"no io_uring here: {error}")
+    made = open_ring(4)
+    if made is None:
+        pytest.skip("io_uring is forbidden here")
     here, whose = address_of(sockets.data), Counted()
     with monkeypatch.context() as forbidden:
         forbidden.setattr(ring, "_ENTER", 1 << 20)
@@ -227,22 +233,6 @@ def test_ring_that_takes_nothing_loses_what_waits_and_goes_on(
     assert made.send([(sockets.routes[0], here + 1, 3, whose)]) == []
     assert [data for data, _ in sockets.received()] == [b"bcd"]
     made.close()
-
-
-async def test_more_that_is_done_than_the_ring_has_room_for_is_not_lost(
-    way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if way != "ring":
-        pytest.skip("only rings have such room")
-    monkeypatch.setattr(arrivals, "_DONE", 64)
-    world = World()
-    world.allocate()
-    world.bind()
-    sent = [bytes([number]) for number in range(MANY)]
-    for data in sent:
-        world.say(frame(data))
-    assert [await heard(world.peer) for _ in sent] == sent
-    world.close()
 
 
 @pytest.mark.parametrize("waiting", [0, 3, MANY])

@@ -366,7 +366,9 @@ def test_user_who_is_refused_at_length_takes_no_call_down_and_fills_no_log(tmp_p
         assert max(map(len, server.log.read_text().splitlines())) < 1000
 
 
-def test_thousands_of_users_are_reloaded_while_calls_go_on(tmp_path: Path) -> None:
+def test_thousands_of_users_are_reloaded_while_calls_go_on_but_for_those_of_who_is_gone(
+    tmp_path: Path,
+) -> None:
     config = tmp_path / "turn.toml"
     config.write_text('user = ["user:pass-word"]\n')
     with turn_server(tmp_path, "--config", str(config), users=[], program="natkit-crew") as server:
@@ -374,11 +376,14 @@ def test_thousands_of_users_are_reloaded_while_calls_go_on(tmp_path: Path) -> No
             one.allocate()
             other.allocate()
             users = ", ".join(f'"user{n}:{n:060}"' for n in range(10_000))
-            config.write_text(f"user = [{users}]\n")
+            config.write_text(f'user = ["user:pass-word", {users}]\n')
             os.kill(server.process.pid, signal.SIGHUP)
             assert eventually(lambda: "reloaded" in server.log.read_text())
             assert one.code(Method.REFRESH) is None
             assert other.code(Method.REFRESH) is None
+            config.write_text(f"user = [{users}]\n")
+            os.kill(server.process.pid, signal.SIGHUP)
+            assert eventually(lambda: {it.code(Method.REFRESH) for it in (one, other)} == {401})
         for _ in range(6):
             with RawClient(server) as late:
                 assert late.log_in(("user9999", f"{9999:060}")).code(Method.ALLOCATE, UDP) is None

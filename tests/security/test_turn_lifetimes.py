@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -63,8 +64,12 @@ class Aging:
 def brief(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnUnderTest]:
     """A server with short lifetimes."""
     where = tmp_path_factory.mktemp("brief")
-    words = {"allow": ("127.0.0.0/30",), "module": "tests.soak_server", "program": "natkit"}
-    with turn_server(where, ips=("127.0.0.1",), **words) as server:  # type: ignore[arg-type]
+    words: dict[str, Any] = {
+        "allow": ("127.0.0.0/30",),
+        "module": "tests.soak_server",
+        "program": "natkit",
+    }
+    with turn_server(where, ips=("127.0.0.1",), **words) as server:
         yield server
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from natkit.aio.ice_servers import TurnServer
 from natkit.ice.report import Json
@@ -66,9 +67,9 @@ class Outcome:
         return self.alice.to_json(), self.bob.to_json()
 
 
-def wishes(**more: object) -> Wishes:
+def wishes(**more: Any) -> Wishes:
     turn: tuple[TurnServer, ...] = (relay(),)
-    return Wishes(**{"stun": STUN_SERVERS, "turn": turn, "count": 2, **more})  # type: ignore[arg-type]
+    return Wishes(**{"stun": STUN_SERVERS, "turn": turn, "count": 2, **more})
 
 
 def meet(

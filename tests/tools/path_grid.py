@@ -87,11 +87,17 @@ def readable(paragraph: str) -> str:
     return re.sub(r"sent \d+ checks", "sent … checks", text)
 
 
+def reviewed() -> dict[tuple[str, str], str]:
+    """Return the path of each cell ("direct", "relayed") as the document has it, without a call."""
+    heading = re.compile(r"^== A: (\S+), B: (\S+): (\S+) ==$", re.MULTILINE)
+    return {(a, b): path for a, b, path in heading.findall(GOLDEN.read_text(encoding="utf-8"))}
+
+
 def document() -> str:
-    """Return every cell's paragraphs."""
+    """Return every cell's path and paragraphs."""
     parts = [HEAD]
     for a, b in CELLS:
-        parts.append(f"== A: {a}, B: {b} ==\n")
+        parts.append(f"== A: {a}, B: {b}: {outcome(a, b).path} ==\n")
         for measured in (True, False):
             text = explained(a, b, measured=measured, both=measured).paragraph
             parts.append(textwrap.fill(readable(text), 100, break_on_hyphens=False) + "\n")

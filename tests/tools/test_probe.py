@@ -30,14 +30,14 @@ from tests.campaign import PORTS, serve_natkit
 
 
 def probed(
-    scenario: str, servers: tuple[tuple[str, int], ...] = (("stun", 3478),), **options: object
+    scenario: str, servers: tuple[tuple[str, int], ...] = (("stun", 3478),), **options: Any
 ) -> ProbeReport:
     from natkit.aio.stun_server import serve_binding
 
     async def main(world: World) -> ProbeReport:
         ipv6 = ("2001:db8::10", "2001:db8::11")
         await serve_binding(world.network("stun"), (*STUN, *ipv6), PORTS)
-        chosen = replace(Options(servers=servers), **options)  # type: ignore[arg-type]
+        chosen = replace(Options(servers=servers), **options)
         return await probe(world.network("alice"), chosen, randomness=random.Random(1).randbytes)
 
     return sim.run(SCENARIOS[scenario].topology, main)

@@ -152,6 +152,19 @@ def test_asked_for_by_name_it_is_an_error_not_to_have_it() -> None:
         open_fast_path(SocketNetwork(), FastPath(FastPathMode.XDP), ["127.0.0.1"])
 
 
+def test_interface_that_goes_while_it_is_looked_at_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def gone(_: str) -> bytes:
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr("socket.if_nametoindex", lambda _: 7)
+    monkeypatch.setattr("natkit.dataplane.kernel.syscalls.hardware_address", gone)
+    wanted = FastPath(FastPathMode.XDP, ("eth0",))
+    with pytest.raises(NatkitError, match="cannot be made: No such device"):
+        open_fast_path(SocketNetwork(), wanted, [])
+
+
 def test_refusal_is_one_line_that_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     told = refusal()

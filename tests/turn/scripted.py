@@ -83,3 +83,7 @@ def allocated(*, reliable: bool = False, lifetime: int = 600, now: float = 0.0) 
     machine.allocate(now=now)
     answer(machine, granted(challenge(machine, now=now), lifetime), now=now)
     return machine
+
+
+def data_indication(*attributes: Attribute) -> bytes:
+    return Message.indication(Method.DATA, bytes(12), *attributes).encode()

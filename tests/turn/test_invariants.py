@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -138,8 +139,8 @@ class World:
             desk.refuse = set(desk.settings.families[pick % 3 :])
         desk.settle()
 
-    def ask(self, method: Method, *said: object, path: Path, **who: str) -> None:
-        request = self.desk.signed(method, *said, path=path, **who)  # type: ignore[arg-type]
+    def ask(self, method: Method, *said: Any, path: Path, **who: Any) -> None:
+        request = self.desk.signed(method, *said, path=path, **who)
         for data in self.desk.put(request, path):
             answer = Message.decode(data)
             self.tokens += answer.find_all(ReservationToken)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natkit.stun.server import Site
-from natkit.turn.credentials import Credentials
-from natkit.turn.events import ClosePeer, ConnectPeer, OpenRelay
+from natkit.turn.credentials import Credentials, rest_password, rest_username
+from natkit.turn.events import ClosePeer, ConnectPeer, LookUpUser, OpenRelay
 from natkit.turn.forwarding import (
     AllocationClosed,
     ChannelLapsed,
@@ -42,6 +42,7 @@ from natkit.wire import (
 )
 from tests.turn.desk import (
     DATA_TCP,
+    EPOCH,
     LISTENER,
     OTHER,
     OVER_TCP,
@@ -246,24 +247,76 @@ def test_client_at_an_anycast_address_is_sent_to_the_servers_own() -> None:
     assert code(desk.ask(Method.ALLOCATE, OVER_UDP, path=UDP._replace(server=own))) is None
 
 
-def test_new_settings_keep_the_allocations_of_users_who_are_gone() -> None:
-    desk = Desk()
-    desk.allocate()
-    settings = replace(desk.settings, credentials=Credentials({"bob": "hush"}))
-    desk.server.reconfigure(settings, now=desk.now)
+def reload(desk: Desk, credentials: Credentials) -> None:
+    """Go on with other users."""
+    desk.server.reconfigure(replace(desk.settings, credentials=credentials), now=desk.now)
     desk.nonces.clear()
-    assert code(desk.refresh(600)) is None
+
+
+def test_user_who_is_gone_keeps_what_was_granted_and_prolongs_nothing() -> None:
+    desk = Desk()
+    bind = ChannelNumber(0x4000), XorPeerAddress(PEER)
+    desk.allocate()
+    desk.ask(Method.CHANNEL_BIND, *bind)
+    reload(desk, Credentials({"bob": "hush"}))
+    assert code(desk.refresh(600)) == 401
+    assert code(desk.ask(Method.CHANNEL_BIND, *bind)) == 401
+    assert code(desk.ask(Method.CREATE_PERMISSION, XorPeerAddress(PEER))) == 401
     assert code(desk.ask(Method.ALLOCATE, OVER_UDP, path=OTHER)) == 401
+    desk.wait(299.9)
+    assert desk.pop(PermissionLapsed) == []
+    desk.wait(0.1)
+    assert [lapsed.peer_ip for lapsed in desk.pop(PermissionLapsed)] == [PEER.ip]
+    desk.wait(299.9)
+    assert desk.open
+    desk.wait(0.1)
+    assert desk.open == set()
 
 
-def test_new_password_is_taken_on_an_old_allocation() -> None:
+def test_user_who_is_gone_cannot_move_by_a_ticket() -> None:
+    desk = Desk(mobility=True)
+    answer = desk.ask(Method.ALLOCATE, OVER_UDP, MobilityTicket(b""))
+    ticket = answer.find(MobilityTicket)
+    assert ticket is not None
+    reload(desk, Credentials({"bob": "hush"}))
+    assert code(desk.refresh(600, ticket, path=OTHER)) == 401
+
+
+def test_user_who_is_gone_and_comes_back_goes_on() -> None:
     desk = Desk()
     desk.allocate()
-    settings = replace(desk.settings, credentials=Credentials({"alice": "fresh"}))
-    desk.server.reconfigure(settings, now=desk.now)
-    desk.nonces.clear()
+    reload(desk, Credentials({"bob": "hush"}))
+    reload(desk, Credentials({"alice": "secret"}))
+    assert code(desk.refresh(600)) is None
+
+
+def test_new_password_is_taken_on_an_old_allocation_and_the_old_one_no_more() -> None:
+    desk = Desk()
+    desk.allocate()
+    reload(desk, Credentials({"alice": "fresh"}))
     assert code(desk.refresh(600, password="fresh")) is None
-    assert code(desk.refresh(600, password="other")) == 401
+    assert code(desk.refresh(600, password="secret")) == 401
+
+
+def test_call_goes_on_beside_a_second_secret_and_is_prolonged_no_more_without_the_first() -> None:
+    desk = Desk(credentials=Credentials({}, ("old",)))
+    name = rest_username("carol", expires=int(EPOCH) + 1060)
+    who = {"user": name, "password": rest_password("old", name)}
+    desk.allocate(**who)
+    desk.wait(120)
+    reload(desk, Credentials({}, ("old", "new")))
+    assert code(desk.refresh(600, **who)) is None
+    reload(desk, Credentials({}, ("new",)))
+    assert code(desk.refresh(600, **who)) == 401
+
+
+def test_user_of_the_settings_who_is_gone_is_looked_up_elsewhere() -> None:
+    desk = Desk(credentials=Credentials({"alice": "secret"}, elsewhere=True))
+    desk.allocate()
+    reload(desk, Credentials({}, elsewhere=True))
+    assert desk.put(desk.signed(Method.REFRESH)) == []
+    [command] = desk.pop(LookUpUser)
+    assert command.username == "alice"
 
 
 def test_new_policy_ends_what_it_refuses() -> None:

@@ -4,13 +4,14 @@ import { natSeen, relaySeen } from "./check/gather";
 import { Conductor } from "./call/conductor";
 import { relayUrls } from "./call/policy";
 import { wordsOf } from "./failure";
-import { Api, ApiError, CALLS_AT_ONCE } from "./net/api";
+import { Api, ApiError } from "./net/api";
 import { AccountStore, returned } from "./net/account";
 import type { Nat, Person, ServerFrame, SignedIn, Welcome } from "./net/protocol";
 import { SignalSocket } from "./net/socket";
 import { socketUrl } from "./config";
 import {
   type AppState,
+  continued,
   NO_CALL,
   refreshed,
   type Settings,
@@ -173,13 +174,9 @@ export class App {
   }
 
   async olderCalls(): Promise<void> {
-    const { records } = this.store.get();
-    await this.api.calls(records.at(-1)?.started_at).then(
-      (older) =>
-        this.store.set({
-          records: [...records, ...older],
-          olderRecords: older.length === CALLS_AT_ONCE,
-        }),
+    await this.api.calls(this.store.get().records.at(-1)?.started_at).then(
+      // A call may have ended meanwhile: what is known now counts.
+      (older) => this.store.set(continued(this.store.get(), older)),
       (error: unknown) => this.explain(error),
     );
   }

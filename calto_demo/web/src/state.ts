@@ -81,6 +81,16 @@ export function storeSettings(store: Storage, settings: Settings): void {
   store.setItem(SETTINGS, JSON.stringify(settings));
 }
 
+/** `older` calls behind those that are known by now. */
+export function continued(
+  { records }: Pick<AppState, "records">,
+  older: CallRecord[],
+): Pick<AppState, "records" | "olderRecords"> {
+  const known = new Set(records.map(({ call }) => call));
+  const others = older.filter(({ call }) => !known.has(call));
+  return { records: [...records, ...others], olderRecords: older.length === CALLS_AT_ONCE };
+}
+
 /** The newest calls in place of what was known of them; older ones that were fetched stay. */
 export function refreshed(
   { records, olderRecords }: Pick<AppState, "records" | "olderRecords">,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { quality, snapshot } from "../src/path/stats";
+import { endpoint, quality, snapshot } from "../src/path/stats";
 import { chromiumReport } from "./paths";
 
 test("the selected pair is the transport's, with what relayed it and how", () => {
@@ -66,4 +66,12 @@ test("without packets the loss is unknown, not none", () => {
   const before = snapshot(chromiumReport(1000, 100, 5));
   expect(quality(before, snapshot(chromiumReport(2000, 100, 5))).loss).toBeNull();
   expect(quality(null, before).receivedBps).toBeNull();
+});
+
+test.each([
+  ["192.0.2.1", "192.0.2.1:9"],
+  ["fd00::2", "[fd00::2]:9"],
+  ["hidden", "hidden:9"],
+])("%s has its port behind it as %s", (address, text) => {
+  expect(endpoint(address, 9)).toBe(text);
 });

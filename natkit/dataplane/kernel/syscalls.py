@@ -30,6 +30,9 @@ _LICENSE = b"Dual BSD/GPL\0"
 _LOG_SIZE = 1 << 20
 _TAIL_OF_LOG = 12
 """Lines of the verifier's log that a person is shown: the end says what it did not like."""
+_ATTEMPTS = 5
+"""Of loading a program, as many as libbpf makes: a signal that comes while the kernel verifies it,
+for a tenth of a second, ends that with EAGAIN."""
 
 
 class MapKind(IntEnum):
@@ -51,6 +54,7 @@ _HINTS = {
     errno.EPERM: _CAPABILITIES,
     errno.EBUSY: _THERE,
     errno.EEXIST: _THERE,
+    errno.EAGAIN: "Signals came each time while it looked at the program: start it again",
     errno.ENOSYS: "It needs Linux 5.9 or newer, on a machine of 64 bits",
 }
 
@@ -153,9 +157,12 @@ def load_program(code: bytes, name: str) -> int:
         )
         return _bpf(_PROG_LOAD, attributes)
 
-    loaded, error = attempt(0)
+    for _ in range(_ATTEMPTS):
+        loaded, error = attempt(0)
+        if error != errno.EAGAIN:
+            break
     if loaded < 0:
-        if error != errno.EPERM:
+        if error not in (errno.EPERM, errno.EAGAIN):
             attempt(1)
         raise BpfRefused(f"load the program {name}", error, log.value.decode(errors="replace"))
     return loaded

@@ -20,6 +20,7 @@ from calto_demo.peer.audio import (
     SoundFile,
     Tone,
     ToneMeter,
+    check_recording,
 )
 from calto_demo.peer.opus import FRAME, RATE
 from natkit import Unsupported, UsageError
@@ -106,6 +107,14 @@ def test_what_is_no_sound_is_refused_with_its_name(tmp_path: Path):
 def test_a_recording_that_cannot_be_written_is_refused(tmp_path: Path):
     with pytest.raises(UsageError):
         Recorder(tmp_path / "none" / "a.wav")
+
+
+def test_looking_whether_a_recording_can_be_written_leaves_everything_as_it_was(tmp_path: Path):
+    older = tmp_path / "older.wav"
+    older.write_bytes(b"sound")
+    for path in (older, tmp_path / "new.wav"):
+        check_recording(path)
+    assert [(it.name, it.read_bytes()) for it in tmp_path.iterdir()] == [("older.wav", b"sound")]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")

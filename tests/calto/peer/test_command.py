@@ -143,6 +143,19 @@ def test_without_a_server_it_is_told_how_to_start_one(words: tuple[str, ...]):
     assert "calto serve" in json.loads(done.stdout)["error"]["hint"]
 
 
+@pytest.mark.parametrize("words", [("call", "Echo"), ("answer",)], ids=lambda it: it[0])
+def test_a_recording_that_cannot_be_written_is_refused_before_a_server_is_asked(
+    words: tuple[str, ...], tmp_path: Path
+):
+    there = tmp_path / "none" / "a.wav"
+    nowhere = ("--server", "http://127.0.0.1:9")
+    done = CliRunner().invoke(main, [*words, *nowhere, "--record", str(there), "--json"])
+    assert done.exit_code == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["what"] == f"cannot write {there}"
+    assert "Give --record a file" in error["hint"]
+
+
 @pytest.mark.parametrize("name", ["", 41 * "x"])
 def test_a_name_that_nobody_can_have_is_refused_with_how_long_it_may_be(name: str):
     done = CliRunner().invoke(main, ["call", "Echo", "--name", name])

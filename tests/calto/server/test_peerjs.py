@@ -17,6 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.calto.server.world import World, world_in
 from tests.interop.conftest import CHROMIUM_ARGUMENTS
 
+pytestmark = pytest.mark.slow
+
 PEERJS = "peerjs@1.5.5"
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import struct
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 UDP = 17
 SENDERS_FLOW = 0x12345
@@ -154,7 +155,7 @@ def odd(frame: Frame, random: Random) -> Frame:
     """Return `frame` with something about it that is unusual, or hostile."""
     ipv6 = ":" in frame.source[0]
     size = len(frame.payload)
-    changes: list[dict[str, object]] = [
+    changes: list[dict[str, Any]] = [  # fields of a Frame, each with its own type
         {"tos": random.randrange(256)},
         {"flow": random.randrange(1 << 20)},
         {"life": random.choice((0, 1, 2, 255))},
@@ -178,4 +179,4 @@ def odd(frame: Frame, random: Random) -> Frame:
         {"payload": frame.payload + random.randbytes(random.randrange(1, 9))},
         {"payload": random.randbytes(size)},
     ]
-    return replace(frame, **random.choice(changes))  # type: ignore[arg-type]
+    return replace(frame, **random.choice(changes))

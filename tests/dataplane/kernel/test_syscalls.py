@@ -85,3 +85,46 @@ def test_three_capabilities_are_enough_and_each_is_needed(capabilities: str, tol
         [*words, sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert told in done.stdout
+
+
+@root
+@pytest.mark.needs("root")
+def test_signal_while_the_kernel_verifies_is_no_refusal() -> None:
+    """Such as a child that ends, or the timer of a profiler."""
+    program = """
+import signal, time
+from natkit.dataplane.kernel.table import FastTable
+
+came = []
+signal.signal(signal.SIGALRM, lambda *_: came.append(time.monotonic()))
+took = time.monotonic()
+FastTable(2).close()
+took = time.monotonic() - took
+for part in (4, 3, 2):
+    signal.setitimer(signal.ITIMER_REAL, took / part)
+    FastTable(2).close()
+print(len(came))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+@root
+@pytest.mark.needs("root")
+def test_signals_without_end_are_named_in_the_end() -> None:
+    program = """
+import signal
+from natkit.tools.relay_fast_path import refusal
+
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
+told = refusal()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(told)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "Signals came each time" in done.stdout

@@ -6,6 +6,7 @@ import itertools
 import re
 import subprocess
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -154,7 +155,7 @@ def test_the_kernel_takes_the_rules_of_every_scenario(scenario: Scenario) -> Non
         _accepted(router_rules(scenario.topology, router))
 
 
-_POOLS: list[dict[str, object]] = [
+_POOLS: list[dict[str, Any]] = [
     {},
     *({"pool": POOL, "pooling": pooling} for pooling in Pooling),
     {"hairpin": Hairpin.EXTERNAL_SOURCE, "table_size": 9},
@@ -162,7 +163,7 @@ _POOLS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("extra", [pytest.param(each, marks=NEEDS_KERNEL) for each in _POOLS])
-def test_the_kernel_takes_every_combination(extra: dict[str, object]) -> None:
+def test_the_kernel_takes_every_combination(extra: dict[str, Any]) -> None:
     for mapping, filtering, ports in itertools.product(Mapping, Filtering, PortPolicy):
-        nat = replace(Nat(mapping, filtering, ports, (40000, 40099)), **extra)  # type: ignore[arg-type]
+        nat = replace(Nat(mapping, filtering, ports, (40000, 40099)), **extra)
         _accepted(rules(nat))

@@ -1,13 +1,17 @@
-"""What the tests put on simulated hosts: ears that remember, servers that answer."""
+"""What the tests put on simulated hosts: ears that remember, servers that answer; and a trace."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from natkit.lab.sim import SimWorld
+from natkit.lab import sim
+from natkit.lab.sim import Record, SimWorld
+from natkit.lab.topology import Topology
 from natkit.network import DatagramEndpoint, IcmpError
 from natkit.wire import Message, TransportAddress, XorMappedAddress
 
+ALICE = TransportAddress("10.0.1.2", 40000)
 STUN = TransportAddress("203.0.113.10", 3478)
 STUN_PORT2 = TransportAddress("203.0.113.10", 3479)
 STUN_IP2 = TransportAddress("203.0.113.11", 3478)
@@ -58,3 +62,22 @@ async def listen(
 async def settle(world: SimWorld, seconds: float = 0.5) -> None:
     """Let every packet under way arrive."""
     await world.network("stun").sleep(seconds)
+
+
+Play = Callable[[SimWorld], Awaitable[None]]
+
+
+def play(topology: Topology, main: Play) -> list[Record]:
+    """Run `main` and return every step of every packet."""
+    steps: list[Record] = []
+
+    async def traced(world: SimWorld) -> None:
+        world.trace(steps.append)
+        await main(world)
+
+    sim.run(topology, traced)
+    return steps
+
+
+def verdicts(steps: list[Record], node: str) -> list[str]:
+    return [step.verdict for step in steps if step.node == node]

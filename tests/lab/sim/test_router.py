@@ -1,60 +1,31 @@
-"""Routers, packet by packet: what a NAT and a firewall do to what goes through them."""
+"""Routers, packet by packet: what a NAT does to what goes through them."""
 
 from __future__ import annotations
-
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
 from natkit.lab import sim
-from natkit.lab.scenarios import (
-    CARRIER,
-    HOME,
-    INTERNET,
-    POOL,
-    behind,
-    behind_two,
-    scenario,
-)
-from natkit.lab.sim import Direction, Record
-from natkit.lab.topology import (
-    Firewall,
-    Hairpin,
-    Host,
-    Link,
-    Nat,
-    PortPolicy,
-    Router,
-    Segment,
-    Topology,
-)
+from natkit.lab.scenarios import CARRIER, HOME, INTERNET, POOL, behind, behind_two, scenario
+from natkit.lab.sim import Direction
+from natkit.lab.topology import Host, Link, Nat, PortPolicy, Router, Segment, Topology
 from natkit.nat.behaviour import Filtering, Mapping
 from natkit.network import Family
 from natkit.wire import TransportAddress
-from tests.lab.sim.nodes import STUN, STUN2, STUN_IP2, STUN_PORT2, WAN, Ear, listen, settle
+from tests.lab.sim.nodes import (
+    ALICE,
+    STUN,
+    STUN2,
+    STUN_IP2,
+    STUN_PORT2,
+    WAN,
+    listen,
+    play,
+    settle,
+    verdicts,
+)
 
-ALICE = TransportAddress("10.0.1.2", 40000)
 CAROL = TransportAddress("10.0.1.3", 40001)
 EIF = Filtering.ENDPOINT_INDEPENDENT
-
-Play = Callable[[sim.SimWorld], Awaitable[None]]
-
-
-def play(topology: Topology, main: Play) -> list[Record]:
-    """Run `main` and return every step of every packet."""
-    steps: list[Record] = []
-
-    async def traced(world: sim.SimWorld) -> None:
-        world.trace(steps.append)
-        await main(world)
-
-    sim.run(topology, traced)
-    return steps
-
-
-def verdicts(steps: list[Record], node: str) -> list[str]:
-    return [step.verdict for step in steps if step.node == node]
 
 
 def test_each_step_of_a_packet_and_its_answer_is_seen() -> None:
@@ -174,101 +145,6 @@ def test_the_router_is_a_node_that_serves_inside_and_asks_outside() -> None:
     play(behind(Nat()), main)
 
 
-# Hairpinning
-
-
-async def call_carol_through_the_nat(world: sim.SimWorld) -> tuple[Ear, Ear]:
-    """Let alice send to carol's external address; return both."""
-    alice, carol = await listen(world, "alice", ALICE), await listen(world, "carol", CAROL)
-    stun = await listen(world, "stun", STUN)
-    alice.send(b"", STUN)
-    await settle(world)
-    carol.send(b"", STUN)
-    await settle(world)
-    alice.send(b"hairpin", stun.sources[1])
-    await settle(world)
-    return alice, carol
-
-
-@pytest.mark.parametrize(
-    ("hairpin", "source"),
-    [
-        (Hairpin.EXTERNAL_SOURCE, TransportAddress(WAN, ALICE.port)),
-        (Hairpin.INTERNAL_SOURCE, ALICE),
-    ],
-)
-def test_a_hairpinned_packet_bears_the_source_that_was_asked_for(
-    hairpin: Hairpin, source: TransportAddress
-) -> None:
-    async def main(world: sim.SimWorld) -> None:
-        _, carol = await call_carol_through_the_nat(world)
-        assert carol.heard == [(b"hairpin", source)]
-
-    steps = play(behind(Nat(filtering=EIF, hairpin=hairpin)), main)
-    assert any(s.direction is Direction.HAIRPIN for s in steps)
-
-
-def test_without_hairpinning_the_router_answers_that_the_port_is_closed() -> None:
-    async def main(world: sim.SimWorld) -> None:
-        alice, carol = await call_carol_through_the_nat(world)
-        assert carol.heard == []
-        assert [(e.kind, e.code, e.reporter) for e in alice.errors] == [(3, 3, WAN)]
-
-    play(behind(Nat(filtering=EIF)), main)
-
-
-def test_a_host_reaches_itself_by_hairpin_with_an_external_source_only() -> None:
-    heard: dict[Hairpin, list[TransportAddress]] = {}
-
-    async def main(world: sim.SimWorld) -> None:
-        alice, stun = await listen(world, "alice", ALICE), await listen(world, "stun", STUN)
-        alice.send(b"", STUN)
-        await settle(world)
-        other = await listen(world, "alice", ALICE._replace(port=40001))
-        other.send(b"me", stun.sources[0])
-        await settle(world)
-        heard[hairpin] = alice.sources
-
-    for hairpin in (Hairpin.EXTERNAL_SOURCE, Hairpin.INTERNAL_SOURCE):
-        play(behind(Nat(filtering=EIF, hairpin=hairpin)), main)
-    assert heard == {
-        Hairpin.EXTERNAL_SOURCE: [TransportAddress(WAN, 40001)],
-        Hairpin.INTERNAL_SOURCE: [],
-    }
-
-
-@pytest.mark.parametrize("filtering", list(Filtering))
-def test_hairpinning_asks_no_filter_and_the_answer_finds_back(filtering: Filtering) -> None:
-    async def main(world: sim.SimWorld) -> None:
-        alice, carol = await call_carol_through_the_nat(world)
-        carol.send(b"back", carol.sources[0])
-        await settle(world)
-        assert alice.heard == [(b"back", TransportAddress(WAN, CAROL.port))]
-
-    play(behind(Nat(filtering=filtering, hairpin=Hairpin.EXTERNAL_SOURCE)), main)
-
-
-def test_a_static_mapping_hairpins_before_its_host_sent_anything() -> None:
-    async def main(world: sim.SimWorld) -> None:
-        alice, carol = await listen(world, "alice", ALICE), await listen(world, "carol", CAROL)
-        alice.send(b"", TransportAddress(POOL[2], CAROL.port))
-        await settle(world)
-        assert carol.sources == [TransportAddress(POOL[1], ALICE.port)]
-
-    hairpin = Hairpin.EXTERNAL_SOURCE
-    play(behind(Nat(filtering=EIF, pool=POOL[1:3], one_to_one=True, hairpin=hairpin)), main)
-
-
-def test_a_hairpin_to_nobodys_mapping_ends_at_the_routers_closed_port() -> None:
-    async def main(world: sim.SimWorld) -> None:
-        alice = await listen(world, "alice", ALICE)
-        alice.send(b"", TransportAddress(WAN, 9))
-        await settle(world)
-        assert [(e.kind, e.code, e.reporter) for e in alice.errors] == [(3, 3, WAN)]
-
-    play(behind(Nat(filtering=EIF, hairpin=Hairpin.EXTERNAL_SOURCE)), main)
-
-
 # Time to live and ICMP
 
 
@@ -364,67 +240,6 @@ def test_an_icmp_error_about_a_dead_mapping_is_dropped() -> None:
 
     steps = play(behind(Nat(lifetime=0.015)), main)
     assert verdicts(steps, "home")[-1] == "dropped: unasked for"
-
-
-# Firewalls
-
-
-def test_udp_that_is_blocked_goes_nowhere_and_makes_no_mapping() -> None:
-    async def main(world: sim.SimWorld) -> None:
-        alice, stun = await listen(world, "alice", ALICE), await listen(world, "stun", STUN)
-        alice.send(b"", STUN)
-        await settle(world)
-        assert stun.heard == []
-
-    steps = play(scenario("udp-blocked").topology, main)
-    assert verdicts(steps, "home") == ["dropped: the firewall does not let this out"]
-
-
-@pytest.mark.parametrize("stateful", [True, False])
-def test_a_stateful_firewall_admits_those_who_were_asked(stateful: bool) -> None:
-    """IPv6 has no NAT: the address is public, the firewall decides."""
-    alice_at = TransportAddress("2001:db8:1::2", 40000)
-    stun_at = TransportAddress("2001:db8::10", 3478)
-
-    async def main(world: sim.SimWorld) -> None:
-        alice, stun = await listen(world, "alice", alice_at), await listen(world, "stun", stun_at)
-        bob = await listen(world, "bob", TransportAddress("2001:db8::50", 1))
-        bob.send(b"unasked", alice_at)
-        alice.send(b"", stun_at)
-        await settle(world)
-        assert stun.sources == [alice_at]
-        stun.send(b"answer", alice_at)
-        await settle(world)
-        unasked = [] if stateful else [TransportAddress("2001:db8::50", 1)]
-        assert alice.sources == [*unasked, stun_at]
-
-    topology = scenario("dual-stack").topology
-    router = replace(topology.routers[0], firewall=Firewall(stateful=stateful))
-    steps = play(replace(topology, routers=(router,)), main)
-    assert any(s.dropped for s in steps) is stateful
-
-
-@pytest.mark.parametrize(("age", "arrives"), [(119.9, True), (120.0, False)])
-def test_a_firewall_forgets_after_two_minutes(age: float, arrives: bool) -> None:
-    async def main(world: sim.SimWorld) -> None:
-        alice, stun = await listen(world, "alice"), await listen(world, "stun", STUN)
-        alice.send(b"", STUN)
-        await settle(world, age - 0.01)
-        stun.send(b"", stun.sources[0])
-        await settle(world)
-        assert bool(alice.heard) is arrives
-
-    play(scenario("firewalled").topology, main)
-
-
-def test_icmp_errors_pass_a_stateful_firewall_for_flows_it_knows() -> None:
-    async def main(world: sim.SimWorld) -> None:
-        alice = await listen(world, "alice")
-        alice.send(b"", STUN)
-        await settle(world)
-        assert len(alice.errors) == 1
-
-    play(scenario("firewalled").topology, main)
 
 
 # NATs in combination, and the rest of their options

@@ -7,7 +7,7 @@
 
 import type { Nat } from "../net/protocol";
 import { isNat, kindOf, relayName } from "./describe";
-import { HIDDEN } from "./stats";
+import { endpoint, HIDDEN } from "./stats";
 import type { Pair, PathCandidate } from "./stats";
 
 export type StationKind = "me" | "nat" | "internet" | "relay" | "network" | "peer";
@@ -134,8 +134,7 @@ function hidden(address: string): boolean {
 
 /** The address as the picture has it; null where the browser keeps it to itself. */
 function at({ address, port }: { address: string; port: number }): string | null {
-  if (address === HIDDEN) return null;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  return address === HIDDEN ? null : endpoint(address, port);
 }
 
 /** An address that fits into the picture: the middle of a long one is left out. */

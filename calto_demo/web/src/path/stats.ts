@@ -22,6 +22,11 @@ export interface PathCandidate {
 /** In place of an address that the browser does not tell. */
 export const HIDDEN = "hidden";
 
+/** An address with its port; an IPv6 one stands in brackets (RFC 5952 §6). */
+export function endpoint(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
 export interface Pair {
   id: string;
   local: PathCandidate;

@@ -7,7 +7,7 @@ import { recordOutcome } from "../call/state";
 import { formatMs } from "../ui/time";
 import type { CallRecord, PathReport, WireCandidate, WireQuality } from "../net/protocol";
 import { recordLabel } from "../path/describe";
-import { HIDDEN } from "../path/stats";
+import { endpoint, HIDDEN } from "../path/stats";
 import { Button } from "../ui/Button";
 import { Panel } from "../ui/Panel";
 
@@ -98,7 +98,8 @@ function wayOf(report: PathReport): Fact[] {
 function candidate({ type, address, port, protocol }: WireCandidate): ReactNode {
   return (
     <>
-      {type} {protocol} <span className="font-mono text-xs">{`${address ?? HIDDEN}:${port}`}</span>
+      {type} {protocol}{" "}
+      <span className="font-mono text-xs">{endpoint(address ?? HIDDEN, port)}</span>
     </>
   );
 }

@@ -3,7 +3,7 @@
 import { ChevronDown } from "lucide-react";
 import { Collapsible } from "radix-ui";
 import { formatMs } from "./time";
-import type { Pair, PathCandidate } from "../path/stats";
+import { endpoint, type Pair, type PathCandidate } from "../path/stats";
 
 export function PairsTable({ pairs }: { pairs: readonly Pair[] }) {
   return (
@@ -64,9 +64,7 @@ function Candidate({ candidate: { type, address, port, protocol } }: { candidate
       <span className="text-quiet">
         {type} {protocol}{" "}
       </span>
-      <span className="font-mono text-[11px]">
-        {address}:{port}
-      </span>
+      <span className="font-mono text-[11px]">{endpoint(address, port)}</span>
     </span>
   );
 }
