@@ -159,7 +159,7 @@ def refusal() -> str | None:
 
 
 def _opened(network: Network, wanted: FastPath, addresses: Sequence[str]) -> Chosen:
-    from natkit.dataplane.kernel.syscalls import driver
+    from natkit.dataplane.kernel.offloads import driver
     from natkit.dataplane.kernel.table import FastTable
 
     interfaces, without = _choice(network, wanted, addresses)

@@ -1,4 +1,4 @@
-"""What an interface does to packets by itself, as it tells by ioctl(SIOCETHTOOL)."""
+"""Who drives an interface, and what it does to packets by itself: ioctl(SIOCETHTOOL)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from struct import Struct
 _SIOCETHTOOL = 0x8946
 _REQUEST = Struct("@16sP16x")  # struct ifreq, with a pointer
 
-# linux/ethtool.h: struct ethtool_sset_info with one count, ethtool_gstrings, ethtool_gfeatures.
+# linux/ethtool.h: struct ethtool_drvinfo, ethtool_sset_info with one count, ethtool_gstrings,
+# ethtool_gfeatures.
+_GET_DRIVER, _DRIVER = 3, Struct("=I32s32s32s32s32s12s5I")
 _GET_COUNTS, _COUNTS = 0x37, Struct("=IIQI4x")
 _GET_NAMES, _NAMES, _NAME_SIZE = 0x1B, Struct("=III"), 32
 _GET_FEATURES, _FEATURES = 0x3A, Struct("=II")
@@ -31,6 +33,17 @@ def completes_checksums(interface: int) -> bool:
     except OSError:
         return False
     return features >= _OF_ANYTHING or features >= _OF_EACH_VERSION
+
+
+def driver(name: str) -> str:
+    """Return the name of an interface's driver; empty: it does not tell."""
+    empty = bytes(32)
+    question = _DRIVER.pack(_GET_DRIVER, *[empty] * 5, bytes(12), *[0] * 5)
+    try:
+        told: bytes = _DRIVER.unpack(_asked(name, question))[1]
+    except OSError:
+        return ""
+    return told.rstrip(b"\0").decode(errors="replace")
 
 
 def _active_features(name: str) -> set[str]:

@@ -184,27 +184,6 @@ def hardware_address(name: str) -> bytes:
     return request.raw[18:24] if kind == _ETHERNET else b""
 
 
-_SIOCETHTOOL = 0x8946
-_DRIVER_INFO = Struct("=I32s32s32s32s32s12s5I")  # linux/ethtool.h, struct ethtool_drvinfo
-_GET_DRIVER_INFO = 3
-_REQUEST = Struct("@16sP16x")
-
-
-def driver(name: str) -> str:
-    """Return the name of an interface's driver; empty: it does not tell."""
-    empty = bytes(32)
-    asked = _DRIVER_INFO.pack(_GET_DRIVER_INFO, *[empty] * 5, bytes(12), *[0] * 5)
-    info = ctypes.create_string_buffer(asked, len(asked))
-    request = _REQUEST.pack(name.encode(), ctypes.addressof(info))
-    buffer = ctypes.create_string_buffer(request, len(request))
-    libc = ctypes.CDLL(None, use_errno=True)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        if libc.ioctl(sock.fileno(), _SIOCETHTOOL, buffer) < 0:
-            return ""
-    told: bytes = _DRIVER_INFO.unpack(info.raw)[1]
-    return told.rstrip(b"\0").decode(errors="replace")
-
-
 _LINK = Struct("=IIII")
 
 

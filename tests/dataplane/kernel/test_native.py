@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from natkit.dataplane.kernel.syscalls import driver, hardware_address
+from natkit.dataplane.kernel.offloads import driver
+from natkit.dataplane.kernel.syscalls import hardware_address
 from natkit.dataplane.kernel.table import Ends, FastTable
 from natkit.wire import TransportAddress
 from tests.dataplane.kernel.frames import Frame
