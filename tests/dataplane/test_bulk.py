@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from natkit.dataplane import bulk, ring
 from natkit.dataplane.departures import (
     Counted,
+    Departure,
     Departures,
     Failure,
     MessageDepartures,
@@ -217,6 +220,28 @@ def test_ring_that_is_forbidden_is_not_used(monkeypatch: pytest.MonkeyPatch) -> 
 def test_ring_that_sends_nothing_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ring, "_SEND", 0)  # an operation that does nothing
     assert open_ring(4) is None
+
+
+def test_ring_is_used_where_a_busy_machine_delivers_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        Ring(4).close()
+    except OSError as error:
+        pytest.skip(f"no io_uring here: {error}")
+
+    def late(_: Ring, waiting: Sequence[Departure]) -> list[Failure]:
+        sock = socket.socket(fileno=os.dup(waiting[0][0].descriptor))
+
+        def deliver() -> None:
+            sock.sendto(b"ring", sock.getsockname())
+            sock.close()
+
+        threading.Timer(0.02, deliver).start()
+        return []
+
+    monkeypatch.setattr(Ring, "send", late)
+    made = open_ring(4)
+    assert made is not None
+    made.close()
 
 
 def test_ring_that_takes_nothing_loses_what_waits_and_goes_on(
